@@ -1,0 +1,159 @@
+"""Claiming a job, and settling it: the two moves of a run.
+
+Ownership is where the file lies. A claim moves it into the worker's folder in one step, under `claim.lock`:
+`os.replace` alone does not decide it, two movers on Windows can both succeed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import msgspec
+
+from queuectl.errors import Conflict, InvalidInput
+from queuectl.index import Entry
+from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
+from queuectl.retry import Decision, Policy
+from queuectl.spool import CLAIM_PATIENCE, Place
+from queuectl.state import State
+from queuectl.store import Store
+
+CANDIDATES = 32
+"""Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
+POSTPONED = 0.5
+"""Seconds for which a job that cannot be moved just now is passed over."""
+
+
+class Claim(NamedTuple):
+    """A job that a worker owns; `version` is the (mtime_ns, size) of the file it was read from."""
+
+    job: Job
+    place: Place
+    version: tuple[int, int]
+
+
+def has_work(store: Store, now: float) -> bool:
+    """Whether a claim may find something; looks without a lock."""
+    due = store.index.next_due()
+    return bool(store.index.ready(1)) or (due is not None and due <= now)
+
+
+def claim(store: Store, worker: str, now: float) -> Optional[Claim]:
+    """The next job, moved into the worker's folder; None when nothing is ready.
+
+    Raises:
+        Busy: `claim.lock` could not be had.
+    """
+    if store.spool.paused or not has_work(store, now):
+        return None
+    with store.claiming():
+        due = store.index.next_due()
+        if due is not None and due <= now:
+            store.index.promote(now)
+        for entry in store.index.ready(CANDIDATES):
+            if (got := _try(store, entry, worker, now)) is not None:
+                return got
+    return None
+
+
+def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]:
+    place = Place(State(entry.state), entry.id)
+    target = Place(State.PROCESSING, entry.id, worker)
+    try:
+        job, version = _ready_record(store, place, now)
+        if job.due is not None and job.due > now:
+            store.record(place, job, version, now)
+            return None
+        store.spool.move(place, target, patience=CLAIM_PATIENCE)
+    except (FileNotFoundError, InvalidInput):
+        # Moved, deleted or being edited by somebody: reconcile finds what became of it.
+        store.index.drop([entry.id])
+        return None
+    except (OSError, Conflict):
+        # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
+        store.index.postpone(entry.id, now + POSTPONED)
+        return None
+    store.record(target, job, version, now)
+    return Claim(job, target, version)
+
+
+def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[int, int]]:
+    """The record as it must be when a worker gets it: with no stamp that looks like a finished run's."""
+    read = store.spool.read(place, store.config.max_job_bytes, patience=CLAIM_PATIENCE)
+    job = read.job
+    if place.state is State.PENDING and wants_retry(job):
+        job = retried(job, now=now)
+    elif place.state is State.FAILED and (job.due is None or job.due <= now):
+        job = claimed(job, now=now)
+    elif read.faithful:
+        return job, read.version
+    return job, store.spool.stamp(place, job, patience=CLAIM_PATIENCE)
+
+
+def policy_of(store: Store, job: Job) -> Policy:
+    """The limits that hold for this job now."""
+    config = store.config
+    return Policy(
+        max_retries=config.max_retries if job.max_retries is None else job.max_retries,
+        backoff_base=config.backoff_base if job.backoff_base is None else job.backoff_base,
+        backoff_max=config.backoff_max,
+        backoff_jitter=config.backoff_jitter,
+        max_crashes=config.max_crashes,
+    )
+
+
+def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float) -> Optional[Place]:
+    """Record how the run ended, then move the file to where that puts it.
+
+    None when somebody took the file away while the command ran: there is nothing to record it in.
+
+    Raises:
+        OSError: the record could not be written or moved; calling again is safe.
+    """
+    place = claim.place
+    current = _current_record(store, claim)
+    if current is None:
+        store.index.drop([place.job_id])
+        return None
+    run_at = now + decision.delay if decision.state is State.FAILED else None
+    job = finished(current, run, state=decision.state, run_at=run_at, now=now)
+    version = store.spool.stamp(place, job)
+    return move_settled(store, place, job, version, now)
+
+
+def move_settled(store: Store, place: Place, job: Job, version: tuple[int, int], now: float) -> Place:
+    """Finish the move of a job whose record says where it belongs."""
+    target = store.spool.move_beside(place, job.state)
+    if target.job_id != place.job_id:
+        store.index.drop([place.job_id])
+    store.record(target, job, version, now)
+    return target
+
+
+def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
+    """Put a job whose run was cut short back into `pending`; it costs no attempt."""
+    try:
+        target = store.spool.move_beside(claim.place, State.PENDING)
+    except FileNotFoundError:
+        store.index.drop([claim.place.job_id])
+        return None
+    store.record(target, claim.job, claim.version, now)
+    return target
+
+
+def _current_record(store: Store, claim: Claim) -> Optional[Job]:
+    """The record to stamp: as claimed, or as somebody edited it while the command ran."""
+    place, limit = claim.place, store.config.max_job_bytes
+    try:
+        read = store.spool.read(place, limit)
+    except FileNotFoundError:
+        return None
+    except InvalidInput as error:
+        # What they wrote is kept; the run is recorded in the job as it was claimed.
+        store.spool.set_aside(place, place.job_id, f"edited while it ran, and now {error}")
+        return claim.job
+    if read.version == claim.version:
+        return claim.job
+    if read.job.state in (State.PENDING, State.PROCESSING):
+        return read.job
+    return msgspec.structs.replace(read.job, attempts=claim.job.attempts, history=claim.job.history)

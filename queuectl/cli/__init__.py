@@ -1,0 +1,116 @@
+"""The command line: one command = one call of `Queue` + one rendering. `main` is the program's entry.
+
+This module is the one place where an error becomes a message and an exit code.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Sequence
+from typing import Any, Callable, NoReturn, Optional
+
+import click
+
+from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable
+
+
+def main(args: Optional[Sequence[str]] = None) -> NoReturn:
+    """Run the program and exit with its code."""
+    sys.exit(run(sys.argv[1:] if args is None else list(args)))
+
+
+def run(args: list[str]) -> int:
+    """Run the program; its exit code."""
+    from queuectl.cli.root import root
+
+    _never_fail_to_print()
+    try:
+        # standalone_mode=False: click would turn errors into exits itself, and not as JSON.
+        code = root.main(args=args, prog_name="queuectl", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        translated = _translate(error)
+        if translated is None:
+            raise
+        _print_error(translated, as_json=_wants_json(args))
+        return translated.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _translate(error: BaseException) -> Optional[QueueError]:
+    """What the user is told for `error`; None for one that is our own mistake."""
+    if isinstance(error, QueueError):
+        return error
+    for kind, translate in _TRANSLATIONS:
+        if isinstance(error, kind):
+            return translate(error)
+    return None
+
+
+def _usage(error: click.UsageError) -> QueueError:
+    where = error.ctx.command_path if error.ctx else "queuectl"
+    return InvalidInput(error.format_message(), hint=f"{where} --help")
+
+
+def _reader_gone(error: BrokenPipeError) -> QueueError:
+    _forget_stdout()
+    return Interrupted("the reader of our output has gone")
+
+
+def _file_error(error: OSError) -> QueueError:
+    where = f": {error.filename}" if error.filename else ""
+    return SpoolUnusable(f"{error.strerror or error}{where}")
+
+
+_TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ...] = (
+    (click.UsageError, _usage),
+    (click.ClickException, lambda error: InvalidInput(error.format_message())),
+    (KeyboardInterrupt, lambda error: Interrupted("interrupted")),
+    (click.Abort, lambda error: Interrupted("interrupted")),
+    (BrokenPipeError, _reader_gone),
+    (OSError, _file_error),
+    (
+        sqlite3.Error,
+        lambda error: SpoolUnusable(f"the index cannot be used: {error}", hint="queuectl doctor"),
+    ),
+)
+
+
+def _print_error(error: QueueError, *, as_json: bool) -> None:
+    if as_json:
+        from json import dumps
+
+        body = {
+            "error": error.kind,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+        click.echo(dumps(body), err=True)
+    else:
+        click.echo(f"queuectl: {error}", err=True)
+
+
+def _wants_json(args: list[str]) -> bool:
+    ours = args[: args.index("--")] if "--" in args else args
+    return "--json" in ours
+
+
+def _never_fail_to_print() -> None:
+    # A console of an older code page cannot show every character of an id or a command.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _forget_stdout() -> None:
+    # Python would try to flush it at exit, and complain.
+    import os
+
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)

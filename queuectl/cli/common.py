@@ -1,0 +1,79 @@
+"""What all commands share: --spool, --json, an example in the help, opening the queue."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, TypeVar
+
+import click
+
+from queuectl.queue import Queue
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_SPOOL = "queuectl.spool"
+DEFAULT_SPOOL = "spool"
+
+
+def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[_SPOOL] = value
+
+
+def spool_option(function: Function) -> Function:
+    """--spool DIR, which may stand before or behind the command's name."""
+    return click.option(
+        "--spool",
+        metavar="DIR",
+        expose_value=False,
+        callback=_remember_spool,
+        help="The spool folder; else QUEUECTL_SPOOL, else ./spool.",
+    )(function)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+def command(name: str, example: str, group: click.Group | None = None) -> Callable[[Function], click.Command]:
+    """A command with --spool and, in its help, an example."""
+
+    def wrap(function: Function) -> click.Command:
+        epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+        make = click.command if group is None else group.command
+        made: click.Command = make(name, epilog=epilog)(spool_option(function))
+        return made
+
+    return wrap
+
+
+def spool_path() -> str:
+    """The spool that this call is about."""
+    chosen = click.get_current_context().meta.get(_SPOOL) or os.environ.get("QUEUECTL_SPOOL")
+    return os.path.abspath(os.path.expanduser(str(chosen or DEFAULT_SPOOL)))
+
+
+def ensure_spool() -> str:
+    """The spool's path; made, with a word on stderr, where there is none."""
+    from queuectl import layout
+
+    path = spool_path()
+    if layout.ensure_spool(path):
+        say(f"made a new spool in {path}")
+    return path
+
+
+def open_queue() -> Queue:
+    """The queue that this call is about."""
+    return Queue.open(ensure_spool(), create=False)
+
+
+def say(text: str) -> None:
+    """A word to the person, not to the program that reads our output."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """The one JSON value that stdout carries; ASCII, so that no console's code page can spoil it."""
+    from json import dumps
+
+    click.echo(dumps(value, indent=2))

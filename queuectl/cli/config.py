@@ -1,0 +1,52 @@
+"""config: the settings of a spool."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import click
+
+from queuectl.cli.common import command, json_option, open_queue, print_json, say
+from queuectl.config import SETTINGS, setting, show_value
+
+
+@click.group("config", epilog="\b\nExample:\n  queuectl config set max_retries 5")
+def config_command() -> None:
+    """Read and change the settings of this spool."""
+
+
+@command("get", "queuectl config get\nqueuectl config get max_retries", config_command)
+@json_option
+@click.argument("key", required=False)
+def get_setting(as_json: bool, key: Optional[str]) -> None:
+    """Print every setting, or the bare value of one."""
+    if key is not None:
+        setting(key)
+    with open_queue() as queue:
+        values = queue.get_config()
+    if as_json:
+        print_json(values if key is None else {key: values[key]})
+    elif key is not None:
+        click.echo(show_value(values[key]))
+    else:
+        for name, value in values.items():
+            click.echo(f"{name:<16}{show_value(value):<12}{SETTINGS[name].meaning}")
+
+
+@command("set", "queuectl config set max_retries 5", config_command)
+@click.argument("key")
+@click.argument("value")
+def set_setting(key: str, value: str) -> None:
+    """Set one; it acts on jobs that are already queued, too."""
+    setting(key)
+    with open_queue() as queue:
+        say(f"{key} = {show_value(queue.set_config(key, value))}")
+
+
+@command("unset", "queuectl config unset max_retries", config_command)
+@click.argument("key")
+def unset_setting(key: str) -> None:
+    """Back to the default."""
+    setting(key)
+    with open_queue() as queue:
+        say(f"{key} = {show_value(queue.unset_config(key))} (default)")

@@ -1,0 +1,46 @@
+"""init, doctor, reindex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from queuectl.cli.common import command, json_option, open_queue, print_json, say, spool_path
+
+
+@command("init", "queuectl init\nqueuectl --spool D:\\jobs init")
+def init_command() -> None:
+    """Make the spool folder, or add what is missing in it."""
+    from queuectl import layout
+
+    path = spool_path()
+    new = layout.make_spool(path, force=True)
+    say(f"made a new spool in {path}" if new else f"{path} is a spool already; nothing is missing")
+
+
+@command("doctor", "queuectl doctor\nqueuectl doctor --fix")
+@json_option
+@click.option("--fix", is_flag=True, help="Mend what can be mended without asking.")
+def doctor_command(as_json: bool, fix: bool) -> int:
+    """Check files against index, orphans, stray files and permissions; exit 1 if something is left."""
+    from queuectl.doctor import examine
+
+    with open_queue() as queue:
+        findings = examine(queue.store, fix=fix)
+    left = [finding for finding in findings if not finding.fixed]
+    if as_json:
+        data: list[dict[str, Any]] = [finding._asdict() for finding in findings]
+        print_json(data)
+    else:
+        for finding in findings:
+            click.echo(f"{'mended' if finding.fixed else 'found '}  {finding.text}")
+        say("all is well" if not left else f"{len(left)} left: queuectl doctor --fix mends what it can")
+    return 1 if left else 0
+
+
+@command("reindex", "queuectl reindex")
+def reindex_command() -> None:
+    """Build the index anew from the files; settings are kept."""
+    with open_queue() as queue:
+        say(f"indexed {queue.reindex()} jobs")

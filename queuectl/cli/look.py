@@ -1,0 +1,117 @@
+"""status, list, show."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import click
+
+from queuectl.cli.common import command, json_option, open_queue, print_json, say
+from queuectl.queue import Queue
+from queuectl.report import Status
+
+WATCH_SECONDS = 1.0
+
+
+@command("status", "queuectl status\nqueuectl status --watch")
+@json_option
+@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
+def status_command(as_json: bool, watch: bool) -> None:
+    """Show the counts, the workers, and what needs an eye."""
+    with open_queue() as queue:
+        if watch and as_json:
+            raise click.UsageError("--watch draws for a person, --json is for programs: choose one")
+        if watch:
+            _watch(queue)
+            return
+        status = queue.status()
+    if as_json:
+        print_json(status_data(status))
+    else:
+        click.echo("\n".join(status_lines(status)))
+
+
+def status_data(status: Status) -> dict[str, Any]:
+    """The status as the JSON contract has it."""
+    return {**status._asdict(), "workers": [worker._asdict() for worker in status.workers]}
+
+
+def status_lines(status: Status) -> list[str]:
+    """The status for a person, a line each."""
+    lines = [f"spool       {status.spool}" + ("   PAUSED" if status.paused else "")]
+    lines += [f"{state:<12}{count}" for state, count in status.counts.items()]
+    if not status.workers:
+        lines.append("workers     none (queuectl worker start)")
+    for number, worker in enumerate(status.workers):
+        doing = f"runs {worker.job}" if worker.job else "idle"
+        lines.append(f"{'workers' if number == 0 else '':<12}{worker.name}  {doing}, since {worker.since}")
+    lines += [f"{'problems' if number == 0 else '':<12}{text}" for number, text in enumerate(status.problems)]
+    return lines
+
+
+def _watch(queue: Queue) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    from queuectl import system
+
+    def picture() -> Text:
+        return Text("\n".join(status_lines(queue.status())))
+
+    try:
+        with Live(picture(), auto_refresh=False) as live:
+            while True:
+                system.sleep(WATCH_SECONDS)
+                live.update(picture(), refresh=True)
+    except KeyboardInterrupt:
+        # The way to end it.
+        return
+
+
+@command("list", "queuectl list --state failed\nqueuectl list --tag nightly --limit 20 --json")
+@json_option
+@click.option("--state", help="Only pending, processing, completed (or done), failed or dead.")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--tag", help="Only jobs with this tag.")
+def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag: Optional[str]) -> None:
+    """List jobs: what waits in the order of its running, else the latest first."""
+    print_jobs(state=state, tag=tag, limit=limit, as_json=as_json)
+
+
+def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool) -> None:
+    """The jobs of `list` and `dlq list`."""
+    with open_queue() as queue:
+        jobs = queue.jobs(state=state, tag=tag, limit=limit)
+    if as_json:
+        print_json(jobs)
+    elif jobs:
+        from queuectl.cli.tables import jobs_table, print_table
+
+        print_table(jobs_table(jobs))
+    else:
+        say("no jobs" + (f" that are {state}" if state else ""))
+
+
+@command("show", "queuectl show job_fail")
+@json_option
+@click.argument("job_id", metavar="ID")
+def show_command(as_json: bool, job_id: str) -> None:
+    """Show everything about one job."""
+    with open_queue() as queue:
+        job = queue.show(job_id)
+    print_job(job, as_json=as_json)
+
+
+def print_job(job: dict[str, Any], *, as_json: bool) -> None:
+    """One job, whole."""
+    if as_json:
+        print_json(job)
+        return
+    from queuectl.cli.tables import history_table, print_table
+
+    for name, value in job.items():
+        if name != "history" and value not in (None, [], {}):
+            click.echo(f"{name:<20}{value}")
+    if job["history"]:
+        click.echo()
+        print_table(history_table(job["history"]))

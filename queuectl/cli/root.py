@@ -1,0 +1,73 @@
+"""The tree of commands. A command's module is imported when it is called, or when help lists it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Optional
+
+import click
+
+from queuectl import __version__
+from queuectl.cli.common import spool_option
+
+_HOMES = {
+    "run": "run",
+    "enqueue": "enqueue",
+    "worker": "worker",
+    "status": "look",
+    "list": "look",
+    "show": "look",
+    "logs": "logs",
+    "cancel": "act",
+    "retry": "act",
+    "pause": "act",
+    "resume": "act",
+    "dlq": "dlq",
+    "config": "config",
+    "init": "house",
+    "doctor": "house",
+    "reindex": "house",
+}
+"""Each command and the module of `queuectl.cli` that it is in, in the order in which help shows them."""
+
+
+class LazyGroup(click.Group):
+    """After click's own example of lazily loaded subcommands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer needs them."""
+        return list(_HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """The command of this name."""
+        if cmd_name not in _HOMES:
+            return None
+        module: Any = import_module(f"queuectl.cli.{_HOMES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        """As click does, with a suggestion for a name that is nearly one."""
+        if args and args[0] not in _HOMES and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], _HOMES, n=1)
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  queuectl run examples\n  queuectl COMMAND --help tells more of each command.",
+)
+@spool_option
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def root() -> None:
+    """Background jobs from a folder.
+
+    A job is a JSON file, and the folder it lies in is its state: drop one into spool/pending while a worker
+    runs, and it runs. No server, no broker, no daemon.
+    """

@@ -1,0 +1,116 @@
+"""run: enqueue, work until nothing is left to do now, tell what became of each job."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Optional
+
+import click
+
+from queuectl import events, system
+from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
+from queuectl.cli.log import Log, sentence
+from queuectl.cli.worker import count_option
+from queuectl.errors import Interrupted
+from queuectl.events import Event
+
+
+@command("run", "queuectl run examples\nqueuectl run nightly.json --count 4")
+@json_option
+@count_option
+@click.argument("paths", metavar="[FILE|DIR]...", nargs=-1)
+def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
+    """Enqueue these job files and work until nothing is left to do now.
+
+    Of a folder, the .json files directly in it. A job whose name is taken gets the next free one. A job
+    that fails waits for its retry; run again, or start a worker, when that is due.
+    """
+    from queuectl.pool import Plan, Pool
+
+    ids = _enqueue(paths) if paths else []
+    watcher = _Watcher(len(ids))
+    pool = Pool(ensure_spool(), Plan(workers=count, drain=True), watcher)
+    with watcher:
+        pool.run()
+    ids += [job_id for job_id in watcher.touched if job_id not in ids]
+    with open_queue() as queue:
+        if queue.store.spool.paused:
+            say("the queue is paused: nothing starts until queuectl resume")
+        rows = {row["id"]: row for row in queue.jobs()}
+    _print([rows[job_id] for job_id in ids if job_id in rows], as_json=as_json)
+    if pool.interrupted:
+        raise Interrupted("stopped before everything was done")
+
+
+def _enqueue(paths: tuple[str, ...]) -> list[str]:
+    from queuectl.cli.sources import jobs_from_places
+
+    jobs = jobs_from_places(paths)
+    with open_queue() as queue:
+        places = queue.enqueue(jobs, rename=True)
+    for job, place in zip(jobs, places):
+        if job.id is not None and job.id != place.job_id:
+            say(f"there is a job {job.id} already: this one is {place.job_id}")
+    return [place.job_id for place in places]
+
+
+def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    elif rows:
+        from queuectl.cli.tables import Table, print_table
+
+        table = [[row["id"], row["state"], str(row["attempts"]), _fate(row)] for row in rows]
+        print_table(Table(["ID", "STATE", "ATTEMPTS", "WHAT BECAME OF IT"], table))
+    else:
+        say("there was nothing to do")
+
+
+def _fate(row: dict[str, Any]) -> str:
+    if row["state"] == "failed":
+        return f"{row['error']}; next try at {row['run_at']}"
+    if row["state"] == "dead":
+        return f"{row['error']}; queuectl dlq retry {row['id']}"
+    if row["state"] == "pending":
+        return f"waits until {row['run_at']}" if row["run_at"] else "waits"
+    return row["error"] or f"queuectl logs {row['id']}"
+
+
+class _Watcher:
+    """Listens to the workers: a progress bar on a terminal, else the same lines as `worker start`."""
+
+    def __init__(self, expected: int) -> None:
+        self.touched: dict[str, None] = {}
+        self._expected = expected
+        self._log: Optional[Log] = None if system.is_interactive(sys.stderr) else Log()
+        self._progress: Any = None
+        self._bar: Any = None
+
+    def __enter__(self) -> _Watcher:
+        if self._log is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+            columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = self._progress.add_task("", total=self._expected or None)
+            self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.job_id is not None:
+            self.touched.setdefault(event.job_id)
+        if self._log is not None:
+            self._log(event)
+        elif event.kind == events.NOTICE:
+            self._progress.console.print(event.text, markup=False)
+        elif event.job_id is not None:
+            from rich.markup import escape
+
+            self._progress.update(self._bar, description=escape(f"{event.job_id} {sentence(event)}"))
+            if event.kind in (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_CANCELLED):
+                self._progress.advance(self._bar)

@@ -1,0 +1,90 @@
+"""Tables: drawn with rich on a terminal, plain columns where a program or a file reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from queuectl import system
+
+
+class Table(NamedTuple):
+    """Headings and rows of text; the last column may be cut to the width of the terminal."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def print_table(table: Table) -> None:
+    """Show a table on stdout."""
+    if system.is_interactive(sys.stdout):
+        _draw(table)
+        return
+    lines = [table.headings, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def _draw(table: Table) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in table.headings[:-1]:
+        drawn.add_column(heading, no_wrap=True)
+    drawn.add_column(table.headings[-1], overflow="ellipsis", no_wrap=True)
+    for row in table.rows:
+        # As Text: a command may contain what rich would take for markup.
+        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(drawn)
+
+
+_STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "processing": "cyan"}
+
+
+def jobs_table(jobs: Sequence[dict[str, Any]]) -> Table:
+    """The rows of `list`."""
+    rows = [
+        [
+            job["id"],
+            job["state"],
+            f"{job['attempts']}/{job['max_retries'] + 1}",
+            job["run_at"] or "",
+            _what(job),
+        ]
+        for job in jobs
+    ]
+    return Table(["ID", "STATE", "ATTEMPTS", "RUN AT", "COMMAND"], rows)
+
+
+def _attempts(job: dict[str, Any]) -> str:
+    return f"{job['attempts']}/{job['max_retries'] + 1}"
+
+
+def _what(job: dict[str, Any]) -> str:
+    command = job["command"]
+    text = command if isinstance(command, str) else " ".join(command)
+    text = text.replace("\n", " ")
+    return f"{text}  [{job['error']}]" if job["error"] else text
+
+
+def history_table(history: Sequence[dict[str, Any]]) -> Table:
+    """The runs of one job."""
+    rows = [
+        [
+            str(run.get("attempt") or ""),
+            run["outcome"],
+            run.get("started_at") or "",
+            run.get("finished_at") or "",
+            "" if run.get("exit_code") is None else str(run["exit_code"]),
+            run.get("error") or "",
+        ]
+        for run in history
+    ]
+    return Table(["ATTEMPT", "OUTCOME", "STARTED", "FINISHED", "EXIT CODE", "ERROR"], rows)

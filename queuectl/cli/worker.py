@@ -1,0 +1,76 @@
+"""worker: start, stop, list."""
+
+from __future__ import annotations
+
+import click
+
+from queuectl import system
+from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
+from queuectl.errors import Interrupted
+
+MAX_WORKERS = 256
+_STEP = 0.05
+
+count_option = click.option(
+    "--count", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Workers to run."
+)
+
+
+@click.group("worker", epilog="\b\nExample:\n  queuectl worker start --count 2")
+def worker_command() -> None:
+    """Run workers, stop them, list them."""
+
+
+@command("start", "queuectl worker start --count 2", worker_command)
+@count_option
+@click.option("--drain", is_flag=True, help="End when nothing is left to do now.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of stderr."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Tell only what needs an eye.")
+def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None:
+    """Run jobs until stopped: Ctrl+C finishes what runs, a second Ctrl+C kills it.
+
+    A job that was killed so goes back to pending and costs no attempt.
+    """
+    from queuectl.cli.log import Log
+    from queuectl.pool import Plan, Pool
+
+    path = ensure_spool()
+    log = Log(as_json=log_format == "json", quiet=quiet)
+    pool = Pool(path, Plan(workers=count, drain=drain), log)
+    pool.run()
+    if pool.interrupted:
+        raise Interrupted("stopped; the commands that ran were killed, their jobs are back in pending")
+
+
+@command("stop", "queuectl worker stop\nqueuectl worker stop --now", worker_command)
+@click.option("--now", is_flag=True, help="Kill what runs; it goes back to pending at no attempt's cost.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until they have stopped.")
+def stop_workers(now: bool, no_wait: bool) -> None:
+    """Stop every worker of this spool, from any terminal; waits until they have."""
+    with open_queue() as queue:
+        names = queue.stop_workers(kill=now)
+        while names and not no_wait and queue.living(names):
+            system.sleep(_STEP)
+    if not names:
+        say("no workers run")
+    else:
+        say(f"{'asked' if no_wait else 'stopped'} {len(names)} worker{'s' if len(names) > 1 else ''}")
+
+
+@command("list", "queuectl worker list --json", worker_command)
+@json_option
+def list_workers(as_json: bool) -> None:
+    """List the workers that live, and what each runs."""
+    with open_queue() as queue:
+        workers = queue.status().workers
+    if as_json:
+        print_json([worker._asdict() for worker in workers])
+    elif workers:
+        from queuectl.cli.tables import Table, print_table
+
+        rows = [[row.name, str(row.pid), row.since or "", row.job or "idle"] for row in workers]
+        print_table(Table(["NAME", "PID", "SINCE", "JOB"], rows))
+    else:
+        say("no workers run")

@@ -1,0 +1,179 @@
+"""Every setting, once: its name, type, default, meaning and check. Pure; the index keeps the values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+from queuectl.errors import InvalidInput
+from queuectl.moment import parse_duration
+from queuectl.names import SHELLS
+
+Value = Union[int, float, str, None]
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g)?(i?b)?\Z", re.ASCII)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", text, re.ASCII) or not least <= float(text) <= most:
+            raise ValueError(f"a number from {least:g} to {most:g}")
+        return _tidy(float(text))
+
+    return parse
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            seconds = parse_duration(text)
+        except ValueError:
+            seconds = -1.0
+        if not least <= seconds <= most:
+            raise ValueError(f"a duration from {least:g} to {most:g} seconds, such as 90 or 1.5s or 10m")
+        return _tidy(seconds)
+
+    return parse
+
+
+def _size(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        match = _SIZE.match(text.strip().lower())
+        factor = {None: 1, "k": 2**10, "m": 2**20, "g": 2**30}
+        size = int(float(match[1]) * factor[match[2]]) if match else -1
+        if not least <= size <= 2**40:
+            raise ValueError(f"a size of at least {least} bytes, such as 65536 or 64 KiB or 1 MiB")
+        return size
+
+    return parse
+
+
+def _or_none(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    def parse_or_none(text: str) -> Value:
+        if text.strip().lower() == "none":
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or none") from None
+
+    return parse_or_none
+
+
+def _shell(text: str) -> str:
+    if text not in SHELLS:
+        raise ValueError(f"one of {', '.join(SHELLS)}")
+    return text
+
+
+def _tidy(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
+class Setting(NamedTuple):
+    """One setting. `parse` turns text into a value, or raises ValueError saying what is wanted."""
+
+    name: str
+    default: Value
+    parse: Callable[[str], Value]
+    meaning: str
+
+
+_ALL = (
+    Setting("max_retries", 3, _whole(0, 1_000_000), "runs after the first before a job is dead"),
+    Setting("backoff_base", 2, _number(0, 1e6), "after the n-th failed run a job waits base ** n seconds"),
+    Setting("backoff_max", 3600, _seconds(0, 1e9), "the longest wait before a retry, in seconds"),
+    Setting(
+        "backoff_jitter",
+        0,
+        _number(0, 1),
+        "share by which a wait varies at random (0.1: by up to 10 %)",
+    ),
+    Setting("timeout", None, _or_none(_seconds(0.001, 1e9)), "seconds a command may run before it is killed"),
+    Setting("max_crashes", 3, _whole(1, 1_000_000), "workers a job may take down with it before it is dead"),
+    Setting("poll_interval", 1, _seconds(0.02, 3600), "seconds between looks at the folders, events or not"),
+    Setting("settle_time", 10, _seconds(0, 3600), "seconds a file must lie still before it is called no job"),
+    Setting(
+        "shell",
+        None,
+        _or_none(_shell),
+        "runs commands that are strings; none is cmd on Windows, else sh",
+    ),
+    Setting("max_job_bytes", 2**20, _size(64), "the largest job file that is read, in bytes"),
+    Setting("log_max_bytes", 10 * 2**20, _size(1024), "the largest log kept of one job, in bytes"),
+)
+SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
+
+
+class Config(NamedTuple):
+    """The settings that hold now; durations in seconds, sizes in bytes."""
+
+    max_retries: int = 3
+    backoff_base: float = 2
+    backoff_max: float = 3600
+    backoff_jitter: float = 0
+    timeout: Optional[float] = None
+    max_crashes: int = 3
+    poll_interval: float = 1
+    settle_time: float = 10
+    shell: Optional[str] = None
+    max_job_bytes: int = 2**20
+    log_max_bytes: int = 10 * 2**20
+
+
+def setting(name: str) -> Setting:
+    """The setting of this name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    found = SETTINGS.get(name)
+    if found is None:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, SETTINGS, n=1)
+        raise InvalidInput(
+            f"no setting {name!r}",
+            hint=f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SETTINGS)}",
+        )
+    return found
+
+
+def parse_value(name: str, text: str) -> Value:
+    """The value that `text` means for the setting `name`.
+
+    Raises:
+        InvalidInput: no such setting, or not a value for it.
+    """
+    chosen = setting(name)
+    try:
+        return chosen.parse(text.strip())
+    except ValueError as error:
+        raise InvalidInput(f"{name} cannot be {text!r}: it must be {error}") from None
+
+
+def show_value(value: Value) -> str:
+    """A value as `config set` takes it."""
+    return "none" if value is None else str(value)
+
+
+def config_from(stored: Mapping[str, str]) -> Config:
+    """The settings, from what was stored as text; what is unknown or unfit there is left at its default."""
+    values: dict[str, Any] = {}
+    for name, text in stored.items():
+        if name in SETTINGS:
+            try:
+                values[name] = SETTINGS[name].parse(text)
+            except ValueError:
+                continue
+    return Config(**values)

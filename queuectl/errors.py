@@ -1,0 +1,75 @@
+"""Every error that queuectl raises on purpose: its message says what is wrong, where, and what to do.
+
+`exit_code` is what the command line returns for it; `kind` is its name in JSON errors.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class QueueError(Exception):
+    """Something went wrong that the user can act on."""
+
+    exit_code = 1
+    kind = "error"
+
+    def __init__(self, message: str, *, hint: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class InvalidInput(QueueError):
+    """A job, an option or a value that cannot be accepted."""
+
+    exit_code = 2
+    kind = "invalid_input"
+
+
+class NoSuchJob(QueueError):
+    """No job of this id is in the spool."""
+
+    exit_code = 3
+    kind = "no_such_job"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id!r} in this spool", hint="queuectl list shows the ids")
+
+
+class Conflict(QueueError):
+    """The id is taken, or the job's state does not allow what was asked."""
+
+    exit_code = 4
+    kind = "conflict"
+
+
+class Busy(QueueError):
+    """Somebody else holds what is needed; trying again later will do."""
+
+    exit_code = 5
+    kind = "busy"
+
+
+class DamagedRecord(QueueError):
+    """A file that should hold a job does not."""
+
+    exit_code = 6
+    kind = "damaged_record"
+
+
+class SpoolUnusable(QueueError):
+    """The spool folder is missing, not ours, not writable, or its disk is full."""
+
+    exit_code = 7
+    kind = "spool_unusable"
+
+
+class Interrupted(QueueError):
+    """Stopped by the user before it was finished."""
+
+    exit_code = 130
+    kind = "interrupted"

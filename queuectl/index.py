@@ -1,0 +1,229 @@
+"""All SQL: the index of the spool behind `status` and `list`, the order of claims, and the config table.
+
+The index is a projection of the files. Its rows are written after the files have moved, so every reader
+expects it to be behind (see `reconcile`), and deleting it loses no job.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Optional
+
+from queuectl.index_schema import connect
+from queuectl.state import State
+
+
+class Stamp(NamedTuple):
+    """Where a file lies and which version of it was read: equal stamps mean that nothing has changed."""
+
+    state: str
+    worker: Optional[str]
+    mtime_ns: int
+    size: int
+
+
+class Entry(NamedTuple):
+    """One row of the index: what `list` shows of a job, and what a claim is decided by."""
+
+    id: str
+    fold: str
+    state: str
+    worker: Optional[str]
+    mtime_ns: int
+    size: int
+    priority: int
+    due: Optional[float]
+    created: float
+    command: str
+    attempts: int
+    crashes: int
+    max_retries: Optional[int]
+    run_at: Optional[str]
+    created_at: Optional[str]
+    updated_at: Optional[str]
+    exit_code: Optional[int]
+    error: Optional[str]
+    tags: str
+
+    @property
+    def stamp(self) -> Stamp:
+        """The version of the file that this row was made from."""
+        return Stamp(self.state, self.worker, self.mtime_ns, self.size)
+
+
+class Oddity(NamedTuple):
+    """Something in the spool that is no job (yet): `seen` is when this version of it was first seen."""
+
+    path: str
+    reason: str
+    mtime_ns: int
+    size: int
+    seen: float
+
+
+_PUT = (
+    f"INSERT OR REPLACE INTO jobs ({', '.join(Entry._fields)}) VALUES ({', '.join('?' * len(Entry._fields))})"
+)
+_FIELDS = ", ".join(Entry._fields)
+
+
+class Index:
+    """A connection to the index; one a thread."""
+
+    def __init__(self, connection: sqlite3.Connection, *, in_memory: bool = False) -> None:
+        self._sql = connection
+        self.in_memory = in_memory
+
+    @classmethod
+    def open(cls, path: str, lock_path: str) -> Index:
+        """The index at `path`, made or rebuilt where it must be (under the lock at `lock_path`).
+
+        On a spool that cannot be written it is one in memory, for this program alone.
+
+        Raises:
+            SpoolUnusable: it is damaged, and held open by somebody else.
+        """
+        connection, in_memory = connect(path, lock_path)
+        return cls(connection, in_memory=in_memory)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._sql.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One commit for all writes of the block, none if it raises; nests into an outer one."""
+        if self._sql.in_transaction:
+            yield
+            return
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._sql.execute("ROLLBACK")
+            raise
+        self._sql.execute("COMMIT")
+
+    # What lies where
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Write these rows, over older ones of the same ids."""
+        with self.transaction():
+            self._sql.executemany(_PUT, entries)
+
+    def drop(self, job_ids: Iterable[str]) -> None:
+        """Forget these ids."""
+        with self.transaction():
+            self._sql.executemany("DELETE FROM jobs WHERE id = ?", ((job_id,) for job_id in job_ids))
+
+    def clear(self) -> None:
+        """Forget every job, but no setting."""
+        with self.transaction():
+            self._sql.execute("DELETE FROM jobs")
+            self._sql.execute("DELETE FROM oddities")
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Of every id, the version that the index knows."""
+        rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
+        return {row[0]: Stamp(*row[1:]) for row in rows}
+
+    def get(self, job_id: str) -> Optional[Entry]:
+        """The row of this id."""
+        row = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def alike(self, fold: str) -> list[str]:
+        """Ids that are the same as this one but for case and Unicode form."""
+        return [row[0] for row in self._sql.execute("SELECT id FROM jobs WHERE fold = ?", (fold,))]
+
+    # What status and list show
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        found = dict(self._sql.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        return {state.value: found.get(state.value, 0) for state in State}
+
+    def entries(
+        self, *, state: Optional[State] = None, tag: Optional[str] = None, limit: Optional[int] = None
+    ) -> list[Entry]:
+        """Rows for `list`: those that wait in the order of their running, then the latest first."""
+        where: list[str] = []
+        values: list[Any] = []
+        if state is not None:
+            where.append("state = ?")
+            values.append(state.value)
+        if tag is not None:
+            where.append("instr(tags, char(10) || ? || char(10))")
+            values.append(tag)
+        waiting = state in (None, State.PENDING)
+        order = "due IS NOT NULL, priority DESC, created, id" if waiting else "updated_at DESC, id"
+        query = (
+            f"SELECT {_FIELDS} FROM jobs {'WHERE ' + ' AND '.join(where) if where else ''} "
+            f"ORDER BY {order} LIMIT ?"
+        )
+        rows = self._sql.execute(query, (*values, -1 if limit is None else limit))
+        return [Entry(*row) for row in rows]
+
+    # The order of claims
+
+    def promote(self, now: float) -> int:
+        """Make ready what has become due by `now`; how many that were."""
+        with self.transaction():
+            return self._sql.execute("UPDATE jobs SET due = NULL WHERE due <= ?", (now,)).rowcount
+
+    def ready(self, limit: int) -> list[Entry]:
+        """Jobs that may run now, in the order in which they should."""
+        rows = self._sql.execute(
+            f"SELECT {_FIELDS} FROM jobs WHERE due IS NULL AND state IN ('pending', 'failed') "
+            "ORDER BY priority DESC, created, id LIMIT ?",
+            (limit,),
+        )
+        return [Entry(*row) for row in rows]
+
+    def next_due(self) -> Optional[float]:
+        """When the next waiting job becomes due, in seconds since the epoch."""
+        row = self._sql.execute("SELECT min(due) FROM jobs WHERE due IS NOT NULL").fetchone()
+        return None if row is None else row[0]
+
+    def postpone(self, job_id: str, due: float) -> None:
+        """Pass this job over until `due`."""
+        with self.transaction():
+            self._sql.execute("UPDATE jobs SET due = ? WHERE id = ?", (due, job_id))
+
+    # What is no job
+
+    def oddities(self) -> list[Oddity]:
+        """What lay in the spool at the last look and was no job."""
+        rows = self._sql.execute("SELECT path, reason, mtime_ns, size, seen FROM oddities ORDER BY path")
+        return [Oddity(*row) for row in rows]
+
+    def put_oddities(self, found: Sequence[Oddity], *, whole: bool) -> None:
+        """Remember these; with `whole` they are all that there are."""
+        with self.transaction():
+            if whole:
+                self._sql.execute("DELETE FROM oddities")
+            self._sql.executemany("INSERT OR REPLACE INTO oddities VALUES (?, ?, ?, ?, ?)", found)
+
+    def drop_oddity(self, path: str) -> None:
+        """Forget it."""
+        with self.transaction():
+            self._sql.execute("DELETE FROM oddities WHERE path = ?", (path,))
+
+    # Settings
+
+    def settings(self) -> dict[str, str]:
+        """The settings that were set, as text."""
+        rows: list[tuple[str, str]] = self._sql.execute("SELECT name, value FROM config").fetchall()
+        return dict(rows)
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep this value."""
+        with self.transaction():
+            self._sql.execute("INSERT OR REPLACE INTO config VALUES (?, ?)", (name, value))
+
+    def unset_setting(self, name: str) -> None:
+        """Back to the default."""
+        with self.transaction():
+            self._sql.execute("DELETE FROM config WHERE name = ?", (name,))

@@ -1,0 +1,154 @@
+"""Opening the index file: its schema and version, and what is done with one that is damaged or foreign."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from queuectl import locks, system
+from queuectl.errors import SpoolUnusable
+from queuectl.moment import format_moment
+
+VERSION = 1
+_BUSY_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    fold TEXT NOT NULL,
+    state TEXT NOT NULL,
+    worker TEXT,
+    mtime_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    due REAL,
+    created REAL NOT NULL,
+    command TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    max_retries INTEGER,
+    run_at TEXT,
+    created_at TEXT,
+    updated_at TEXT,
+    exit_code INTEGER,
+    error TEXT,
+    tags TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX jobs_fold ON jobs (fold);
+CREATE INDEX jobs_state ON jobs (state, updated_at);
+CREATE INDEX jobs_due ON jobs (due) WHERE due IS NOT NULL;
+CREATE INDEX jobs_ready ON jobs (priority DESC, created, id)
+    WHERE due IS NULL AND state IN ('pending', 'failed');
+CREATE TABLE oddities (
+    path TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    seen REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
+    """A connection to a sound index of this version at `path`, and whether it is one in memory.
+
+    Raises:
+        SpoolUnusable: the file is damaged, and held open by somebody else.
+    """
+    try:
+        if os.path.exists(path):
+            connection = _open(path)
+            if _version(connection) == VERSION:
+                return connection, False
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if _is_unwritable(error):
+            return _in_memory(path), True
+    if not os.access(os.path.dirname(path), os.W_OK):
+        return _in_memory(path), True
+    with locks.exclusive(lock_path):
+        return _make(path), False
+
+
+def _open(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_unwritable(error: sqlite3.DatabaseError) -> bool:
+    text = str(error)
+    return isinstance(error, sqlite3.OperationalError) and ("unable to open" in text or "readonly" in text)
+
+
+def _make(path: str) -> sqlite3.Connection:
+    settings: dict[str, str] = {}
+    if os.path.exists(path):
+        try:
+            connection = _open(path)
+            if _version(connection) == VERSION:
+                return connection
+            connection.close()
+        except sqlite3.DatabaseError:
+            pass
+        settings = _salvage(path)
+        _set_aside(path)
+    else:
+        # A -wal that outlived its database would be replayed into the new one.
+        for leftover in (f"{path}-wal", f"{path}-shm"):
+            system.remove(leftover)
+    connection = _open(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    _fill(connection, settings)
+    return connection
+
+
+def _fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
+    connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+    connection.executemany("INSERT OR REPLACE INTO config VALUES (?, ?)", settings.items())
+
+
+def _salvage(path: str) -> dict[str, str]:
+    """The settings of an index that we cannot use, as far as they can be read."""
+    from pathlib import Path
+
+    address = Path(path).absolute().as_uri()
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        try:
+            connection = sqlite3.connect(f"{address}?{mode}", uri=True)
+            try:
+                rows = connection.execute("SELECT name, value FROM config").fetchall()
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            continue
+        return {str(name): str(value) for name, value in rows}
+    return {}
+
+
+def _set_aside(path: str) -> None:
+    stamp = format_moment(system.now()).replace(":", "").replace(".", "")
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            if os.path.exists(path + suffix):
+                system.replace(path + suffix, f"{path}.damaged-{stamp}{suffix}")
+    except OSError as error:
+        raise SpoolUnusable(
+            f"the index {path} is damaged or of another version and cannot be set aside: {error}",
+            hint="stop the workers and delete it; no job is lost",
+        ) from error
+
+
+def _in_memory(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _fill(connection, _salvage(path))
+    return connection

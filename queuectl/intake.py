@@ -1,0 +1,102 @@
+"""Drops that need a hand: a second file of a known name is renamed, a file that is no job is set aside.
+
+Only where workers run: `status` and `list` never move a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, Optional
+
+from queuectl.errors import InvalidInput
+from queuectl.job import renamed
+from queuectl.names import id_problem, next_free, safe_id
+from queuectl.reconcile import NO_JOB, Unsettled
+from queuectl.spool import Place
+from queuectl.spool_scan import Found
+from queuectl.store import Store, unreadable_entry
+
+
+class Settled(NamedTuple):
+    """What was done with a drop: `reason` is set when it was no job."""
+
+    old_name: str
+    job_id: str
+    reason: Optional[str] = None
+
+
+def settle_drops(store: Store, unsettled: Iterable[Unsettled], now: float) -> list[Settled]:
+    """Rename or set aside what can be; the rest is left for the next look."""
+    done: list[Settled] = []
+    for drop in unsettled:
+        patience = 0.0 if not drop.reason.startswith(NO_JOB) else store.config.settle_time
+        if now - drop.oddity.seen < patience:
+            continue
+        with store.claiming():
+            if _unchanged(store, drop) and (outcome := _settle(store, drop, now)):
+                store.index.drop_oddity(drop.oddity.path)
+                done.append(outcome)
+    return done
+
+
+def _unchanged(store: Store, drop: Unsettled) -> bool:
+    place = drop.place
+    seen = store.spool.look(place.state, place.file_name or f"{place.job_id}.json", place.worker)
+    version = (drop.oddity.mtime_ns, drop.oddity.size)
+    return isinstance(seen, Found) and (seen.mtime_ns, seen.size) == version
+
+
+def _settle(store: Store, drop: Unsettled, now: float) -> Optional[Settled]:
+    place, old_name = drop.place, drop.place.file_name or f"{drop.place.job_id}.json"
+    try:
+        if drop.reason.startswith(NO_JOB):
+            return _set_aside(store, place, old_name, drop.reason)
+        job_id = _rename(store, place, now)
+    except InvalidInput as error:
+        if now - drop.oddity.seen < store.config.settle_time:
+            return None
+        return _set_aside(store, place, old_name, f"{NO_JOB}{error}")
+    except OSError:
+        # Somebody reads or writes it just now; the next look finds it again.
+        return None
+    return Settled(old_name, job_id)
+
+
+def _rename(store: Store, place: Place, now: float) -> str:
+    read = store.spool.read(place, store.config.max_job_bytes)
+    target = Place(place.state, next_free(place.job_id, lambda name: _is_taken(store, place, name)))
+    job, version = renamed(read.job, target.job_id), read.version
+    if read.job.id is not None:
+        version = store.spool.stamp(place, job)
+    store.spool.move(place, target)
+    store.record(target, job, version, now)
+    return target.job_id
+
+
+def _is_taken(store: Store, place: Place, job_id: str) -> bool:
+    if id_problem(job_id):
+        return False
+    if store.spool.is_same_file(place, Place(place.state, job_id)):
+        # X.JSON where case does not count: the name that it would be given is its own.
+        return False
+    return store.is_taken(job_id)
+
+
+def _set_aside(store: Store, place: Place, old_name: str, reason: str) -> Settled:
+    text = reason[len(NO_JOB) :]
+    name = next_free(safe_id(place.job_id), lambda name: store.is_taken(name, besides=place))
+    target = quarantine(store, place, name, text)
+    row = store.index.get(place.job_id)
+    if target.job_id != place.job_id and row is not None and row.state == place.state.value:
+        store.index.drop([place.job_id])
+    return Settled(old_name, target.job_id, text)
+
+
+def quarantine(store: Store, place: Place, job_id: str, reason: str) -> Place:
+    """Move what is no job to `dead/`, with a note that says why, and show it in the index."""
+    target = store.spool.set_aside(place, job_id, reason)
+    seen = store.spool.look(target.state, f"{target.job_id}.json")
+    if isinstance(seen, Found):
+        note = store.spool.note_of(target.job_id) or reason
+        store.index.put([unreadable_entry(target, (seen.mtime_ns, seen.size), note)])
+    return target

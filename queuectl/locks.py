@@ -1,0 +1,122 @@
+"""portalocker, wrapped: who may claim, which workers live, which commands still run.
+
+A lock is held by an open file and freed by the system on any death of its holder, so "is the worker
+alive?" is "can its lock be taken?". `claim.lock` is never unlinked: with flock, somebody may be waiting on
+the inode that an unlink has orphaned. Job files are never locked: a locked file cannot be moved on Windows.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Optional
+
+from queuectl import system
+from queuectl.errors import Busy
+
+CLAIM_DEADLINE = 30.0
+_LONGEST_PAUSE = 0.02
+
+_gates: dict[str, threading.Lock] = {}
+_gates_guard = threading.Lock()
+
+
+class HeldLock:
+    """A lock that this process holds until `release`."""
+
+    def __init__(self, path: str, file: IO[bytes]) -> None:
+        self.path = path
+        self._file = file
+
+    def fileno(self) -> int:
+        """The descriptor whose inheritance shares the lock (POSIX)."""
+        return self._file.fileno()
+
+    def release(self) -> None:
+        """Free the lock, for whoever shares it too."""
+        import portalocker
+
+        if not self._file.closed:
+            portalocker.unlock(self._file)
+            self._file.close()
+
+    def close(self) -> None:
+        """Let go of the file; whoever inherited it keeps the lock (flock belongs to the open file)."""
+        self._file.close()
+
+
+def _open(path: str) -> IO[bytes]:
+    return system.with_patience(lambda: open(path, "ab"))
+
+
+def _try(file: IO[bytes]) -> bool:
+    import portalocker
+
+    try:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.LockException:
+        # Contention is AlreadyLocked on most systems and a plain LockException under some; both mean no.
+        return False
+    return True
+
+
+def try_lock(path: str) -> Optional[HeldLock]:
+    """The lock at `path` if it is free, else None. The file is created when it is not there."""
+    file = _open(path)
+    if _try(file):
+        return HeldLock(path, file)
+    file.close()
+    return None
+
+
+def is_held(path: str) -> bool:
+    """Whether somebody holds the lock at `path`; a file that is not there is held by nobody."""
+    if not os.path.lexists(path):
+        return False
+    held = try_lock(path)
+    if held is None:
+        return True
+    held.release()
+    return False
+
+
+def wait_lock(path: str, deadline: float) -> HeldLock:
+    """The lock at `path`, waited for at most `deadline` seconds.
+
+    Raises:
+        Busy: somebody else held it all that time.
+    """
+    file = _open(path)
+    end, pause = system.monotonic() + deadline, 0.0005
+    while not _try(file):
+        if system.monotonic() >= end:
+            file.close()
+            raise Busy(
+                f"another program has held {os.path.basename(path)} for {deadline:g} s", hint="try again"
+            )
+        system.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return HeldLock(path, file)
+
+
+@contextmanager
+def exclusive(path: str, deadline: float = CLAIM_DEADLINE) -> Iterator[None]:
+    """Hold the lock at `path` for the block; threads of this process queue up without polling.
+
+    Raises:
+        Busy: it could not be had within `deadline` seconds.
+    """
+    with _gates_guard:
+        gate = _gates.setdefault(path, threading.Lock())
+    if not gate.acquire(timeout=deadline):
+        raise Busy(f"this program has held {os.path.basename(path)} for {deadline:g} s", hint="try again")
+    try:
+        held = wait_lock(path, deadline)
+        try:
+            yield
+        finally:
+            held.release()
+    finally:
+        gate.release()

@@ -1,0 +1,87 @@
+"""Moments and durations as text: RFC 3339 in UTC on disk, seconds since the epoch in the program. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Optional
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?\Z", re.ASCII
+)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def format_moment(seconds: float, *, timespec: str = "milliseconds") -> str:
+    """`seconds` since the epoch as RFC 3339 in UTC, e.g. `2026-11-24T09:00:00.000Z`."""
+    digits = 3 if timespec == "milliseconds" else 6
+    moment = datetime.fromtimestamp(round(seconds, digits), timezone.utc)
+    return moment.isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
+
+
+def parse_moment(text: str) -> float:
+    """RFC 3339 text as seconds since the epoch.
+
+    Raises:
+        ValueError: not RFC 3339, or without a time zone.
+    """
+    match = _RFC3339.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2027-01-01T09:00:00Z")
+    day, clock, fraction, zone = match.groups()
+    if zone is None:
+        raise ValueError(f"{text!r} has no time zone; end it with Z (UTC) or an offset such as +01:00")
+    offset = "+00:00" if zone in "Zz" else zone
+    try:
+        whole = datetime.fromisoformat(f"{day}T{clock}{offset}").timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a time that exists: {error}") from None
+    return whole + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+def read_moment(text: Optional[str]) -> Optional[float]:
+    """Like `parse_moment`, for times that other tools wrote: None where there is none to understand."""
+    if not text:
+        return None
+    for candidate in (text, f"{text}Z"):
+        try:
+            return parse_moment(candidate)
+        except ValueError:
+            continue
+    return None
+
+
+def parse_duration(text: str) -> float:
+    """A duration such as `90`, `1.5s`, `10m`, `2h30m` or `1d` in seconds.
+
+    Raises:
+        ValueError: not a duration.
+    """
+    compact = text.strip().lower()
+    total, position = 0.0, 0
+    while position < len(compact):
+        match = _DURATION.match(compact, position)
+        if match is None or (match[2] is None and match.end() != len(compact)):
+            break
+        total += float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
+        position = match.end()
+    if not compact or position != len(compact):
+        raise ValueError(f"{text!r} is not a duration such as 90, 1.5s, 10m, 2h30m or 1d")
+    return total
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -1,0 +1,125 @@
+"""Job ids and file names: one rule that holds on Windows, Linux and macOS alike. Pure.
+
+A job's id is its file's name without `.json`, so what Windows cannot store as a name is no id on any
+system. Two ids that differ in case or Unicode form only are the same job: they would be on Windows and
+macOS.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Callable, NamedTuple, Optional
+
+SHELLS = ("cmd", "powershell", "pwsh", "bash", "sh")
+"""What a job or the setting `shell` may name."""
+
+SUFFIX = ".json"
+HIDDEN_SUFFIX = ".json.txt"
+"""What `job.json` becomes in Notepad or Explorer when Windows hides extensions."""
+ERROR_SUFFIX = ".error.txt"
+CANCEL_SUFFIX = ".cancel"
+"""Beside a job's file in its worker's folder: the wish that its run be killed."""
+LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX = ".lock", ".run", ".stop"
+"""In `locks/`: held while a worker lives, held while its command runs, and the wish that it stop."""
+MAX_ID_BYTES = 200
+"""Leaves room in 255 bytes for `-9999` and `.error.txt`."""
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?\Z", re.I)
+_IGNORED = re.compile(
+    r"\.|~\$|(desktop\.ini|thumbs\.db|readme\.txt)\Z|.*(\.tmp|\.part|\.crdownload|~)\Z", re.I
+)
+_WORKER = re.compile(r"(.+)-(\d+)-\d+-[^-]+", re.ASCII)
+_NUMBERED = re.compile(r"(.+)-([1-9]\d{0,8})\Z", re.S)
+
+
+def id_problem(job_id: str) -> Optional[str]:
+    """What is wrong with `job_id` as a job's id, or None."""
+    if not job_id:
+        return "an id cannot be empty"
+    if text := _size_problem(job_id):
+        return text
+    if found := _FORBIDDEN.search(job_id):
+        return f"an id cannot contain {found[0]!r}: Windows does not allow it in a file name"
+    if job_id[0] in ".-~ " or job_id[-1] in ". ":
+        return "an id cannot begin with '.', '-', '~' or a space, nor end with '.' or a space"
+    return f"{job_id!r} is the name of a device on Windows" if _DEVICE.match(job_id) else None
+
+
+def _size_problem(job_id: str) -> Optional[str]:
+    try:
+        size = len(job_id.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "an id must be valid Unicode"
+    return None if size <= MAX_ID_BYTES else f"an id has at most {MAX_ID_BYTES} bytes, this one {size}"
+
+
+def fold(job_id: str) -> str:
+    """The form in which two ids are compared: case and Unicode composition do not count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", job_id).casefold())
+
+
+def is_ignored(file_name: str) -> bool:
+    """Whether `file_name` is none of our business: hidden, temporary, or the system's own."""
+    return _IGNORED.match(file_name) is not None
+
+
+def job_id_of(file_name: str) -> Optional[str]:
+    """The id that `file_name` stands for, or None when it is not named like a job file."""
+    if is_ignored(file_name):
+        return None
+    lowered = file_name.lower()
+    for suffix in (SUFFIX, HIDDEN_SUFFIX):
+        if lowered.endswith(suffix) and len(file_name) > len(suffix):
+            return file_name[: -len(suffix)]
+    return None
+
+
+def canonical(file_name: str) -> bool:
+    """Whether `file_name` is exactly the name that we give a job's file."""
+    return file_name.endswith(SUFFIX)
+
+
+def safe_id(raw: str) -> str:
+    """`raw` made into a valid id, for a file that must be set aside under some name."""
+    text = raw.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = _FORBIDDEN.sub("_", text).strip(". ").lstrip("-~")
+    encoded = text.encode("utf-8")[: MAX_ID_BYTES - 1]
+    text = encoded.decode("utf-8", "ignore").rstrip(". ")
+    if not text:
+        return "unnamed"
+    return f"_{text}" if id_problem(text) else text
+
+
+def next_free(job_id: str, taken: Callable[[str], bool]) -> str:
+    """`job_id`, or the first of `job_id-2`, `job_id-3`, … that is not `taken`."""
+    if not taken(job_id):
+        return job_id
+    match = _NUMBERED.match(job_id)
+    base, number = (match[1], int(match[2])) if match else (job_id, 1)
+    while True:
+        number += 1
+        tail = f"-{number}"
+        room = MAX_ID_BYTES - len(tail)
+        candidate = base.encode("utf-8")[:room].decode("utf-8", "ignore") + tail
+        if not taken(candidate):
+            return candidate
+
+
+class WorkerName(NamedTuple):
+    """What a worker's name tells: it is `<host>-<pid>-<number>-<salt>`, unique for all time."""
+
+    host: str
+    pid: int
+
+
+def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
+    """The name of the `number`-th worker of a process; `salt` keeps it apart from an older one's."""
+    return f"{host}-{pid}-{number}-{salt}"
+
+
+def read_worker_name(name: str) -> Optional[WorkerName]:
+    """What the name tells, or None when it is no worker's."""
+    match = _WORKER.fullmatch(name)
+    return match and WorkerName(match[1], int(match[2]))

@@ -1,0 +1,283 @@
+"""N workers in one process: signals, requests through the spool, the sweep of the folders, draining.
+
+The main thread supervises: it waits at the doorbell, looks at what rang, and every `poll_interval` at
+everything, since events wake and scans decide. The workers are threads; each sleeps until the supervisor
+says that something may have become ready.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+from typing import NamedTuple, Optional
+
+from queuectl import events, layout, system
+from queuectl.claims import has_work
+from queuectl.doorbell import Doorbell, Rings
+from queuectl.errors import Busy, QueueError, SpoolUnusable
+from queuectl.events import Event, Listener
+from queuectl.intake import settle_drops
+from queuectl.names import STOP_SUFFIX, make_worker_name
+from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
+from queuectl.recovery import finish_moves, recover
+from queuectl.runner import CANCELLED, INTERRUPTED
+from queuectl.store import Store
+from queuectl.worker import Hands, Worker
+
+SCAN_SHARE = 20
+"""A full look is followed by a pause of at least this many times what it took."""
+RETRY_PAUSE = 0.5
+"""Seconds before a worker goes on after an error that may pass."""
+
+
+class Plan(NamedTuple):
+    """What a pool is to do."""
+
+    workers: int = 1
+    drain: bool = False
+    """End when nothing is left to do now."""
+
+
+class Pool:
+    """Workers of this process on one spool."""
+
+    def __init__(self, root: str, plan: Plan, emit: Listener = events.nobody) -> None:
+        self.root, self.plan, self._listener = os.path.abspath(root), plan, emit
+        self.bell = Doorbell(self.root)
+        self.workers: list[Worker] = []
+        self.interrupted = False
+        self._stops = 0
+        self._error: Optional[QueueError] = None
+        self._turn = threading.Condition()
+        self._generation = 0
+        self._idle: dict[str, int] = {}
+        self._unsettled: list[Unsettled] = []
+        self._next_scan = 0.0
+        self._random = random.Random()
+
+    # Running
+
+    def run(self) -> None:
+        """Work until stopped, or with `drain` until nothing is left to do now.
+
+        Raises:
+            QueueError: the workers could not be started, or the spool became unusable.
+        """
+        from queuectl.system.signals import stop_signals
+
+        with stop_signals(self.signalled), Store.open(self.root) as store:
+            # A spool that came with a repository or a backup may lack what git or zip leave out.
+            layout.make_spool(self.root)
+            if problem := self.bell.start():
+                self.emit(Event(events.NOTICE, text=problem))
+            threads = self._start_workers()
+            try:
+                self._supervise(store, threads)
+            finally:
+                self._stops = max(self._stops, 1)
+                self._wake_workers()
+                for thread in threads:
+                    thread.join()
+                self.bell.close()
+        if self._error is not None:
+            raise self._error
+
+    def signalled(self) -> None:
+        """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
+        self._stops += 1
+        if self._stops > 1:
+            self.interrupted = True
+        self.bell.ring()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Take no more jobs; with `kill` also end the running commands, at no attempt's cost."""
+        self._stops = max(self._stops, 2 if kill else 1)
+        self.bell.ring()
+
+    def emit(self, event: Event) -> None:
+        """Tell the listener; a failed run also means that a retry is due some time."""
+        self._listener(event)
+        if event.kind == events.JOB_FAILED:
+            self.bell.ring()
+
+    def _start_workers(self) -> list[threading.Thread]:
+        host, pid, salt = system.host_name(), system.process_id(), os.urandom(3).hex()
+        names = [make_worker_name(host, pid, number, salt) for number in range(1, self.plan.workers + 1)]
+        ready = [threading.Event() for _ in names]
+        threads = [
+            threading.Thread(target=self._work, args=(name, event), name=name)
+            for name, event in zip(names, ready)
+        ]
+        for thread in threads:
+            thread.start()
+        for event in ready:
+            event.wait()
+        return threads
+
+    # The workers' threads
+
+    def _work(self, name: str, ready: threading.Event) -> None:
+        hands = Hands(
+            emit=self.emit,
+            luck=self._random.random,
+            pause=self._pause,
+            gives_up=lambda: self._stops > 0 and not os.path.isdir(self.root),
+        )
+        try:
+            with Store.open(self.root) as store:
+                worker = Worker(store, name, hands)
+                worker.start()
+                self.workers.append(worker)
+                self.emit(Event(events.WORKER_STARTED, name))
+                ready.set()
+                try:
+                    self._work_on(worker)
+                finally:
+                    worker.close()
+                    self.emit(Event(events.WORKER_STOPPED, name))
+        except QueueError as error:
+            self._fail(error)
+        finally:
+            ready.set()
+            self.bell.ring()
+
+    def _work_on(self, worker: Worker) -> None:
+        while not self._stops:
+            generation = self._generation
+            try:
+                if worker.run_once():
+                    continue
+            except (Busy, OSError, sqlite3.Error) as error:
+                self.emit(Event(events.NOTICE, worker.name, text=f"cannot claim just now: {error}"))
+                self._pause(RETRY_PAUSE)
+                continue
+            self._rest(worker.name, generation)
+
+    def _rest(self, name: str, generation: int) -> None:
+        with self._turn:
+            self._idle[name] = generation
+            if self.plan.drain:
+                self.bell.ring()
+            while self._generation == generation and not self._stops:
+                self._turn.wait()
+            del self._idle[name]
+
+    def _pause(self, seconds: float) -> None:
+        with self._turn:
+            self._turn.wait_for(lambda: self._stops > 0, seconds)
+
+    def _wake_workers(self) -> None:
+        with self._turn:
+            self._generation += 1
+            self._turn.notify_all()
+
+    def _fail(self, error: QueueError) -> None:
+        self._error = self._error or error
+        self.stop()
+
+    # The supervisor
+
+    def _supervise(self, store: Store, threads: list[threading.Thread]) -> None:
+        rings = Rings(frozenset(), True)
+        said = 0
+        while any(thread.is_alive() for thread in threads):
+            try:
+                self._look(store, rings)
+            except (OSError, sqlite3.Error, Busy) as error:
+                self.emit(Event(events.NOTICE, text=f"cannot look just now: {error}"))
+            if self._stops:
+                self._wake_workers()
+                said = self._say_stopping(said)
+                if self._stops > 1:
+                    self._kill_all()
+            rings = self.bell.wait(self._patience(store))
+
+    def _look(self, store: Store, rings: Rings) -> None:
+        now, scanned = system.now(), False
+        if rings.names:
+            self._unsettled += reconcile_some(store, rings.names, now)
+        if system.monotonic() >= self._next_scan:
+            self._scan(store, now)
+            scanned = True
+        if rings.asked or scanned:
+            self._hear_requests(store)
+        if self._stops:
+            return
+        if self._unsettled:
+            self._settle_drops(store, now)
+        due = store.index.next_due()
+        if due is not None and due <= now:
+            store.index.promote(now)
+        if has_work(store, now) and not store.spool.paused:
+            self._wake_workers()
+        elif self.plan.drain and self._all_idle():
+            self.stop()
+
+    def _scan(self, store: Store, now: float) -> None:
+        began = system.monotonic()
+        if not layout.is_spool(self.root):
+            self._fail(SpoolUnusable(f"{self.root} has gone or is no spool any more: the workers stop"))
+            return
+        self._unsettled = reconcile_all(store, now)
+        for worker in self.workers:
+            busy = worker.current
+            finish_moves(store, worker.name, busy and busy.place.job_id, now)
+            worker.runner.trim()
+        for job in recover(store, now, self._random.random()):
+            text = f"{job.reason}: {job.state.value}"
+            self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
+        took = system.monotonic() - began
+        self._next_scan = system.monotonic() + max(store.config.poll_interval, took * SCAN_SHARE)
+
+    def _settle_drops(self, store: Store, now: float) -> None:
+        for drop in settle_drops(store, self._unsettled, now):
+            kind = events.JOB_RENAMED if drop.reason is None else events.FILE_REFUSED
+            self.emit(Event(kind, job_id=drop.job_id, text=drop.reason or f"was {drop.old_name}"))
+        self._unsettled = []
+
+    def _hear_requests(self, store: Store) -> None:
+        for worker in self.workers:
+            path = store.spool.lock_path(worker.name + STOP_SUFFIX)
+            if os.path.lexists(path):
+                self.stop(kill=_wants_kill(path))
+            busy = worker.current
+            request = store.spool.cancel_path(busy.place) if busy is not None else None
+            if request and os.path.lexists(request) and worker.runner.kill(CANCELLED):
+                system.remove(request)
+
+    def _all_idle(self) -> bool:
+        with self._turn:
+            return len(self._idle) == self.plan.workers
+
+    def _kill_all(self) -> None:
+        for worker in self.workers:
+            if worker.current is not None:
+                worker.runner.kill(INTERRUPTED)
+
+    def _say_stopping(self, said: int) -> int:
+        if self._stops != said:
+            running = sum(worker.current is not None for worker in self.workers)
+            kill = "killing" if self._stops > 1 else "waiting for"
+            if running:
+                self.emit(Event(events.STOPPING, text=f"stopping: {kill} {running} running"))
+        return self._stops
+
+    def _patience(self, store: Store) -> float:
+        """Seconds until something is to be done without a ring."""
+        left = self._next_scan - system.monotonic()
+        if not self._stops:
+            due = store.index.next_due()
+            if due is not None and not store.spool.paused:
+                left = min(left, due - system.now())
+        if self._stops > 1:
+            left = min(left, RETRY_PAUSE)
+        return max(0.0, min(left, system.WAIT_SLICE or left))
+
+
+def _wants_kill(path: str) -> bool:
+    try:
+        return system.read_file(path, 64)[0].strip() == b"now"
+    except OSError:
+        return False

@@ -1,0 +1,280 @@
+"""Queue: each verb of the product once, keeping spool and index in step. The command line is its client.
+
+with Queue.open("spool") as queue:
+queue.enqueue([{"command": ["echo", "hi"]}])
+for job in queue.jobs(state="pending"):
+print(job["id"])
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from queuectl import config as settings
+from queuectl import layout, system
+from queuectl.errors import InvalidInput, NoSuchJob
+from queuectl.report import Status, job_row, live_workers, problems
+from queuectl.spool import Place
+from queuectl.state import State
+from queuectl.store import Store
+
+if TYPE_CHECKING:
+    from queuectl.job import Job
+
+JobLike = Union["Job", Mapping[str, Any]]
+
+
+class Queue:
+    """A job queue in a folder."""
+
+    def __init__(self, store: Store, now: Callable[[], float] = system.now) -> None:
+        self.store = store
+        self._now = now
+
+    @classmethod
+    def open(cls, spool: str = "spool", *, create: bool = True) -> Queue:
+        """The queue in the folder `spool`, made when it is not there (with `create`).
+
+        Raises:
+            SpoolUnusable: it cannot be used as a spool.
+        """
+        if create:
+            layout.ensure_spool(spool)
+        return cls(Store.open(spool))
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.store.close()
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def refresh(self) -> None:
+        """Bring the index in line with the folders."""
+        from queuectl.reconcile import reconcile_all
+
+        reconcile_all(self.store, self._now())
+
+    # Jobs in
+
+    def enqueue(self, jobs: Sequence[JobLike], *, rename: bool = False) -> list[Place]:
+        """Add jobs to `pending`, all or none; where they lie now, in the same order.
+
+        Once this returns they outlive a power cut. With `rename`, a job whose id is taken gets the next
+        free one (`backup-2`) instead of being refused.
+
+        Raises:
+            InvalidInput: one of them is no job.
+            Conflict: an id is taken or given twice.
+            SpoolUnusable: the disk is full, or the spool cannot be written.
+        """
+        from queuectl.enqueue import enqueue
+
+        return enqueue(self.store, [_as_job(job) for job in jobs], rename=rename, now=self._now())
+
+    # Looking
+
+    def status(self) -> Status:
+        """The counts, the workers that live, and what needs a person's eye."""
+        self.refresh()
+        return Status(
+            spool=self.store.spool.root,
+            counts=self.store.index.counts(),
+            workers=live_workers(self.store),
+            paused=self.store.spool.paused,
+            problems=problems(self.store),
+        )
+
+    def jobs(
+        self,
+        *,
+        state: Union[State, str, None] = None,
+        tag: Optional[str] = None,
+        limit: Optional[int] = None,
+    ) -> list[dict[str, Any]]:
+        """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
+        self.refresh()
+        chosen = _as_state(state)
+        config = self.store.config
+        return [
+            job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
+        ]
+
+    def show(self, job_id: str) -> dict[str, Any]:
+        """The whole record of one job, with the path of its file and of its log.
+
+        Raises:
+            NoSuchJob: there is none.
+            DamagedRecord: its file holds no job.
+        """
+        from queuectl.codec import job_to_dict
+
+        place = self.locate(job_id)
+        job = self.store.spool.read_sound(place, self.store.config.max_job_bytes).job
+        log = self.store.spool.log_path(job_id)
+        return {
+            **job_to_dict(job),
+            "state": place.state.value,
+            "worker": place.worker,
+            "file": self.store.spool.path(place),
+            "log": log if os.path.exists(log) else None,
+        }
+
+    def locate(self, job_id: str) -> Place:
+        """Where the job lies.
+
+        Raises:
+            NoSuchJob: nowhere.
+        """
+        from queuectl.names import id_problem
+
+        place = None if id_problem(job_id) else self.store.spool.locate(job_id)
+        if place is None:
+            raise NoSuchJob(job_id)
+        return place
+
+    # Acting on jobs
+
+    def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
+        """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
+
+        All or none; `only` names the state that they must be in.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or waits or runs already.
+            DamagedRecord: one of them is a file that is still no job.
+        """
+        from queuectl.verbs import retry
+
+        retry(self.store, [self.locate(job_id) for job_id in job_ids], only=only, now=self._now())
+
+    def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
+        """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
+        from queuectl.errors import DamagedRecord
+
+        self.refresh()
+        retried, refused = [], []
+        for entry in self.store.index.entries(state=State.DEAD):
+            try:
+                self.retry([entry.id], only=State.DEAD)
+                retried.append(entry.id)
+            except DamagedRecord as error:
+                refused.append(str(error))
+        return tuple(retried), refused
+
+    def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
+        """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
+
+        Waits at most `deadline` seconds for the workers of running ones.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or has ended already.
+            Busy: a worker has not ended its job within the deadline.
+        """
+        from queuectl.verbs import cancel
+
+        cancel(self.store, [self.locate(job_id) for job_id in job_ids], now=self._now(), deadline=deadline)
+
+    def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
+        """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or not dead.
+        """
+        from queuectl.verbs import purge
+
+        self.refresh()
+        return purge(self.store, None if job_ids is None else [self.locate(one) for one in job_ids])
+
+    # Acting on workers
+
+    def pause(self) -> bool:
+        """Keep new jobs from starting; False if they were already."""
+        from queuectl.verbs import pause
+
+        return pause(self.store)
+
+    def resume(self) -> bool:
+        """Let jobs start again; False if they could already."""
+        return system.remove(self.store.spool.pause_path())
+
+    def stop_workers(self, *, kill: bool = False) -> list[str]:
+        """Ask every living worker to stop (with `kill`, also to end its command); their names."""
+        from queuectl.verbs import stop_workers
+
+        return stop_workers(self.store, kill=kill)
+
+    def living(self, names: Sequence[str]) -> list[str]:
+        """Which of these workers live."""
+        from queuectl.recovery import is_alive
+
+        return [name for name in names if is_alive(self.store, name)]
+
+    # Settings
+
+    def get_config(self) -> dict[str, settings.Value]:
+        """Every setting's value."""
+        return self.store.config._asdict()
+
+    def set_config(self, name: str, text: str) -> settings.Value:
+        """Set a setting; the value that holds now.
+
+        Raises:
+            InvalidInput: there is no such setting, or it cannot have this value.
+        """
+        value = settings.parse_value(name, text)
+        self.store.index.set_setting(name, settings.show_value(value))
+        return value
+
+    def unset_config(self, name: str) -> settings.Value:
+        """Back to the default, which is returned.
+
+        Raises:
+            InvalidInput: there is no such setting.
+        """
+        default = settings.setting(name).default
+        self.store.index.unset_setting(name)
+        return default
+
+    # Keeping house
+
+    def reindex(self) -> int:
+        """Build the index anew from the files; how many jobs there are."""
+        self.store.index.clear()
+        self.refresh()
+        return sum(self.store.index.counts().values())
+
+
+def _as_job(job: JobLike) -> Job:
+    from json import dumps
+
+    from queuectl.codec import decode_job
+    from queuectl.job import Job
+
+    if isinstance(job, Job):
+        return job
+    try:
+        return decode_job(dumps(job).encode())
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a job is a mapping of JSON values: {error}") from error
+
+
+def _as_state(state: Union[State, str, None]) -> Optional[State]:
+    if state is None or isinstance(state, State):
+        return state
+    try:
+        return State.parse(state)
+    except ValueError:
+        names = ", ".join(one.value for one in State)
+        raise InvalidInput(f"no state {state!r}", hint=f"there are {names}") from None

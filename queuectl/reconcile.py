@@ -1,0 +1,229 @@
+"""The index follows the folders: a look at what lies where, and rows for what has changed.
+
+It only reads the spool. What needs a hand (a second file of a known name, a file that is no job) is
+returned, for `intake` to act on where workers run, and remembered as an oddity, for `status` to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, Optional
+
+from queuectl.errors import InvalidInput
+from queuectl.index import Entry, Oddity, Stamp
+from queuectl.names import SUFFIX, canonical, fold, id_problem
+from queuectl.spool import Place
+from queuectl.spool_scan import Found
+from queuectl.state import WAITING, State
+from queuectl.store import Store, entry_of, unreadable_entry
+
+_RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3, State.PENDING: 4}
+"""Which of several files of one id the index shows: a newcomer in `pending` never hides a known job."""
+
+NO_JOB = "no job: "
+SECOND = "a second file of this id"
+
+
+class Unsettled(NamedTuple):
+    """A file in `pending` or `failed` that must be renamed, or set aside once it has lain still."""
+
+    place: Place
+    reason: str
+    oddity: Oddity
+
+
+class _Round:
+    """One reconciliation: what is known, what has been found, what follows."""
+
+    def __init__(self, store: Store, now: float) -> None:
+        self.store, self.now = store, now
+        self.limit = store.config.max_job_bytes
+        self.earlier = {oddity.path: oddity for oddity in store.index.oddities()}
+        self.entries: list[Entry] = []
+        self.oddities: list[Oddity] = []
+        self.unsettled: list[Unsettled] = []
+        self.folds: dict[str, str] = {}
+
+    def odd(self, path: str, reason: str, mtime_ns: int = 0, size: int = 0) -> Oddity:
+        before = self.earlier.get(path)
+        same = before is not None and (before.mtime_ns, before.size) == (mtime_ns, size)
+        seen = before.seen if same and before is not None else self.now
+        oddity = Oddity(path, reason, mtime_ns, size, min(seen, self.now))
+        self.oddities.append(oddity)
+        return oddity
+
+    def unsettle(self, found: Found, reason: str) -> None:
+        place = place_of(found)
+        oddity = self.odd(self._shown(place), reason, found.mtime_ns, found.size)
+        self.unsettled.append(Unsettled(place, reason, oddity))
+
+    def take(self, found: Found, known: Optional[Stamp]) -> None:
+        """Turn one file into its row, unless that is known."""
+        if known == stamp_of(found):
+            return
+        if found.state in WAITING and (problem := self._misnamed(found, known)):
+            self.unsettle(found, problem)
+            return
+        place, version = place_of(found), (found.mtime_ns, found.size)
+        try:
+            read = self.store.spool.read(place, self.limit)
+        except FileNotFoundError:
+            return
+        except InvalidInput as error:
+            self._take_unreadable(found, place, version, error)
+        except OSError as error:
+            self.odd(
+                self.store.spool.in_spool(self.store.spool.path(place)), f"cannot be read: {error.strerror}"
+            )
+        else:
+            self.folds[fold(found.job_id)] = found.job_id
+            self.entries.append(entry_of(place, read.job, read.version, self.now))
+
+    def write_some(self, settled: set[str]) -> None:
+        """Write what a look at a few files has found; `settled` are the oddities among them so far."""
+        settled = settled - {oddity.path for oddity in self.oddities}
+        if not (self.entries or self.oddities or settled):
+            return
+        with self.store.index.transaction():
+            self.store.index.put(self.entries)
+            for path in settled:
+                self.store.index.drop_oddity(path)
+            self.store.index.put_oddities(self.oddities, whole=False)
+
+    def _shown(self, place: Place) -> str:
+        return self.store.spool.in_spool(self.store.spool.path(place))
+
+    def _misnamed(self, found: Found, known: Optional[Stamp]) -> Optional[str]:
+        if problem := id_problem(found.job_id):
+            return NO_JOB + problem
+        if not canonical(found.file_name):
+            return "to be renamed: a job's file ends in .json"
+        if known is not None:
+            return None
+        twin = self.folds.get(fold(found.job_id))
+        others = [*self.store.index.alike(fold(found.job_id)), *([twin] if twin else [])]
+        for other in others:
+            if other != found.job_id and self.store.spool.locate(other) is not None:
+                return SECOND
+        return None
+
+    def _take_unreadable(
+        self, found: Found, place: Place, version: tuple[int, int], error: InvalidInput
+    ) -> None:
+        if found.state not in WAITING:
+            reason = self.store.spool.note_of(found.job_id) if found.state is State.DEAD else None
+            self.entries.append(unreadable_entry(place, version, reason or f"{NO_JOB}{error}"))
+        elif found.size == 0 or self._blank(place):
+            self.odd(self._shown(place), "empty: waiting for its content", *version)
+        else:
+            self.unsettle(found, f"{NO_JOB}{error}")
+
+    def _blank(self, place: Place) -> bool:
+        from queuectl.codec import is_blank
+
+        try:
+            return is_blank(self.store.spool.read_bytes(place, self.limit)[0])
+        except (OSError, InvalidInput):
+            return False
+
+
+def place_of(found: Found) -> Place:
+    """Where the file lies."""
+    name = None if found.file_name == f"{found.job_id}.json" else found.file_name
+    return Place(found.state, found.job_id, found.worker, name)
+
+
+def stamp_of(found: Found) -> Stamp:
+    """Its version, as the index keeps it."""
+    return Stamp(found.state.value, found.worker, found.mtime_ns, found.size)
+
+
+def reconcile_all(store: Store, now: float) -> list[Unsettled]:
+    """Bring the whole index in line with the folders; what needs a hand is returned."""
+    work = _Round(store, now)
+    known = store.index.stamps()
+    found: dict[str, Found] = {}
+    for seen in store.spool.scan():
+        if isinstance(seen, Found):
+            _choose(work, found, seen)
+        else:
+            work.odd(seen.path, seen.reason)
+    vanished = _find_again(store, known.keys() - found.keys(), found)
+    for one in found.values():
+        work.take(one, known.get(one.job_id))
+    oddities_changed = set(work.oddities) != set(work.earlier.values())
+    if vanished or work.entries or oddities_changed:
+        with store.index.transaction():
+            store.index.drop(vanished)
+            store.index.put(work.entries)
+            if oddities_changed:
+                store.index.put_oddities(work.oddities, whole=True)
+    return work.unsettled
+
+
+def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: float) -> list[Unsettled]:
+    """Bring the index in line with these files (state and file name), of which an event told."""
+    work = _Round(store, now)
+    for state, name in names:
+        seen = store.spool.look(state, name)
+        if isinstance(seen, Found):
+            _reconcile_one(work, seen)
+        elif seen is not None:
+            work.odd(seen.path, seen.reason)
+        elif canonical(name):
+            _reconcile_gone(work, name[: -len(SUFFIX)])
+    settled = work.earlier.keys() & {f"{state.folder}/{name}" for state, name in names}
+    work.write_some(settled)
+    return work.unsettled
+
+
+def _reconcile_gone(work: _Round, job_id: str) -> None:
+    store = work.store
+    if (place := store.spool.locate(job_id)) is None:
+        store.index.drop([job_id])
+    elif isinstance(seen := store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker), Found):
+        work.take(seen, None)
+
+
+def _reconcile_one(work: _Round, seen: Found) -> None:
+    row = work.store.index.get(seen.job_id)
+    known = None if row is None else row.stamp
+    if row is not None and (row.state, row.worker) != (seen.state.value, seen.worker):
+        other = Place(State(row.state), seen.job_id, row.worker)
+        if _lies_at(work.store, other) and _RANK[other.state] < _RANK[seen.state]:
+            work.unsettle(seen, SECOND)
+            return
+    work.take(seen, known)
+
+
+def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
+    rival = found.get(seen.job_id)
+    if rival is None or not _lies_at(work.store, place_of(rival)):
+        found[seen.job_id] = seen
+        return
+    if not _lies_at(work.store, place_of(seen)):
+        return
+    first, second = sorted((rival, seen), key=lambda one: (_RANK[one.state], not canonical(one.file_name)))
+    found[seen.job_id] = first
+    if second.state is State.PENDING:
+        work.unsettle(second, SECOND)
+    else:
+        path = work.store.spool.in_spool(work.store.spool.path(place_of(second)))
+        work.odd(path, f"{SECOND}: another lies in {first.state.folder}")
+
+
+def _lies_at(store: Store, place: Place) -> bool:
+    return store.spool.look(place.state, place.file_name or f"{place.job_id}.json", place.worker) is not None
+
+
+def _find_again(store: Store, missing: Iterable[str], found: dict[str, Found]) -> list[str]:
+    """Of ids that the scan did not meet, those that are gone; one that moved meanwhile is found after all."""
+    gone: list[str] = []
+    for job_id in missing:
+        place = store.spool.locate(job_id)
+        seen = place and store.spool.look(place.state, f"{job_id}.json", place.worker)
+        if isinstance(seen, Found):
+            found[job_id] = seen
+        else:
+            gone.append(job_id)
+    return gone

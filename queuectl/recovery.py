@@ -1,0 +1,149 @@
+"""Jobs whose worker died: finish the move of a recorded run, count a crash for an unrecorded one.
+
+A worker is alive while its lock is held. On POSIX its command holds a second lock, so a command that
+outlives its worker still owns its job and is never run beside itself. Doing this twice is doing it once:
+each step leaves a file that tells what remains.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Optional
+
+from queuectl import locks, system
+from queuectl.claims import move_settled, policy_of
+from queuectl.errors import InvalidInput
+from queuectl.intake import quarantine
+from queuectl.job import Job, Run, crashed
+from queuectl.moment import format_moment
+from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
+from queuectl.retry import Decision, after_crash
+from queuectl.spool import Place
+from queuectl.spool_scan import Found
+from queuectl.state import FINISHED, State
+from queuectl.store import Store
+
+
+class Recovered(NamedTuple):
+    """What became of a job of a dead worker; `delay` is the wait in seconds before its next run."""
+
+    job_id: str
+    worker: str
+    state: State
+    reason: str
+    delay: float = 0.0
+
+
+def is_alive(store: Store, worker: str) -> bool:
+    """Whether this worker holds its lock."""
+    return locks.is_held(store.spool.lock_path(worker + LIFE_SUFFIX))
+
+
+def outlived_by_command(store: Store, worker: str) -> bool:
+    """Whether the command of this dead worker still runs."""
+    return locks.is_held(store.spool.lock_path(worker + RUN_SUFFIX))
+
+
+def recover(store: Store, now: float, luck: float) -> list[Recovered]:
+    """Free the jobs of every worker that has died and whose command has ended."""
+    recovered: list[Recovered] = []
+    for worker in store.spool.workers():
+        held = locks.try_lock(store.spool.lock_path(worker + LIFE_SUFFIX))
+        if held is None:
+            continue
+        try:
+            if not outlived_by_command(store, worker):
+                recovered += _recover_worker(store, worker, now, luck)
+        finally:
+            held.release()
+        if not os.path.isdir(store.spool.worker_folder(worker)):
+            clear_away(store, worker)
+    return recovered
+
+
+def clear_away(store: Store, worker: str) -> None:
+    """Remove what a worker that is gone leaves in `processing/` and `locks/`."""
+    system.remove_folder(store.spool.worker_folder(worker))
+    for suffix in (STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
+        try:
+            system.remove(store.spool.lock_path(worker + suffix))
+        except OSError:
+            # Somebody looks whether it is held just now (Windows); the next sweep removes it.
+            continue
+
+
+def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
+    recovered: list[Recovered] = []
+    for place in owned(store, worker):
+        try:
+            if outcome := _recover_job(store, place, now, luck):
+                recovered.append(outcome)
+        except OSError:
+            # RACE: somebody holds or has moved the file; the folder stays, and so does its turn.
+            continue
+    _remove_requests(store, worker)
+    system.remove_folder(store.spool.worker_folder(worker))
+    return recovered
+
+
+def owned(store: Store, worker: str) -> list[Place]:
+    """The job files in this worker's folder."""
+    seen = (one for one in store.spool.scan_worker(worker) if isinstance(one, Found))
+    return [Place(State.PROCESSING, one.job_id, worker) for one in seen]
+
+
+def finish_moves(store: Store, worker: str, busy_with: Optional[str], now: float) -> None:
+    """Move what this live worker has settled but could not move at the time."""
+    for place in owned(store, worker):
+        if place.job_id == busy_with:
+            continue
+        try:
+            read = store.spool.read(place, store.config.max_job_bytes)
+            if read.job.state in FINISHED:
+                move_settled(store, place, read.job, read.version, now)
+        except (OSError, InvalidInput):
+            continue
+
+
+def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optional[Recovered]:
+    worker = place.worker or ""
+    try:
+        read = store.spool.read(place, store.config.max_job_bytes)
+    except FileNotFoundError:
+        return None
+    except InvalidInput as error:
+        target = quarantine(store, place, place.job_id, str(error))
+        return Recovered(target.job_id, worker, State.DEAD, f"its file was no job: {error}")
+    if read.job.state in FINISHED:
+        target = move_settled(store, place, read.job, read.version, now)
+        return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
+    job, decision = _crash(store, place, read.job, now, luck)
+    version = store.spool.stamp(place, job)
+    target = move_settled(store, place, job, version, now)
+    return Recovered(target.job_id, worker, job.state, job.error or "", decision.delay)
+
+
+def _crash(store: Store, place: Place, job: Job, now: float, luck: float) -> tuple[Job, Decision]:
+    run = Run(
+        outcome="crashed",
+        attempt=job.attempts + 1,
+        worker=place.worker,
+        finished_at=format_moment(now),
+        error=f"worker {place.worker} died while it ran",
+    )
+    decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
+    if os.path.lexists(store.spool.cancel_path(place)):
+        decision = Decision(State.DEAD)
+    run_at = now + decision.delay if decision.state is State.FAILED else None
+    return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision
+
+
+def _remove_requests(store: Store, worker: str) -> None:
+    folder = store.spool.worker_folder(worker)
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(CANCEL_SUFFIX):
+            system.remove(os.path.join(folder, name))

@@ -1,0 +1,103 @@
+"""What `status` and `list` tell: rows of jobs, the living workers, and what needs a person's eye."""
+
+from __future__ import annotations
+
+import os
+from json import loads
+from typing import Any, NamedTuple, Optional
+
+from queuectl.config import Config
+from queuectl.index import Entry
+from queuectl.moment import format_moment
+from queuectl.names import LIFE_SUFFIX, read_worker_name
+from queuectl.spool_scan import Found
+from queuectl.store import Store
+
+PROBLEMS_SHOWN = 50
+
+
+class WorkerRow(NamedTuple):
+    """A worker that lives; `since` is when it started (RFC 3339), `job` the id of what it runs."""
+
+    name: str
+    pid: Optional[int]
+    host: Optional[str]
+    job: Optional[str]
+    since: Optional[str]
+
+
+class Status(NamedTuple):
+    """The queue at a glance."""
+
+    spool: str
+    counts: dict[str, int]
+    workers: list[WorkerRow]
+    paused: bool
+    problems: list[str]
+
+
+def job_row(entry: Entry, config: Config) -> dict[str, Any]:
+    """One job of `list`; `max_retries` is the limit that holds for it now."""
+    return {
+        "id": entry.id,
+        "state": entry.state,
+        "command": loads(entry.command),
+        "attempts": entry.attempts,
+        "crashes": entry.crashes,
+        "max_retries": config.max_retries if entry.max_retries is None else entry.max_retries,
+        "priority": entry.priority,
+        "run_at": entry.run_at,
+        "created_at": entry.created_at or format_moment(entry.created),
+        "updated_at": entry.updated_at or format_moment(entry.mtime_ns / 1e9),
+        "exit_code": entry.exit_code,
+        "error": entry.error,
+        "worker": entry.worker,
+        "tags": entry.tags.split("\n")[1:-1],
+    }
+
+
+def live_workers(store: Store) -> list[WorkerRow]:
+    """The workers whose locks are held."""
+    from queuectl.recovery import is_alive
+
+    names = store.spool.workers()
+    return [_worker_row(store, name) for name in names if is_alive(store, name)]
+
+
+def _worker_row(store: Store, name: str) -> WorkerRow:
+    told = read_worker_name(name)
+    try:
+        since = format_moment(os.stat(store.spool.lock_path(name + LIFE_SUFFIX)).st_mtime)
+    except OSError:
+        since = None
+    return WorkerRow(name, told and told.pid, told and told.host, _job_of(store, name), since)
+
+
+def _job_of(store: Store, worker: str) -> Optional[str]:
+    return next((seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)), None)
+
+
+def problems(store: Store) -> list[str]:
+    """What needs a person's eye, a line each."""
+    lines = [f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()]
+    lines = lines[:PROBLEMS_SHOWN] + (
+        [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
+    )
+    return [*lines, *_dead_workers(store)]
+
+
+def _dead_workers(store: Store) -> list[str]:
+    from queuectl.recovery import is_alive, outlived_by_command
+
+    lines = []
+    for name in store.spool.workers():
+        if is_alive(store, name):
+            continue
+        job = _job_of(store, name)
+        if job is None:
+            continue
+        if outlived_by_command(store, name):
+            lines.append(f"worker {name} has died; the command of its job {job} still runs and is waited for")
+        else:
+            lines.append(f"worker {name} has died with job {job}; the next worker that runs frees it")
+    return lines

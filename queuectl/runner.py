@@ -1,0 +1,220 @@
+"""Run one command: its process tree, its timeout, its output into its log; the result is an Outcome.
+
+A command never writes into a pipe: its grandchildren would keep the pipe open. It gets the log file itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+
+from queuectl import system
+from queuectl.job import Job, success_codes
+from queuectl.moment import format_moment
+
+if TYPE_CHECKING:
+    from queuectl.system.process import Process
+
+COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
+CANCELLED, INTERRUPTED = "cancelled", "interrupted"
+KILL_GRACE = 3.0
+"""Seconds between asking a process tree to end and ending it."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended; `verdict` is one of the words above, times are seconds since the epoch."""
+
+    verdict: str
+    exit_code: Optional[int]
+    error: Optional[str]
+    started: float
+    ended: float
+
+
+class Setting(NamedTuple):
+    """What a run needs to know besides its job; `timeout` in seconds, sizes in bytes."""
+
+    root: str
+    log_path: str
+    shell: Optional[str]
+    timeout: Optional[float]
+    log_max_bytes: int
+    inherit: Optional[int]
+
+
+class Runner:
+    """Runs one command at a time; another thread may kill it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._process: Optional[Process] = None
+        self._verdict: Optional[str] = None
+        self._timers: list[threading.Timer] = []
+        self._log: Optional[tuple[str, int]] = None
+
+    def run(self, job: Job, setting: Setting) -> Outcome:
+        """Run the job's command to its end."""
+        started = system.now()
+        log_mark(setting.log_path, job, started)
+        try:
+            process = self._start(job, setting)
+        except OSError as error:
+            tidy_log(setting.log_path, setting.log_max_bytes)
+            return Outcome(FAILED, None, _start_error(job, error), started, system.now())
+        code = process.wait()
+        verdict = self._end()
+        tidy_log(setting.log_path, setting.log_max_bytes)
+        return _outcome(job, setting, code, verdict, started)
+
+    def _start(self, job: Job, setting: Setting) -> Process:
+        from queuectl.system import process as processes
+
+        argv = _argv(job, setting)
+        process = processes.start(
+            argv,
+            cwd=_folder(job, setting),
+            env=_environment(job, setting),
+            stdin=None if job.stdin is None else job.stdin.encode(),
+            log_path=setting.log_path,
+            inherit=setting.inherit,
+        )
+        with self._guard:
+            self._process, self._log = process, (setting.log_path, setting.log_max_bytes)
+            if setting.timeout is not None:
+                self._later(setting.timeout, TIMEOUT)
+        return process
+
+    def _later(self, delay: float, verdict: str, *, force: bool = False) -> None:
+        timer = threading.Timer(delay, self.kill, (verdict,), {"force": force})
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def _end(self) -> Optional[str]:
+        with self._guard:
+            verdict, self._verdict = self._verdict, None
+            for timer in self._timers:
+                timer.cancel()
+            self._process, self._log, self._timers = None, None, []
+        return verdict
+
+    def kill(self, verdict: str, *, force: bool = False) -> bool:
+        """End the running command's tree, for the reason `verdict`; the first reason stands.
+
+        Asks first, and ends it after `KILL_GRACE` seconds where the system knows the difference. False when
+        no command runs (yet): ask again.
+        """
+        with self._guard:
+            if self._process is None:
+                return False
+            if force or self._verdict is None:
+                self._verdict = self._verdict or verdict
+                self._process.kill(force=force)
+                if not force:
+                    self._later(KILL_GRACE, verdict, force=True)
+            return True
+
+    def trim(self) -> None:
+        """Keep the log of the running command within its limit."""
+        with self._guard:
+            log = self._log
+        if log is not None:
+            trim_log(*log)
+
+
+def _argv(job: Job, setting: Setting) -> Union[list[str], str]:
+    from queuectl.system import process as processes
+
+    if isinstance(job.command, str):
+        return processes.shell_argv(job.shell or setting.shell or processes.default_shell(), job.command)
+    return job.command
+
+
+def _folder(job: Job, setting: Setting) -> str:
+    folder = os.path.join(os.path.dirname(setting.root), os.path.expanduser(job.cwd or ""))
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"the folder {folder} (cwd) is not there")
+    return folder
+
+
+def _environment(job: Job, setting: Setting) -> dict[str, str]:
+    from queuectl.system import process as processes
+
+    ours = {
+        "QUEUECTL_JOB_ID": job.name,
+        "QUEUECTL_ATTEMPT": str(job.attempts + 1),
+        "QUEUECTL_SPOOL": setting.root,
+    }
+    return processes.environment({**job.env, **ours})
+
+
+def _start_error(job: Job, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and not isinstance(job.command, str):
+        return f"program not found: {job.command[0]}"
+    return f"could not be started: {error.strerror or error}"
+
+
+def _outcome(job: Job, setting: Setting, code: int, verdict: Optional[str], started: float) -> Outcome:
+    ended = system.now()
+    if verdict == TIMEOUT:
+        return Outcome(TIMEOUT, code, f"timed out after {setting.timeout:g} s", started, ended)
+    if verdict in (CANCELLED, INTERRUPTED):
+        return Outcome(verdict, code, verdict, started, ended)
+    if code in success_codes(job):
+        return Outcome(COMPLETED, code, None, started, ended)
+    return Outcome(FAILED, code, _exit_error(code), started, ended)
+
+
+def _exit_error(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def log_mark(path: str, job: Job, now: float) -> None:
+    """Set a run's output apart from what an earlier run left in the same log."""
+    try:
+        if os.path.getsize(path) > 0:
+            with open(path, "ab") as log:
+                log.write(f"\n--- attempt {job.attempts + 1}, {format_moment(now)} ---\n".encode())
+    except OSError:
+        # No log yet; or one that cannot be written, which starting the command will tell.
+        return
+
+
+def tidy_log(path: str, limit: int) -> None:
+    """Remove the log of a command that printed nothing; cut one that is too long."""
+    try:
+        if os.path.getsize(path) == 0:
+            system.remove(path)
+            return
+    except OSError:
+        return
+    trim_log(path, limit)
+
+
+def trim_log(path: str, limit: int) -> None:
+    """Cut a log that is over `limit` bytes down to its end, saying so.
+
+    The writer appends, so it goes on behind the cut; a line printed in this very moment may be lost.
+    """
+    try:
+        size = os.path.getsize(path)
+        if size <= limit:
+            return
+        with open(path, "r+b") as log:
+            log.seek(size - limit // 2)
+            kept = log.read(limit // 2)
+            log.seek(0)
+            log.truncate()
+            mark = f"--- {size - len(kept)} bytes cut here (log_max_bytes) ---\n"
+            log.write(mark.encode() + kept.split(b"\n", 1)[-1])
+    except OSError:
+        # Held by somebody who does not share it (Windows); the next look trims it.
+        return

@@ -1,0 +1,280 @@
+"""The folders of the spool: every read, write and move of a job's file is here, and nothing else is.
+
+A file enters a state folder whole: written in `tmp/`, flushed, fsynced, then moved in. Nothing is
+overwritten: a move whose target exists takes the next free name or is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from queuectl import layout, system
+from queuectl.errors import Conflict, DamagedRecord, InvalidInput
+from queuectl.names import CANCEL_SUFFIX, ERROR_SUFFIX, SUFFIX, next_free
+from queuectl.spool_scan import Seen, look, scan, scan_worker
+from queuectl.state import State
+
+if TYPE_CHECKING:
+    from queuectl.job import Job
+
+CLAIM_PATIENCE = 0.05
+"""Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
+SETTLE_PATIENCE = 5.0
+"""Seconds that a finished run waits for its file to become movable."""
+
+
+class Place(NamedTuple):
+    """Where a job's file lies."""
+
+    state: State
+    job_id: str
+    worker: Optional[str] = None
+    file_name: Optional[str] = None
+    """The file's own name where it is not `<id>.json`, as in `job.json.txt`."""
+
+
+class Read(NamedTuple):
+    """A job as read from its file.
+
+    `version` is the (mtime_ns, size) of what was read; `faithful` is False when the record gives another id
+    than its file's name, which wins.
+    """
+
+    job: Job
+    version: tuple[int, int]
+    faithful: bool
+
+
+class Spool:
+    """One spool folder."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+
+    # Paths
+
+    def path(self, place: Place) -> str:
+        """The path of the file that lies at `place`."""
+        name = place.file_name or place.job_id + SUFFIX
+        if place.state is State.PROCESSING:
+            return os.path.join(self.worker_folder(place.worker or ""), name)
+        return os.path.join(self.root, place.state.folder, name)
+
+    def worker_folder(self, worker: str) -> str:
+        """The folder of what this worker owns."""
+        return os.path.join(self.root, State.PROCESSING.folder, worker)
+
+    def log_path(self, job_id: str) -> str:
+        """The file of what the job's command printed."""
+        return os.path.join(self.root, layout.LOGS, job_id + ".log")
+
+    def lock_path(self, name: str) -> str:
+        """A file in `locks/`."""
+        return os.path.join(self.root, layout.LOCKS, name)
+
+    def error_path(self, job_id: str) -> str:
+        """The note beside a file in `dead/` that was no job."""
+        return os.path.join(self.root, State.DEAD.folder, job_id + ERROR_SUFFIX)
+
+    def in_spool(self, path: str) -> str:
+        """`path` as people see it: from the spool's root on, with forward slashes."""
+        return os.path.relpath(path, self.root).replace(os.sep, "/")
+
+    # Looking
+
+    def scan(self) -> Iterator[Seen]:
+        """Everything in the state folders: `Found` for what is named like a job, else `Stray`."""
+        return scan(self.root)
+
+    def scan_worker(self, worker: str) -> Iterator[Seen]:
+        """What `scan` tells of one worker's folder."""
+        return scan_worker(self.root, worker)
+
+    def look(self, state: State, file_name: str, worker: Optional[str] = None) -> Optional[Seen]:
+        """What `scan` would tell of this one name; None when nothing of that name lies there."""
+        return look(self.root, state, file_name, worker)
+
+    def locate(self, job_id: str) -> Optional[Place]:
+        """Where this job lies now, looking in the direction in which jobs move."""
+        for place in self.places(job_id):
+            if os.path.lexists(self.path(place)):
+                return place
+        return None
+
+    def is_same_file(self, place: Place, other: Place) -> bool:
+        """Whether both are one file, as `X.JSON` and `X.json` are where case does not count."""
+        try:
+            return os.path.samefile(self.path(place), self.path(other))
+        except OSError:
+            return False
+
+    def places(self, job_id: str) -> Iterator[Place]:
+        """Every place where a job of this id can lie."""
+        yield Place(State.PENDING, job_id)
+        for worker in self.workers():
+            yield Place(State.PROCESSING, job_id, worker)
+        yield Place(State.FAILED, job_id)
+        yield Place(State.COMPLETED, job_id)
+        yield Place(State.DEAD, job_id)
+
+    def workers(self) -> list[str]:
+        """The names of the folders in `processing/`."""
+        try:
+            with os.scandir(os.path.join(self.root, State.PROCESSING.folder)) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    # Reading
+
+    def read_bytes(self, place: Place, limit: int, *, patience: float = 2.0) -> tuple[bytes, os.stat_result]:
+        """The bytes of the file at `place`, and its stat.
+
+        Raises:
+            InvalidInput: it is larger than `limit` bytes.
+            FileNotFoundError: it is not there (any more).
+            NotARegularFile: it is a link, a folder or a device.
+        """
+        data, stat = system.read_file(self.path(place), limit, patience=patience)
+        if len(data) > limit:
+            raise InvalidInput(
+                f"larger than max_job_bytes ({limit} bytes)",
+                hint="put large data into a file of its own and name that in the command",
+            )
+        return data, stat
+
+    def read(self, place: Place, limit: int, *, patience: float = 2.0) -> Read:
+        """The job at `place`; its file's name is its id, whatever the record says.
+
+        Raises:
+            InvalidInput: the file holds no job; FileNotFoundError, NotARegularFile as `read_bytes`.
+        """
+        # Lazily: msgspec takes as long to import as click, and `status` reads no job that has not changed.
+        from queuectl.codec import decode_job
+        from queuectl.job import renamed
+
+        data, stat = self.read_bytes(place, limit, patience=patience)
+        job = decode_job(data)
+        version, faithful = system.file_stamp(stat), job.id in (None, place.job_id)
+        return Read(job if job.id == place.job_id else renamed(job, place.job_id), version, faithful)
+
+    def read_sound(self, place: Place, limit: int) -> Read:
+        """Like `read`, for a job that was one when last seen.
+
+        Raises:
+            DamagedRecord: the file holds no job now.
+        """
+        try:
+            return self.read(place, limit)
+        except InvalidInput as error:
+            raise DamagedRecord(f"{self.in_spool(self.path(place))} holds no job: {error}") from error
+
+    # Writing and moving
+
+    def prepare(self, job: Job) -> str:
+        """Write the record to `tmp/`, flushed and fsynced; the path to move in from."""
+        from queuectl.codec import encode_job
+
+        name = f"{job.name[:60]}-{os.urandom(6).hex()}{SUFFIX}"
+        path = os.path.join(self.root, layout.TMP, name)
+        system.write_file(path, encode_job(job))
+        return path
+
+    def admit(self, prepared: str, place: Place) -> None:
+        """Move a prepared record in as a new job. The caller holds `claim.lock`.
+
+        Raises:
+            Conflict: the place is taken.
+        """
+        self._refuse_taken(place)
+        system.replace(prepared, self.path(place))
+
+    def stamp(self, place: Place, job: Job, *, patience: float = SETTLE_PATIENCE) -> tuple[int, int]:
+        """Replace the record at `place` in one step; the (mtime_ns, size) of the new version."""
+        prepared = self.prepare(job)
+        try:
+            version = system.file_stamp(os.stat(prepared))
+            system.replace(prepared, self.path(place), patience=patience)
+        except BaseException:
+            system.remove(prepared)
+            raise
+        return version
+
+    def move(self, place: Place, target: Place, *, patience: float = SETTLE_PATIENCE) -> None:
+        """Change of state: one atomic move.
+
+        Raises:
+            Conflict: the target is taken.
+            OSError: the file could not be moved within `patience` seconds.
+        """
+        self._refuse_taken(target)
+        system.replace(self.path(place), self.path(target), patience=patience)
+
+    def _refuse_taken(self, place: Place) -> None:
+        if os.path.lexists(self.path(place)):
+            raise Conflict(f"{self.in_spool(self.path(place))} exists already")
+
+    def move_beside(self, place: Place, state: State) -> Place:
+        """Change of state to where another file may lie under this name: then it takes the next free one."""
+        job_id = next_free(place.job_id, lambda name: os.path.lexists(self.path(Place(state, name))))
+        target = Place(state, job_id)
+        self.move(place, target)
+        return target
+
+    def set_aside(self, place: Place, job_id: str, reason: str) -> Place:
+        """Quarantine: the file goes to `dead/` byte for byte, with a note beside it that gives the reason."""
+
+        def taken(name: str) -> bool:
+            return os.path.lexists(self.path(Place(State.DEAD, name))) or os.path.lexists(
+                self.error_path(name)
+            )
+
+        target = Place(State.DEAD, next_free(job_id, taken))
+        note = (
+            f"{self.in_spool(self.path(place))} was not run: {reason}\n\n"
+            f"The file is kept as it was, in {self.in_spool(self.path(target))}. Mend it, then drag it\n"
+            f"back to pending, or: queuectl dlq retry {target.job_id}\n"
+        )
+        self.move(place, target)
+        system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
+        return target
+
+    def note_of(self, job_id: str) -> Optional[str]:
+        """The first line of the note beside a file that was no job."""
+        try:
+            data, _ = system.read_file(self.error_path(job_id), 64 * 1024)
+        except OSError:
+            return None
+        return data.decode("utf-8", "replace").splitlines()[0] if data.strip() else None
+
+    def forget_note(self, job_id: str) -> None:
+        """Remove the note: its file has been mended."""
+        system.remove(self.error_path(job_id))
+
+    def delete(self, place: Place) -> None:
+        """Delete the job's file, its note and its log for good."""
+        system.remove(self.path(place))
+        self.forget_note(place.job_id)
+        system.remove(self.log_path(place.job_id))
+
+    def sync(self, *states: State) -> None:
+        """Make the names in these states' folders outlive a power cut."""
+        for state in states:
+            system.sync_folder(os.path.join(self.root, state.folder))
+
+    # What people and other programs ask of workers, by files
+
+    def cancel_path(self, place: Place) -> str:
+        """The request to kill the run of the job at `place`, beside its file in the worker's folder."""
+        return os.path.join(self.worker_folder(place.worker or ""), place.job_id + CANCEL_SUFFIX)
+
+    def pause_path(self) -> str:
+        """The file that keeps new jobs from starting."""
+        return os.path.join(self.root, layout.PAUSED)
+
+    @property
+    def paused(self) -> bool:
+        """Whether new jobs are kept from starting."""
+        return os.path.lexists(self.pause_path())

@@ -1,0 +1,111 @@
+"""One look at every state folder: what lies there, by name and version; no file is opened."""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+from collections.abc import Iterator
+from typing import NamedTuple, Optional, Union
+
+from queuectl.layout import STATE_FOLDERS
+from queuectl.names import CANCEL_SUFFIX, ERROR_SUFFIX, is_ignored, job_id_of
+from queuectl.state import State
+
+
+class Found(NamedTuple):
+    """A regular file that is named like a job."""
+
+    state: State
+    worker: Optional[str]
+    job_id: str
+    file_name: str
+    mtime_ns: int
+    size: int
+
+
+class Stray(NamedTuple):
+    """Something that cannot be a job, and why; `path` is relative to the spool, with forward slashes."""
+
+    path: str
+    reason: str
+
+
+Seen = Union[Found, Stray]
+
+
+def scan(root: str) -> Iterator[Seen]:
+    """Everything in the state folders, in the direction in which jobs move."""
+    for folder, state in STATE_FOLDERS.items():
+        if state is State.PROCESSING:
+            yield from _scan_processing(root)
+        else:
+            yield from _scan_folder(os.path.join(root, folder), folder, state, None)
+
+
+def _scan_processing(root: str) -> Iterator[Seen]:
+    folder = State.PROCESSING.folder
+    for entry in _entries(os.path.join(root, folder)):
+        shown = f"{folder}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from _scan_folder(entry.path, shown, State.PROCESSING, entry.name)
+        elif not is_ignored(entry.name):
+            yield Stray(shown, "no worker owns a file that lies here; move it to pending")
+
+
+def look(root: str, state: State, file_name: str, worker: Optional[str]) -> Optional[Seen]:
+    """What `scan` would tell of this one name; None when nothing of that name lies there."""
+    shown = "/".join(filter(None, (state.folder, worker, file_name)))
+    try:
+        stat = os.stat(os.path.join(root, *shown.split("/")), follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _seen(shown, file_name, state, worker, stat)
+
+
+def scan_worker(root: str, worker: str) -> Iterator[Seen]:
+    """Everything in one worker's folder."""
+    folder = State.PROCESSING.folder
+    path = os.path.join(root, folder, worker)
+    return _scan_folder(path, f"{folder}/{worker}", State.PROCESSING, worker)
+
+
+def _scan_folder(path: str, shown: str, state: State, worker: Optional[str]) -> Iterator[Seen]:
+    for entry in _entries(path):
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if seen := _seen(f"{shown}/{entry.name}", entry.name, state, worker, stat):
+            yield seen
+
+
+def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.stat_result) -> Optional[Seen]:
+    if not _is_unicode(name):
+        readable = shown.encode("utf-8", "backslashreplace").decode()
+        return Stray(readable, "the file's name is not valid Unicode; rename it")
+    job_id = job_id_of(name)
+    if job_id is not None and stat_module.S_ISREG(stat.st_mode):
+        return Found(state, worker, job_id, name, stat.st_mtime_ns, stat.st_size)
+    if is_ignored(name) or name.endswith((ERROR_SUFFIX, CANCEL_SUFFIX)):
+        return None
+    if job_id is not None:
+        return Stray(shown, "not a plain file (a folder, link or device): never followed")
+    if state is State.PENDING:
+        return Stray(shown, "not named like a job: a job's file ends in .json")
+    return None
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entries(path: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            yield from entries
+    except (FileNotFoundError, NotADirectoryError):
+        return

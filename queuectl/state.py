@@ -1,0 +1,36 @@
+"""The five states of a job and the folders that stand for them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(str, Enum):
+    """Where a job is in its life; the value is the name that users see."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+
+    @property
+    def folder(self) -> str:
+        """The name of this state's folder in the spool."""
+        return "done" if self is State.COMPLETED else self.value
+
+    @classmethod
+    def parse(cls, text: str) -> State:
+        """The state that a user means by `text` (`done` is an alias of `completed`).
+
+        Raises:
+            ValueError: no state has this name.
+        """
+        return cls.COMPLETED if text == "done" else cls(text)
+
+
+WAITING = (State.PENDING, State.FAILED)
+"""States that a worker claims from."""
+
+FINISHED = (State.COMPLETED, State.FAILED, State.DEAD)
+"""States that the record of a finished run is stamped with."""

@@ -1,0 +1,148 @@
+"""The spool and its index side by side, with the settings that hold: what every verb works on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Optional
+
+from queuectl import layout, locks
+from queuectl.config import Config, config_from
+from queuectl.errors import SpoolUnusable
+from queuectl.index import Entry, Index
+from queuectl.names import fold
+from queuectl.spool import Place, Spool
+from queuectl.state import WAITING, State
+
+if TYPE_CHECKING:
+    from queuectl.job import Job
+
+CLAIM_LOCK = "claim.lock"
+
+
+class Store:
+    """One thread's hands on a spool."""
+
+    def __init__(self, spool: Spool, index: Index) -> None:
+        self.spool = spool
+        self.index = index
+
+    @classmethod
+    def open(cls, root: str) -> Store:
+        """The store of the spool at `root`, which must exist.
+
+        Raises:
+            SpoolUnusable: there is no spool, or its index can be neither used nor replaced.
+        """
+        spool = Spool(root)
+        if not layout.is_spool(spool.root):
+            raise SpoolUnusable(f"{spool.root} is no spool", hint="queuectl init makes one")
+        try:
+            index = Index.open(f"{spool.root}/{layout.INDEX}", spool.lock_path(CLAIM_LOCK))
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolUnusable(f"cannot open the index of {spool.root}: {error}") from error
+        return cls(spool, index)
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    @property
+    def config(self) -> Config:
+        """The settings as they are now: `config set` acts on jobs that are already queued."""
+        return config_from(self.index.settings())
+
+    def claiming(self) -> AbstractContextManager[None]:
+        """Hold `claim.lock`: nobody else names, claims or admits a job meanwhile.
+
+        Raises:
+            Busy: somebody else holds it all the time.
+        """
+        return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
+
+    def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
+        """Write the index row of the job that lies at `place` in this version."""
+        self.index.put([entry_of(place, job, version, now)])
+
+    def is_taken(self, job_id: str, *, besides: Optional[Place] = None) -> bool:
+        """Whether a file of this id, or of one that Windows would call the same, is in the spool.
+
+        The file that lies at `besides` does not count.
+        """
+        ids = {job_id, *self.index.alike(fold(job_id))}
+        return any(
+            place != besides and os.path.lexists(self.spool.path(place))
+            for one in ids
+            for place in self.spool.places(one)
+        )
+
+
+def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
+    """The index row of the job that lies at `place` in this version."""
+    from json import dumps
+
+    from queuectl.job import wants_retry
+    from queuectl.moment import read_moment
+
+    waits = place.state in WAITING
+    fresh = place.state is State.PENDING and wants_retry(job)
+    due = job.due if waits and not fresh else None
+    return Entry(
+        id=place.job_id,
+        fold=fold(place.job_id),
+        state=place.state.value,
+        worker=place.worker,
+        mtime_ns=version[0],
+        size=version[1],
+        priority=job.priority,
+        due=None if due is None or due <= now else due,
+        created=read_moment(job.created_at) or version[0] / 1e9,
+        command=dumps(job.command, ensure_ascii=False),
+        attempts=0 if fresh else job.attempts,
+        crashes=0 if fresh else job.crashes,
+        max_retries=job.max_retries,
+        run_at=None if fresh else job.run_at,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        exit_code=None if fresh else job.exit_code,
+        error=None if fresh else job.error,
+        tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
+    )
+
+
+def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:
+    """The index row of a file that should hold a job and does not."""
+    return Entry(
+        id=place.job_id,
+        fold=fold(place.job_id),
+        state=place.state.value,
+        worker=place.worker,
+        mtime_ns=version[0],
+        size=version[1],
+        priority=0,
+        due=None,
+        created=version[0] / 1e9,
+        command='""',
+        attempts=0,
+        crashes=0,
+        max_retries=None,
+        run_at=None,
+        created_at=None,
+        updated_at=None,
+        exit_code=None,
+        error=error,
+        tags="",
+    )

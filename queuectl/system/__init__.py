@@ -1,0 +1,49 @@
+"""The only place of queuectl that knows the operating system.
+
+`native` chooses `posix` or `windows` once; everything here works the same on both. What costs time to
+import lies in modules of its own, to be imported where it is used: `queuectl.system.process` (start a
+command, kill its tree) and `queuectl.system.signals` (hear the wish to stop). All paths are `str`.
+"""
+
+from __future__ import annotations
+
+from queuectl.system.clock import monotonic, now, sleep
+from queuectl.system.files import (
+    NotARegularFile,
+    file_stamp,
+    make_folder,
+    read_file,
+    remove,
+    remove_folder,
+    replace,
+    sync_folder,
+    touch_exclusive,
+    write_file,
+)
+from queuectl.system.machine import NULL_DEVICE, host_name, is_interactive, process_id
+from queuectl.system.native import SHARES_LOCKS, WAIT_SLICE
+from queuectl.system.patience import is_transient, with_patience
+
+__all__ = [
+    "NULL_DEVICE",
+    "SHARES_LOCKS",
+    "WAIT_SLICE",
+    "NotARegularFile",
+    "file_stamp",
+    "host_name",
+    "is_interactive",
+    "is_transient",
+    "make_folder",
+    "monotonic",
+    "now",
+    "process_id",
+    "read_file",
+    "remove",
+    "remove_folder",
+    "replace",
+    "sleep",
+    "sync_folder",
+    "touch_exclusive",
+    "with_patience",
+    "write_file",
+]

@@ -1,0 +1,158 @@
+"""File operations that mean the same on every system, and wait for whoever has the file open just now."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from typing import BinaryIO
+
+from queuectl.system.native import is_link, open_for_reading, sync_folder
+from queuectl.system.patience import with_patience
+
+__all__ = [
+    "NotARegularFile",
+    "file_stamp",
+    "make_folder",
+    "read_file",
+    "remove",
+    "remove_folder",
+    "replace",
+    "sync_folder",
+    "touch_exclusive",
+    "write_file",
+]
+
+_KINDS = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "FIFO"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
+
+
+class NotARegularFile(OSError):
+    """A path that was to be read is no regular file; ``kind`` says what it is ("folder", "FIFO", …)."""
+
+    def __init__(self, path: str, kind: str) -> None:
+        super().__init__(errno.EINVAL, f"not a regular file but a {kind}", path)
+        self.kind = kind
+
+
+def replace(source: str, target: str, *, patience: float = 2.0) -> None:
+    """Move ``source`` to ``target`` in one step, over whatever file is there.
+
+    It is not an exclusive claim: on Windows two movers of one file can both succeed. Raises OSError,
+    a transient one after ``patience`` seconds.
+    """
+    with_patience(lambda: os.replace(source, target), patience=patience)
+
+
+def remove(path: str, *, patience: float = 2.0) -> bool:
+    """Delete a file; False if it was not there.
+
+    Raises OSError, a transient one after ``patience`` seconds.
+    """
+    try:
+        with_patience(lambda: os.unlink(path), patience=patience)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def read_file(path: str, limit: int, *, patience: float = 2.0) -> tuple[bytes, os.stat_result]:
+    """The content of a regular file and the stat of exactly the file that was read.
+
+    Reads at most ``limit + 1`` bytes, so that ``len(data) > limit`` tells a file that is too large. Follows
+    no link, never blocks on a FIFO or device, and stops nobody from moving the file. Raises NotARegularFile,
+    FileNotFoundError or another OSError, a transient one after ``patience`` seconds.
+    """
+    return with_patience(lambda: _read_once(path, limit), patience=patience)
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Create ``path`` with ``data``, on the disk when this returns; sync its folder to make the name last.
+
+    Raises FileExistsError if there is something of that name, else OSError (disk full, …); a partial file
+    is removed.
+    """
+    stream = with_patience(lambda: _create(path))
+    try:
+        with stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        with suppress(OSError):
+            remove(path)
+        raise
+
+
+def touch_exclusive(path: str) -> bool:
+    """Create an empty file; False if there is something of that name. Raises OSError."""
+    try:
+        with_patience(lambda: _create(path)).close()
+    except FileExistsError:
+        return False
+    return True
+
+
+def make_folder(path: str) -> bool:
+    """Create a folder and its parents; True if it is new, False if it was there.
+
+    Raises FileExistsError if a file has the name, else OSError.
+    """
+    # Asked first because Windows answers "access denied" to the creation of a drive's root.
+    if os.path.isdir(path):
+        return False
+    try:
+        with_patience(lambda: os.makedirs(path))
+    except FileExistsError:
+        if os.path.isdir(path):
+            return False
+        raise
+    return True
+
+
+def remove_folder(path: str) -> bool:
+    """Delete a folder if it is empty; False if it is not, or not there. Raises OSError."""
+    try:
+        with_patience(lambda: os.rmdir(path))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        # POSIX leaves open which of the two means "not empty".
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def file_stamp(found: os.stat_result) -> tuple[int, int]:
+    """Modification time in ns and size in bytes: equal stamps mean that nobody wrote in between."""
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _create(path: str) -> BinaryIO:
+    return open(path, "xb")
+
+
+def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    # Looked at before it is opened: opening a device can already do something.
+    seen = os.lstat(path)
+    _refuse_irregular(path, seen)
+    with open(open_for_reading(path, seen), "rb") as stream:
+        found = os.fstat(stream.fileno())
+        # And again afterwards: it may have been exchanged in between.
+        _refuse_irregular(path, found)
+        return stream.read(limit + 1), found
+
+
+def _refuse_irregular(path: str, found: os.stat_result) -> None:
+    if is_link(found):
+        raise NotARegularFile(path, "symbolic link")
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for matches, name in _KINDS if matches(found.st_mode)), "special file")
+        raise NotARegularFile(path, kind)

@@ -1,0 +1,39 @@
+"""The names of the running system: the one place where `posix` or `windows` is chosen for files and names."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    from queuectl.system.windows import (
+        SHARES_LOCKS,
+        WAIT_SLICE,
+        is_link,
+        is_terminal,
+        is_transient,
+        machine_name,
+        open_for_reading,
+        sync_folder,
+    )
+else:
+    from queuectl.system.posix import (
+        SHARES_LOCKS,
+        WAIT_SLICE,
+        is_link,
+        is_terminal,
+        is_transient,
+        machine_name,
+        open_for_reading,
+        sync_folder,
+    )
+
+__all__ = [
+    "SHARES_LOCKS",
+    "WAIT_SLICE",
+    "is_link",
+    "is_terminal",
+    "is_transient",
+    "machine_name",
+    "open_for_reading",
+    "sync_folder",
+]

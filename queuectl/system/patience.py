@@ -1,0 +1,34 @@
+"""The one bounded retry: a file that somebody holds open now is free in a moment, or it is denied."""
+
+from __future__ import annotations
+
+from typing import Callable, TypeVar
+
+from queuectl.system import clock
+from queuectl.system.native import is_transient
+
+__all__ = ["is_transient", "with_patience"]
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.05
+
+
+def with_patience(action: Callable[[], T], *, patience: float = 2.0) -> T:
+    """What ``action`` returns, tried again for up to ``patience`` seconds while its OSError is transient.
+
+    A real denial has the same error number as a passing one; it is told apart by its lasting. The last
+    OSError is raised when the patience is over, any other at once. A patience of 0 means one try.
+    """
+    deadline = clock.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            left = deadline - clock.monotonic()
+            if left <= 0 or not is_transient(error):
+                raise
+        clock.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,65 @@
+"""Files and names on Linux and macOS. `windows` has the same names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from typing import IO, Any, Optional
+
+# This also tells mypy which platforms the module is for.
+assert sys.platform != "win32"
+
+# A signal interrupts a blocking wait here, so the main thread may block for as long as it likes.
+WAIT_SLICE: Optional[float] = None
+
+# A child that inherits the open file of a lock (flock) holds the lock with us.
+SHARES_LOCKS = True
+
+_TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
+# What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
+
+
+def is_transient(error: OSError) -> bool:
+    """True if the same call may well succeed in a moment (busy)."""
+    return error.errno in _TRANSIENT
+
+
+def is_link(found: os.stat_result) -> bool:
+    """True if this `os.lstat` result is that of a symbolic link."""
+    return stat.S_ISLNK(found.st_mode)
+
+
+def open_for_reading(path: str, seen: os.stat_result) -> int:
+    """A file descriptor on ``path``, following no link and waiting for nobody (a FIFO has no writer).
+
+    ``seen`` is the `os.lstat` of the file; only `windows` needs it. Raises OSError.
+    """
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def sync_folder(path: str) -> None:
+    """Bring the entries of the folder to the disk: a name is as durable as its folder.
+
+    Quietly does nothing on a file system that cannot do it; raises OSError when the disk fails.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(folder)
+
+
+def machine_name() -> str:
+    """The name of this machine, as it calls itself."""
+    return os.uname().nodename
+
+
+def is_terminal(stream: IO[Any]) -> bool:
+    """True if the stream is a terminal. Raises OSError or ValueError on a stream that is closed."""
+    return stream.isatty()

@@ -1,0 +1,127 @@
+"""Commands on Linux and macOS: one session and process group each. `windows_process` has the same names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Optional, Union
+
+from queuectl.system.process_input import only_os_errors, standard_input
+
+# This also tells mypy which platforms the module is for.
+assert sys.platform != "win32"
+
+
+class Process:
+    """A command that was started, and its process group. One thread waits; any thread may kill."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self.pid: int = popen.pid
+        self._popen = popen
+        self._guard = threading.Lock()
+        self._killed = False
+        self._code: Optional[int] = None
+
+    def wait(self) -> int:
+        """Block until the command itself has ended; its exit code, or minus the signal that ended it.
+
+        After a kill was asked for, what is left of its group by then is killed too.
+        """
+        if self._code is None:
+            self._await_end()
+        with self._guard:
+            if self._code is None:
+                if self._killed:
+                    self._signal_group(signal.SIGKILL)
+                self._code = self._popen.wait()
+            return self._code
+
+    def kill(self, *, force: bool) -> None:
+        """Ask the whole group to end (SIGTERM), or end it (``force``: SIGKILL). After the end: nothing.
+
+        A program that has left the group (setsid) is not reached.
+        """
+        with self._guard:
+            if self._code is None:
+                self._killed = True
+                self._signal_group(signal.SIGKILL if force else signal.SIGTERM)
+
+    def _await_end(self) -> None:
+        # The ended command stays a zombie until it is reaped under the guard: so long nobody else can get
+        # its pid, and `kill` cannot hit a stranger.
+        if hasattr(os, "waitid"):
+            # ChildProcessError: somebody else has reaped it; Popen knows what to make of that.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            # macOS before Python 3.13. A pid is not given out again within the moment to the guard.
+            self._popen.wait()
+
+    def _signal_group(self, number: int) -> None:
+        # macOS answers PermissionError when only the zombie is left of the group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+def start(
+    argv: Union[Sequence[str], str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    stdin: Optional[bytes],
+    log_path: str,
+    inherit: Optional[int] = None,
+) -> Process:
+    """Start a command in a session of its own; its stdout and stderr are appended to ``log_path``.
+
+    ``env`` is its whole environment, ``stdin`` what it reads (None: nothing). ``inherit`` is the one open
+    file it shares with us: a lock (flock) on it is held until the command has ended as well. Raises
+    OSError when it cannot be started; TypeError for a command line (``str``), which only Windows has.
+    """
+    if isinstance(argv, str):
+        raise TypeError("a command line as one string exists on Windows only")
+    if not argv:
+        raise OSError(errno.EINVAL, "there is no program to start")
+    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with standard_input(stdin) as source, only_os_errors():
+            popen = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env),
+                stdin=source,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=() if inherit is None else (inherit,),
+            )
+    finally:
+        os.close(log)
+    return Process(popen)
+
+
+def shell_argv(shell: str, command: str) -> Union[list[str], str]:
+    """What to give to `start` to run ``command`` by "sh", "bash", "powershell" or "pwsh".
+
+    Raises FileNotFoundError for "cmd", OSError for a shell of another name.
+    """
+    if shell == "sh":
+        return ["/bin/sh", "-c", command]
+    if shell == "bash":
+        return ["bash", "-c", command]
+    if shell in ("powershell", "pwsh"):
+        return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-Command", command]
+    if shell == "cmd":
+        raise FileNotFoundError(errno.ENOENT, "the shell 'cmd' exists on Windows only")
+    raise OSError(errno.EINVAL, f"unknown shell {shell!r}")
+
+
+def default_shell() -> str:
+    """The shell for a command that names none."""
+    return "sh"

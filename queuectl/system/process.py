@@ -1,0 +1,23 @@
+"""Start one command with everything it starts, wait for its end, kill the whole tree."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+if sys.platform == "win32":
+    from queuectl.system.windows_process import Process, default_shell, shell_argv, start
+else:
+    from queuectl.system.posix_process import Process, default_shell, shell_argv, start
+
+__all__ = ["Process", "default_shell", "environment", "shell_argv", "start"]
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with `extra` over it, by the system's idea of which names are the same."""
+    merged = os.environ.copy()
+    for name, value in extra.items():
+        # Windows: `Path` and `PATH` are one variable, and os.environ keeps names in upper case.
+        merged[name.upper() if sys.platform == "win32" else name] = value
+    return merged

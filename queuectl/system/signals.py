@@ -1,0 +1,60 @@
+"""The wish to stop, however the system says it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Callable, Optional
+
+if sys.platform == "win32":
+    from queuectl.system.windows_signals import console_closing
+else:
+    from contextlib import nullcontext
+
+    def console_closing(callback: Callable[[], None]) -> nullcontext[None]:
+        """Nothing: a terminal that closes says so with SIGHUP."""
+        return nullcontext()
+
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+@contextmanager
+def stop_signals(callback: Callable[[], None]) -> Iterator[None]:
+    """Within this block each wish to stop calls ``callback()`` once, and does nothing else.
+
+    Heard are Ctrl+C, SIGTERM, SIGHUP (unless it is ignored: nohup), on Windows also Ctrl+Break and the
+    closing of the console, logoff and shutdown (which call once more 3 s later if the block still runs).
+    The callback runs in the middle of whatever the main thread does, on Windows also in another thread: it
+    may set a flag or an event, and must not lock, print or raise. Outside of the main thread, where Python
+    allows no handlers, this does nothing. The handlers of before are back when the block is left.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(number: int, frame: Optional[FrameType]) -> None:
+        callback()
+
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _heard():
+            before[number] = signal.signal(number, handler)
+        with console_closing(callback):
+            yield
+    finally:
+        for number, previous in before.items():
+            # None: it was set by C code, and Python cannot put it back.
+            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+
+
+def _heard() -> Iterator[signal.Signals]:
+    for name in _NAMES:
+        number: Optional[signal.Signals] = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            continue
+        yield number

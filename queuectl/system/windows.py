@@ -1,0 +1,112 @@
+"""Files and names on Windows. `posix` has the same names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import IO, Any, Optional
+
+# This also tells mypy which platforms the module is for.
+assert sys.platform == "win32"
+
+# On Windows a blocked main thread never hears Ctrl+C or Ctrl+Break; it has to come up for air.
+WAIT_SLICE: Optional[float] = 0.2
+
+# A child cannot hold a lock with us; it dies with us instead (its Job Object).
+SHARES_LOCKS = False
+
+FILE_APPEND_DATA = 0x0004
+OPEN_EXISTING = 3
+OPEN_ALWAYS = 4
+
+_GENERIC_READ = 0x80000000
+_SHARE_ALL = 0x1 | 0x2 | 0x4  # read, write, delete
+_FILE_ATTRIBUTE_NORMAL = 0x80
+_FILE_FLAG_OPEN_REPARSE_POINT = 0x00200000
+_NAME_SURROGATE = 0x20000000
+
+_ACCESS_DENIED = 5  # also: the target of a move is open, or a deleted file still has a reader
+_SHARING_VIOLATION = 32
+_LOCK_VIOLATION = 33
+_USER_MAPPED_FILE = 1224
+_TRANSIENT = frozenset({_ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION, _USER_MAPPED_FILE})
+
+
+def is_transient(error: OSError) -> bool:
+    """True if the same call may well succeed in a moment (somebody has the file open just now)."""
+    return error.winerror in _TRANSIENT
+
+
+def is_link(found: os.stat_result) -> bool:
+    """True if this `os.lstat` result is that of a symbolic link, or of anything else that names another file.
+
+    Other reparse points (a file that OneDrive or deduplication keeps elsewhere) are files as any.
+    """
+    return stat.S_ISLNK(found.st_mode) or bool(found.st_reparse_tag & _NAME_SURROGATE)
+
+
+def open_for_reading(path: str, seen: os.stat_result) -> int:
+    """A file descriptor on ``path`` that stops nobody from moving, deleting or writing the file.
+
+    ``seen`` is the `os.lstat` of the file. Raises OSError.
+    """
+    # A link put here after the look is opened itself, not followed, and reads as empty.
+    plain = not seen.st_file_attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT
+    return open_shared(
+        path, _GENERIC_READ, OPEN_EXISTING, _FILE_FLAG_OPEN_REPARSE_POINT if plain else 0, os.O_RDONLY
+    )
+
+
+def open_shared(path: str, access: int, disposition: int, flags: int, descriptor_flags: int) -> int:
+    """A file descriptor from CreateFile with every share mode, which `os.open` does not offer.
+
+    Raises OSError with its winerror.
+    """
+    # Not pywin32: its import takes 30 ms, which `status` would pay; click has loaded ctypes already.
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
+    create = ctypes.WinDLL("kernel32", use_last_error=True).CreateFileW
+    create.restype = wintypes.HANDLE
+    create.argtypes = (
+        wintypes.LPCWSTR,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.LPVOID,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.HANDLE,
+    )
+    attributes = _FILE_ATTRIBUTE_NORMAL | flags
+    handle = create(path, access, _SHARE_ALL, None, disposition, attributes, None)
+    if handle == wintypes.HANDLE(-1).value:
+        code = ctypes.get_last_error()
+        raise OSError(0, ctypes.FormatError(code).strip(), path, code)
+    return msvcrt.open_osfhandle(handle, descriptor_flags | os.O_NOINHERIT)
+
+
+def sync_folder(path: str) -> None:
+    """Nothing: Windows cannot sync a folder; NTFS journals its entries."""
+
+
+def machine_name() -> str:
+    """The name of this machine, as it calls itself."""
+    import socket
+
+    return socket.gethostname()
+
+
+def is_terminal(stream: IO[Any]) -> bool:
+    """True if the stream is a console. Raises OSError or ValueError on a stream that is closed."""
+    if not stream.isatty():
+        return False
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
+    # isatty is true of the null device too; only a console has a mode.
+    get_mode = ctypes.WinDLL("kernel32").GetConsoleMode
+    get_mode.argtypes = (wintypes.HANDLE, wintypes.LPDWORD)
+    return bool(get_mode(msvcrt.get_osfhandle(stream.fileno()), ctypes.byref(wintypes.DWORD())))

@@ -1,0 +1,168 @@
+"""Commands on Windows: one Job Object each. `posix_process` has the same names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+import pywintypes
+import win32api
+import win32job
+
+from queuectl.system import windows
+from queuectl.system.process_input import only_os_errors, standard_input
+from queuectl.system.windows_command import command_line
+
+# This also tells mypy which platforms the module is for.
+assert sys.platform == "win32"
+
+_CREATE_SUSPENDED = 0x00000004
+_PROCESS_TERMINATE = 0x0001
+_PROCESS_SET_QUOTA = 0x0100
+_PROCESS_SUSPEND_RESUME = 0x0800
+
+
+class Process:
+    """A command that was started, and its Job Object. One thread waits; any thread may kill."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], job: Any) -> None:
+        self.pid: int = popen.pid
+        self._popen = popen
+        self._job = job
+        self._guard = threading.Lock()
+        self._killed = False
+        self._code: Optional[int] = None
+
+    def wait(self) -> int:
+        """Block until the command itself has ended; its exit code (unsigned, 1 if it was killed).
+
+        After a kill was asked for, what is left of its tree by then is killed too.
+        """
+        code = self._popen.wait()
+        with self._guard:
+            if self._code is None:
+                self._code = code
+                self._close_job()
+            return self._code
+
+    def kill(self, *, force: bool) -> None:
+        """End the whole tree at once, whatever ``force`` says: Windows has no gentle way.
+
+        After the end of the command this does nothing.
+        """
+        with self._guard:
+            if self._code is None:
+                self._killed = True
+                win32job.TerminateJobObject(self._job, 1)
+
+    def _close_job(self) -> None:
+        # A command may leave a program running on purpose (`start notepad`). After an end of its own that
+        # program lives on, as on POSIX, so the job must not take it along when its handle closes.
+        if not self._killed:
+            _set_kill_on_close(self._job, False)
+        self._job.Close()
+
+
+def start(
+    argv: Union[Sequence[str], str],
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    stdin: Optional[bytes],
+    log_path: str,
+    inherit: Optional[int] = None,
+) -> Process:
+    """Start a command that dies with this process; its stdout and stderr are appended to ``log_path``.
+
+    ``argv`` is a list, whose program is looked for as `windows_command.find_program` says, or a complete
+    command line. ``env`` is its whole environment, ``stdin`` what it reads (None: nothing). ``inherit`` is
+    for POSIX only: here the command cannot outlive us. Raises OSError when it cannot be started.
+    """
+    line = argv if isinstance(argv, str) else command_line(argv, cwd, env)
+    # Append access and nothing else: every write goes to the end of the file as it is then, so we may
+    # truncate it meanwhile; and everybody may read, move or delete it.
+    log = windows.open_shared(
+        log_path, windows.FILE_APPEND_DATA, windows.OPEN_ALWAYS, 0, os.O_WRONLY | os.O_APPEND
+    )
+    try:
+        with standard_input(stdin) as source, only_os_errors():
+            popen = subprocess.Popen(
+                line,
+                cwd=cwd,
+                env=dict(env),
+                stdin=source,
+                stdout=log,
+                stderr=log,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP
+                | subprocess.CREATE_NO_WINDOW
+                | _CREATE_SUSPENDED,
+            )
+    finally:
+        os.close(log)
+    return Process(popen, _resume_in_job(popen))
+
+
+def shell_argv(shell: str, command: str) -> Union[list[str], str]:
+    """What to give to `start` to run ``command`` by "cmd", "powershell", "pwsh", "bash" or "sh".
+
+    Raises OSError for a shell of another name.
+    """
+    if shell == "cmd":
+        # A whole command line: cmd does not undo the quoting that a list would get. With /s it takes away
+        # the outer quotes and nothing else.
+        return f'"{os.environ.get("COMSPEC", "cmd.exe")}" /d /s /c "{command}"'
+    if shell in ("sh", "bash"):
+        return [shell, "-c", command]
+    if shell in ("powershell", "pwsh"):
+        return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-Command", command]
+    raise OSError(errno.EINVAL, f"unknown shell {shell!r}")
+
+
+def default_shell() -> str:
+    """The shell for a command that names none."""
+    return "cmd"
+
+
+def _resume_in_job(popen: subprocess.Popen[bytes]) -> Any:
+    # Into the job before its first instruction, so that nothing it starts can be outside of it.
+    try:
+        job: Any = win32job.CreateJobObject(None, "")  # type: ignore[func-returns-value]
+        _set_kill_on_close(job, True)
+        access = _PROCESS_TERMINATE | _PROCESS_SET_QUOTA | _PROCESS_SUSPEND_RESUME
+        handle: Any = win32api.OpenProcess(access, False, popen.pid)
+        win32job.AssignProcessToJobObject(job, handle)
+        _resume(int(handle))
+    except BaseException as error:
+        popen.kill()
+        popen.wait()
+        if isinstance(error, pywintypes.error):
+            message = f"no Job Object for the command: {error.strerror}"
+            raise OSError(0, message, None, error.winerror) from error
+        raise
+    return job
+
+
+def _set_kill_on_close(job: Any, wanted: bool) -> None:
+    limits = win32job.QueryInformationJobObject(job, win32job.JobObjectExtendedLimitInformation)
+    flag = win32job.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
+    basic = limits["BasicLimitInformation"]
+    basic["LimitFlags"] = basic["LimitFlags"] | flag if wanted else basic["LimitFlags"] & ~flag
+    win32job.SetInformationJobObject(job, win32job.JobObjectExtendedLimitInformation, limits)
+
+
+def _resume(process: int) -> None:
+    import ctypes
+    from ctypes import wintypes
+
+    # ResumeThread would need the handle of the first thread, which Popen has closed.
+    resume = ctypes.WinDLL("ntdll").NtResumeProcess
+    resume.argtypes = (wintypes.HANDLE,)
+    resume.restype = wintypes.LONG
+    status = resume(process)
+    if status < 0:
+        raise OSError(errno.EIO, f"the command could not be resumed (NTSTATUS {status & 0xFFFFFFFF:#x})")

@@ -1,0 +1,128 @@
+"""What people do to jobs and workers: retry, cancel, purge, pause, stop. `Queue` has each as a method."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Optional
+
+from queuectl import system
+from queuectl.errors import Busy, Conflict, DamagedRecord
+from queuectl.job import cancelled, retried
+from queuectl.names import STOP_SUFFIX
+from queuectl.recovery import is_alive, recover
+from queuectl.spool import Place, Read
+from queuectl.state import FINISHED, WAITING, State
+from queuectl.store import Store
+
+_PAUSED_TEXT = b"New jobs do not start while this file is here. Delete it, or: queuectl resume\r\n"
+_STEP = 0.02
+
+
+def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: float) -> None:
+    """See `Queue.retry`."""
+    with store.claiming():
+        for place in places:
+            if only is not None and place.state is not only:
+                raise Conflict(f"job {place.job_id!r} is {place.state.value}, not {only.value}")
+            if place.state not in FINISHED:
+                raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
+        reads = [_read(store, place) for place in places]
+        for place, read in zip(places, reads):
+            job = retried(read.job, now=now)
+            version = store.spool.stamp(place, job)
+            target = store.spool.move_beside(place, State.PENDING)
+            store.spool.forget_note(place.job_id)
+            store.record(target, job, version, now)
+        store.spool.sync(State.PENDING)
+
+
+def _read(store: Store, place: Place) -> Read:
+    try:
+        return store.spool.read_sound(place, store.config.max_job_bytes)
+    except FileNotFoundError:
+        raise Conflict(f"job {place.job_id!r} has just moved on", hint="look again") from None
+    except DamagedRecord as error:
+        raise DamagedRecord(error.message, hint="mend the file, then retry it") from error
+
+
+def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float) -> None:
+    """See `Queue.cancel`."""
+    for place in places:
+        if place.state not in (*WAITING, State.PROCESSING):
+            raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to cancel")
+    running = [place for place in places if place.state is State.PROCESSING]
+    with store.claiming():
+        for place in places:
+            if place.state is State.PROCESSING:
+                continue
+            if os.path.lexists(store.spool.path(place)):
+                _cancel_waiting(store, place, now)
+            elif (found := store.spool.locate(place.job_id)) and found.state is State.PROCESSING:
+                # RACE: claimed between our look and our lock.
+                running.append(found)
+    for place in running:
+        _ask_to_cancel(store, place)
+    _await_cancelled(store, running, deadline)
+
+
+def _cancel_waiting(store: Store, place: Place, now: float) -> None:
+    job = cancelled(_read(store, place).job, now=now)
+    version = store.spool.stamp(place, job)
+    target = store.spool.move_beside(place, State.DEAD)
+    if target.job_id != place.job_id:
+        store.index.drop([place.job_id])
+    store.record(target, job, version, now)
+
+
+def _ask_to_cancel(store: Store, place: Place) -> None:
+    try:
+        system.touch_exclusive(store.spool.cancel_path(place))
+    except OSError:
+        # Its worker has finished and taken its folder away.
+        return
+
+
+def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
+    end = system.monotonic() + deadline
+    for place in running:
+        while os.path.lexists(store.spool.path(place)):
+            if not is_alive(store, place.worker or ""):
+                recover(store, system.now(), 0.5)
+            if system.monotonic() >= end:
+                raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
+            system.sleep(_STEP)
+
+
+def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
+    """See `Queue.purge`."""
+    if places is None:
+        dead = store.index.entries(state=State.DEAD)
+        places = [Place(State.DEAD, entry.id) for entry in dead]
+    for place in places:
+        if place.state is not State.DEAD:
+            raise Conflict(f"job {place.job_id!r} is {place.state.value}, not dead")
+    with store.claiming():
+        for place in places:
+            store.spool.delete(place)
+    store.index.drop([place.job_id for place in places])
+    return [place.job_id for place in places]
+
+
+def pause(store: Store) -> bool:
+    """See `Queue.pause`."""
+    try:
+        system.write_file(store.spool.pause_path(), _PAUSED_TEXT)
+    except FileExistsError:
+        return False
+    return True
+
+
+def stop_workers(store: Store, *, kill: bool) -> list[str]:
+    """See `Queue.stop_workers`."""
+    living = [name for name in store.spool.workers() if is_alive(store, name)]
+    for name in living:
+        request = store.spool.lock_path(name + STOP_SUFFIX)
+        system.remove(request)
+        system.write_file(request, b"now\n" if kill else b"")
+    return living

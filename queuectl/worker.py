@@ -1,0 +1,181 @@
+"""One worker: claim a job, run it, settle it. `run_once` is the whole of it, for tests and for the pool.
+
+After Oban's executor: a pipeline of named steps, and recording an outcome is itself retried.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Callable, NamedTuple, Optional
+
+from queuectl import events, locks, system
+from queuectl.claims import Claim, claim, give_back, policy_of, settle
+from queuectl.errors import QueueError
+from queuectl.events import Event, Listener
+from queuectl.job import Job, Run
+from queuectl.moment import format_moment
+from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX
+from queuectl.recovery import clear_away
+from queuectl.retry import Decision, after_failure
+from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
+from queuectl.state import State
+from queuectl.store import Store
+
+_RECORD_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
+"""Seconds between tries to record an outcome, on a full disk for example; the last one repeats."""
+
+
+class Hands(NamedTuple):
+    """What a worker is given from outside: time and chance are injected, events are told to `emit`."""
+
+    emit: Listener = events.nobody
+    now: Callable[[], float] = system.now
+    luck: Callable[[], float] = lambda: 0.5
+    pause: Callable[[float], object] = system.sleep
+    gives_up: Callable[[], bool] = lambda: False
+    """Whether to stop trying to record an outcome: the job then counts as crashed later."""
+
+
+class Worker:
+    """Owns `processing/<name>/` and `locks/<name>.lock` for its life."""
+
+    def __init__(self, store: Store, name: str, hands: Optional[Hands] = None) -> None:
+        self.store, self.name = store, name
+        self.hands = hands or Hands()
+        self.runner = Runner()
+        self.current: Optional[Claim] = None
+        self._life: Optional[locks.HeldLock] = None
+
+    def start(self) -> None:
+        """Take the lock, then make the folder: a folder without a held lock is a dead worker's.
+
+        Raises:
+            QueueError: somebody else holds a lock of this name.
+        """
+        with self.store.claiming():
+            self._life = locks.try_lock(self.store.spool.lock_path(self.name + LIFE_SUFFIX))
+            if self._life is None:
+                raise QueueError(f"there is a worker {self.name} already")
+            system.make_folder(self.store.spool.worker_folder(self.name))
+
+    def close(self) -> None:
+        """Leave nothing behind, unless a job could not be moved out: then recovery sees to it."""
+        if self._life is not None:
+            self._life.release()
+            self._life = None
+            clear_away(self.store, self.name)
+
+    def run_once(self) -> bool:
+        """Claim, run and settle one job; False when there was none.
+
+        Raises:
+            Busy: the claim could not be decided.
+        """
+        got = claim(self.store, self.name, self.hands.now())
+        if got is None:
+            return False
+        self.current = got
+        try:
+            self._tell(events.JOB_STARTED, got, attempt=got.job.attempts + 1)
+            outcome = self._run(got)
+            self._settle(got, outcome)
+        finally:
+            self.current = None
+        return True
+
+    def _run(self, got: Claim) -> Outcome:
+        run_lock = self._run_lock()
+        try:
+            return self.runner.run(got.job, self._setting(got.job, run_lock))
+        finally:
+            if run_lock is not None:
+                # Closed, not unlocked: an unlock would free it for a command that is still there.
+                run_lock.close()
+
+    def _run_lock(self) -> Optional[locks.HeldLock]:
+        """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
+        if not system.SHARES_LOCKS:
+            return None
+        path = self.store.spool.lock_path(self.name + RUN_SUFFIX)
+        held = locks.try_lock(path)
+        if held is None:
+            # A daemon that an earlier command left behind holds that one; it must not own this job.
+            system.remove(path)
+            held = locks.try_lock(path)
+        return held
+
+    def _setting(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Setting:
+        config = self.store.config
+        return Setting(
+            root=self.store.spool.root,
+            log_path=self.store.spool.log_path(job.name),
+            shell=config.shell,
+            timeout=config.timeout if job.timeout is None else job.timeout,
+            log_max_bytes=config.log_max_bytes,
+            inherit=None if run_lock is None else run_lock.fileno(),
+        )
+
+    def _settle(self, got: Claim, outcome: Outcome) -> None:
+        if outcome.verdict == INTERRUPTED:
+            self._persist(lambda: give_back(self.store, got, self.hands.now()))
+            self._tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
+            return
+        decision = self._decide(got.job, outcome)
+        run = Run(
+            outcome=outcome.verdict,
+            attempt=got.job.attempts + 1,
+            worker=self.name,
+            started_at=format_moment(outcome.started),
+            finished_at=format_moment(outcome.ended),
+            exit_code=outcome.exit_code,
+            error=outcome.error,
+        )
+        place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now()))
+        if place is None:
+            self._tell(events.NOTICE, got, text="its file was taken away: this run is not recorded")
+        self._report(got, outcome, decision)
+
+    def _decide(self, job: Job, outcome: Outcome) -> Decision:
+        if outcome.verdict == COMPLETED:
+            return Decision(State.COMPLETED)
+        if outcome.verdict == CANCELLED:
+            return Decision(State.DEAD)
+        return after_failure(
+            policy_of(self.store, job),
+            failures=job.attempts + 1,
+            retryable=outcome.exit_code not in job.no_retry_exit_codes,
+            luck=self.hands.luck(),
+        )
+
+    def _persist(self, action: Callable[[], object]) -> object:
+        """Do it until it succeeds: the disk may be full, or the file held by somebody, for a while."""
+        tries = 0
+        while True:
+            try:
+                return action()
+            except (OSError, sqlite3.OperationalError, QueueError) as error:
+                if self.hands.gives_up():
+                    return None
+                if tries == 0:
+                    self.hands.emit(Event(events.NOTICE, self.name, text=f"cannot record yet: {error}"))
+                self.hands.pause(_RECORD_PAUSES[min(tries, len(_RECORD_PAUSES) - 1)])
+                tries += 1
+
+    def _report(self, got: Claim, outcome: Outcome, decision: Decision) -> None:
+        kind = {
+            State.COMPLETED: events.JOB_COMPLETED,
+            State.FAILED: events.JOB_FAILED,
+            State.DEAD: events.JOB_CANCELLED if outcome.verdict == CANCELLED else events.JOB_DEAD,
+        }[decision.state]
+        self._tell(
+            kind,
+            got,
+            text=outcome.error or "",
+            attempt=got.job.attempts + 1,
+            exit_code=outcome.exit_code,
+            seconds=outcome.ended - outcome.started,
+            delay=decision.delay if decision.state is State.FAILED else None,
+        )
+
+    def _tell(self, kind: str, got: Claim, **details: Any) -> None:
+        self.hands.emit(Event(kind, self.name, got.place.job_id, **details))
