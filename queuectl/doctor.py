@@ -9,9 +9,10 @@ from typing import NamedTuple
 from queuectl import layout, system
 from queuectl.errors import InvalidInput
 from queuectl.intake import settle_drops
+from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.names import ERROR_SUFFIX, LIFE_SUFFIX, SUFFIX
-from queuectl.reconcile import place_of, reconcile_all, stamp_of
-from queuectl.recovery import clear_away, is_alive, outlived_by_command, recover
+from queuectl.reconcile import place_of, reconcile_all
+from queuectl.recovery import clear_away, recover
 from queuectl.spool_scan import Found
 from queuectl.state import State
 from queuectl.store import Store
@@ -29,7 +30,7 @@ class Finding(NamedTuple):
 
 def examine(store: Store, *, fix: bool) -> list[Finding]:
     """Everything that is wrong with the spool, each mended where that is safe and `fix` is given."""
-    findings = [*_folders(store, fix), *_permissions(store), *_index(store, fix)]
+    findings = [*_folders(store, fix), *_permissions(store), *_index(store)]
     return [
         *findings,
         *_workers(store, fix),
@@ -54,27 +55,27 @@ def _permissions(store: Store) -> Iterator[Finding]:
             yield Finding(f"{name}: this user may not read and write here")
 
 
-def _index(store: Store, fix: bool) -> Iterator[Finding]:
+def _index(store: Store) -> Iterator[Finding]:
     if store.index.in_memory:
         yield Finding(f"{layout.INDEX}: cannot be written; settings cannot be changed")
     known = store.index.stamps()
     found = {seen.job_id: seen for seen in store.spool.scan() if isinstance(seen, Found)}
-    behind = sum(known.get(job_id) != stamp_of(seen) for job_id, seen in found.items())
     gone = len(known.keys() - found.keys())
-    if fix:
-        reconcile_all(store, system.now())
+    reconcile_all(store, system.now())
+    after = store.index.stamps()
+    behind = sum(known.get(job_id) != stamp and job_id in found for job_id, stamp in after.items())
     if behind:
-        yield Finding(f"{layout.INDEX}: {behind} files are newer than their rows", fix)
+        yield Finding(f"{layout.INDEX}: rows of {behind} changed files were behind", True)
     if gone:
-        yield Finding(f"{layout.INDEX}: {gone} rows have no file", fix)
+        yield Finding(f"{layout.INDEX}: {gone} rows had no file any more", True)
 
 
 def _workers(store: Store, fix: bool) -> Iterator[Finding]:
-    dead = [name for name in store.spool.workers() if not is_alive(store, name)]
+    dead = [name for name in store.spool.workers() if not is_alive(store.spool, name)]
     recovered = {job.worker for job in recover(store, system.now(), 0.5)} if fix and dead else set()
     for name in dead:
         gone = name in recovered or not os.path.isdir(store.spool.worker_folder(name))
-        waits = " and its command still runs" if not gone and outlived_by_command(store, name) else ""
+        waits = " and its command still runs" if not gone and outlived_by_command(store.spool, name) else ""
         yield Finding(f"processing/{name}: its worker has died{waits}", gone)
 
 
@@ -130,7 +131,7 @@ def _stale_locks(store: Store, fix: bool) -> Iterator[Finding]:
         owners = set(store.spool.workers())
         for path in _files(os.path.join(store.spool.root, layout.LOCKS)):
             name = os.path.basename(path)[: -len(LIFE_SUFFIX)]
-            if not path.endswith(LIFE_SUFFIX) or name in ("claim", *owners) or is_alive(store, name):
+            if not path.endswith(LIFE_SUFFIX) or name in ("claim", *owners) or is_alive(store.spool, name):
                 continue
             yield Finding(f"locks/{name}{LIFE_SUFFIX}: its worker has gone", fix)
             if fix:

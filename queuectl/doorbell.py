@@ -51,8 +51,8 @@ class Doorbell:
 
         from watchdog.observers import Observer
 
-        # It warns on stderr of nothing worse than being stopped, in the middle of our own lines.
-        logging.getLogger("watchdog").setLevel(logging.ERROR)
+        # It complains on stderr of nothing worse than being stopped, in the middle of our own lines.
+        logging.getLogger("watchdog").setLevel(logging.CRITICAL + 1)
         observer = Observer()
         try:
             observer.schedule(_handler(self), self._root, recursive=True, event_filter=_filter())

@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional
 from queuectl import events, layout, system
 from queuectl.claims import has_work
 from queuectl.doorbell import Doorbell, Rings
-from queuectl.errors import Busy, QueueError, SpoolUnusable
+from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.intake import settle_drops
 from queuectl.names import STOP_SUFFIX, make_worker_name
@@ -49,12 +49,13 @@ class Pool:
         self.workers: list[Worker] = []
         self.interrupted = False
         self._stops = 0
-        self._error: Optional[QueueError] = None
+        self._error: Optional[Exception] = None
         self._turn = threading.Condition()
         self._generation = 0
         self._idle: dict[str, int] = {}
         self._unsettled: list[Unsettled] = []
         self._next_scan = 0.0
+        self._poll_interval = RETRY_PAUSE
         self._random = random.Random()
 
     # Running
@@ -122,8 +123,7 @@ class Pool:
         hands = Hands(
             emit=self.emit,
             luck=self._random.random,
-            pause=self._pause,
-            gives_up=lambda: self._stops > 0 and not os.path.isdir(self.root),
+            gives_up=lambda: self._stops > 1 or not os.path.isdir(self.root),
         )
         try:
             with Store.open(self.root) as store:
@@ -137,7 +137,7 @@ class Pool:
                 finally:
                     worker.close()
                     self.emit(Event(events.WORKER_STOPPED, name))
-        except QueueError as error:
+        except Exception as error:  # noqa: BLE001 (raised again by the main thread)
             self._fail(error)
         finally:
             ready.set()
@@ -149,9 +149,9 @@ class Pool:
             try:
                 if worker.run_once():
                     continue
-            except (Busy, OSError, sqlite3.Error) as error:
+            except (QueueError, OSError, sqlite3.Error) as error:
                 self.emit(Event(events.NOTICE, worker.name, text=f"cannot claim just now: {error}"))
-                self._pause(RETRY_PAUSE)
+                system.sleep(RETRY_PAUSE)
                 continue
             self._rest(worker.name, generation)
 
@@ -164,16 +164,12 @@ class Pool:
                 self._turn.wait()
             del self._idle[name]
 
-    def _pause(self, seconds: float) -> None:
-        with self._turn:
-            self._turn.wait_for(lambda: self._stops > 0, seconds)
-
     def _wake_workers(self) -> None:
         with self._turn:
             self._generation += 1
             self._turn.notify_all()
 
-    def _fail(self, error: QueueError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._error = self._error or error
         self.stop()
 
@@ -185,7 +181,7 @@ class Pool:
         while any(thread.is_alive() for thread in threads):
             try:
                 self._look(store, rings)
-            except (OSError, sqlite3.Error, Busy) as error:
+            except (OSError, sqlite3.Error, QueueError) as error:
                 self.emit(Event(events.NOTICE, text=f"cannot look just now: {error}"))
             if self._stops:
                 self._wake_workers()
@@ -217,9 +213,17 @@ class Pool:
 
     def _scan(self, store: Store, now: float) -> None:
         began = system.monotonic()
+        try:
+            self._look_at_all(store, now)
+        finally:
+            took = system.monotonic() - began
+            self._next_scan = system.monotonic() + max(self._poll_interval, took * SCAN_SHARE)
+
+    def _look_at_all(self, store: Store, now: float) -> None:
         if not layout.is_spool(self.root):
             self._fail(SpoolUnusable(f"{self.root} has gone or is no spool any more: the workers stop"))
             return
+        self._poll_interval = store.config.poll_interval
         self._unsettled = reconcile_all(store, now)
         for worker in self.workers:
             busy = worker.current
@@ -228,8 +232,6 @@ class Pool:
         for job in recover(store, now, self._random.random()):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-        took = system.monotonic() - began
-        self._next_scan = system.monotonic() + max(store.config.poll_interval, took * SCAN_SHARE)
 
     def _settle_drops(self, store: Store, now: float) -> None:
         for drop in settle_drops(store, self._unsettled, now):

@@ -217,9 +217,9 @@ class Queue:
 
     def living(self, names: Sequence[str]) -> list[str]:
         """Which of these workers live."""
-        from queuectl.recovery import is_alive
+        from queuectl.liveness import is_alive
 
-        return [name for name in names if is_alive(self.store, name)]
+        return [name for name in names if is_alive(self.store.spool, name)]
 
     # Settings
 

@@ -15,6 +15,7 @@ from queuectl.claims import move_settled, policy_of
 from queuectl.errors import InvalidInput
 from queuectl.intake import quarantine
 from queuectl.job import Job, Run, crashed
+from queuectl.liveness import outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
 from queuectl.retry import Decision, after_crash
@@ -34,16 +35,6 @@ class Recovered(NamedTuple):
     delay: float = 0.0
 
 
-def is_alive(store: Store, worker: str) -> bool:
-    """Whether this worker holds its lock."""
-    return locks.is_held(store.spool.lock_path(worker + LIFE_SUFFIX))
-
-
-def outlived_by_command(store: Store, worker: str) -> bool:
-    """Whether the command of this dead worker still runs."""
-    return locks.is_held(store.spool.lock_path(worker + RUN_SUFFIX))
-
-
 def recover(store: Store, now: float, luck: float) -> list[Recovered]:
     """Free the jobs of every worker that has died and whose command has ended."""
     recovered: list[Recovered] = []
@@ -52,7 +43,7 @@ def recover(store: Store, now: float, luck: float) -> list[Recovered]:
         if held is None:
             continue
         try:
-            if not outlived_by_command(store, worker):
+            if not outlived_by_command(store.spool, worker):
                 recovered += _recover_worker(store, worker, now, luck)
         finally:
             held.release()
@@ -63,12 +54,13 @@ def recover(store: Store, now: float, luck: float) -> list[Recovered]:
 
 def clear_away(store: Store, worker: str) -> None:
     """Remove what a worker that is gone leaves in `processing/` and `locks/`."""
+    _remove_requests(store, worker)
     system.remove_folder(store.spool.worker_folder(worker))
     for suffix in (STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
         try:
-            system.remove(store.spool.lock_path(worker + suffix))
+            system.remove(store.spool.lock_path(worker + suffix), patience=0.1)
         except OSError:
-            # Somebody looks whether it is held just now (Windows); the next sweep removes it.
+            # Somebody looks whether it is held just now (Windows); doctor knows leftovers.
             continue
 
 

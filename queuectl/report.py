@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl.config import Config
 from queuectl.index import Entry
+from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
 from queuectl.spool_scan import Found
@@ -58,10 +59,8 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
 
 def live_workers(store: Store) -> list[WorkerRow]:
     """The workers whose locks are held."""
-    from queuectl.recovery import is_alive
-
     names = store.spool.workers()
-    return [_worker_row(store, name) for name in names if is_alive(store, name)]
+    return [_worker_row(store, name) for name in names if is_alive(store.spool, name)]
 
 
 def _worker_row(store: Store, name: str) -> WorkerRow:
@@ -87,16 +86,14 @@ def problems(store: Store) -> list[str]:
 
 
 def _dead_workers(store: Store) -> list[str]:
-    from queuectl.recovery import is_alive, outlived_by_command
-
     lines = []
     for name in store.spool.workers():
-        if is_alive(store, name):
+        if is_alive(store.spool, name):
             continue
         job = _job_of(store, name)
         if job is None:
             continue
-        if outlived_by_command(store, name):
+        if outlived_by_command(store.spool, name):
             lines.append(f"worker {name} has died; the command of its job {job} still runs and is waited for")
         else:
             lines.append(f"worker {name} has died with job {job}; the next worker that runs frees it")

@@ -88,7 +88,7 @@ def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.s
         return Found(state, worker, job_id, name, stat.st_mtime_ns, stat.st_size)
     if is_ignored(name) or name.endswith((ERROR_SUFFIX, CANCEL_SUFFIX)):
         return None
-    if job_id is not None:
+    if job_id is not None or not stat_module.S_ISREG(stat.st_mode):
         return Stray(shown, "not a plain file (a folder, link or device): never followed")
     if state is State.PENDING:
         return Stray(shown, "not named like a job: a job's file ends in .json")

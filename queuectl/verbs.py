@@ -9,8 +9,9 @@ from typing import Optional
 from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord
 from queuectl.job import cancelled, retried
+from queuectl.liveness import is_alive
 from queuectl.names import STOP_SUFFIX
-from queuectl.recovery import is_alive, recover
+from queuectl.recovery import recover
 from queuectl.spool import Place, Read
 from queuectl.state import FINISHED, WAITING, State
 from queuectl.store import Store
@@ -87,11 +88,22 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
     end = system.monotonic() + deadline
     for place in running:
         while os.path.lexists(store.spool.path(place)):
-            if not is_alive(store, place.worker or ""):
+            if not is_alive(store.spool, place.worker or ""):
                 recover(store, system.now(), 0.5)
             if system.monotonic() >= end:
                 raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
             system.sleep(_STEP)
+        _cancel_finished(store, place.job_id)
+
+
+def _cancel_finished(store: Store, job_id: str) -> None:
+    """See to a job that ended by itself before its worker heard that it should."""
+    with store.claiming():
+        place = store.spool.locate(job_id)
+        if place is not None and place.state in WAITING:
+            _cancel_waiting(store, place, system.now())
+        elif place is not None and place.state is State.COMPLETED:
+            raise Conflict(f"job {job_id!r} completed before it could be cancelled")
 
 
 def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
@@ -120,7 +132,7 @@ def pause(store: Store) -> bool:
 
 def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
-    living = [name for name in store.spool.workers() if is_alive(store, name)]
+    living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
     for name in living:
         request = store.spool.lock_path(name + STOP_SUFFIX)
         system.remove(request)

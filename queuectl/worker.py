@@ -118,6 +118,7 @@ class Worker:
     def _settle(self, got: Claim, outcome: Outcome) -> None:
         if outcome.verdict == INTERRUPTED:
             self._persist(lambda: give_back(self.store, got, self.hands.now()))
+            self._forget_request(got)
             self._tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
             return
         decision = self._decide(got.job, outcome)
@@ -131,9 +132,14 @@ class Worker:
             error=outcome.error,
         )
         place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now()))
+        self._forget_request(got)
         if place is None:
             self._tell(events.NOTICE, got, text="its file was taken away: this run is not recorded")
         self._report(got, outcome, decision)
+
+    def _forget_request(self, got: Claim) -> None:
+        # A cancel that came too late must not meet the job's next run.
+        system.remove(self.store.spool.cancel_path(got.place))
 
     def _decide(self, job: Job, outcome: Outcome) -> Decision:
         if outcome.verdict == COMPLETED:

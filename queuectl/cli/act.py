@@ -12,9 +12,10 @@ ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=Tru
 @command("cancel", "queuectl cancel job_sleep")
 @ids_argument
 def cancel_command(job_ids: tuple[str, ...]) -> None:
-    """Give up jobs that wait or run; a running one has its whole process tree killed.
+    """Give up jobs that wait or run.
 
-    They rest in the dead letter queue, from where they can be retried.
+    A running one has its whole process tree killed. They rest in the dead letter queue, from where they
+    can be retried.
     """
     with open_queue() as queue:
         queue.cancel(job_ids)
@@ -24,7 +25,10 @@ def cancel_command(job_ids: tuple[str, ...]) -> None:
 @command("retry", "queuectl retry job_fail")
 @ids_argument
 def retry_command(job_ids: tuple[str, ...]) -> None:
-    """Run jobs that have ended or wait for a retry again, now, with all their attempts."""
+    """Run jobs again, now, with all their attempts.
+
+    For jobs that have ended, or that wait for their next retry.
+    """
     with open_queue() as queue:
         queue.retry(job_ids)
     say(f"{', '.join(job_ids)} back to pending")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 import click
 
@@ -14,7 +14,7 @@ _SPOOL = "queuectl.spool"
 DEFAULT_SPOOL = "spool"
 
 
-def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
     if value is not None:
         ctx.meta[_SPOOL] = value
 
@@ -34,13 +34,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
-def command(name: str, example: str, group: click.Group | None = None) -> Callable[[Function], click.Command]:
-    """A command with --spool and, in its help, an example."""
+def command(
+    name: str, example: str, group: Optional[click.Group] = None, **options: Any
+) -> Callable[[Function], click.Command]:
+    """A command with --spool and, in its help, an example; `options` are click's."""
 
     def wrap(function: Function) -> click.Command:
         epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
         make = click.command if group is None else group.command
-        made: click.Command = make(name, epilog=epilog)(spool_option(function))
+        made: click.Command = make(name, epilog=epilog, **options)(spool_option(function))
         return made
 
     return wrap

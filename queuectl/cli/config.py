@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
 from queuectl.config import SETTINGS, setting, show_value
+
+# `-1` is a value that is refused, not an option that there is not.
+_TAKES_MINUS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
 
 
 @click.group("config", epilog="\b\nExample:\n  queuectl config set max_retries 5")
@@ -33,7 +36,7 @@ def get_setting(as_json: bool, key: Optional[str]) -> None:
             click.echo(f"{name:<16}{show_value(value):<12}{SETTINGS[name].meaning}")
 
 
-@command("set", "queuectl config set max_retries 5", config_command)
+@command("set", "queuectl config set max_retries 5", config_command, **_TAKES_MINUS)
 @click.argument("key")
 @click.argument("value")
 def set_setting(key: str, value: str) -> None:

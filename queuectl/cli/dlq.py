@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Optional
 
 import click
 
+from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, say, yes_option
 from queuectl.cli.look import print_job, print_jobs
 from queuectl.errors import Conflict
@@ -61,8 +63,14 @@ def retry_dead(every: bool, job_ids: tuple[str, ...]) -> None:
 def purge_dead(yes: bool, job_ids: tuple[str, ...]) -> None:
     """Delete dead jobs and their logs for good: those named, or all."""
     with open_queue() as queue:
-        what = ", ".join(job_ids) if job_ids else f"all {len(queue.jobs(state=State.DEAD))} dead jobs"
-        if not yes:
-            click.confirm(f"Delete {what} for good?", abort=True, err=True)
-        gone = queue.purge(job_ids or None)
-    say(f"deleted {len(gone)}")
+        count = len(job_ids) or len(queue.jobs(state=State.DEAD))
+        if count and not yes:
+            _confirm(f"Delete {count} dead job{'s' if count > 1 else ''} for good?")
+        gone = queue.purge(job_ids or None) if count else []
+    say(f"deleted {len(gone)}" if gone else "nothing to delete")
+
+
+def _confirm(question: str) -> None:
+    if not system.is_interactive(sys.stdin):
+        raise click.UsageError("nobody is here to ask: say --yes")
+    click.confirm(question, abort=True, err=True)

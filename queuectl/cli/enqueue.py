@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from queuectl.cli.common import json_option, open_queue, print_json, spool_path
-from queuectl.cli.sources import jobs_from_argument, jobs_from_files
+from queuectl.cli.common import command, json_option, open_queue, print_json, spool_path
 from queuectl.errors import InvalidInput
-from queuectl.job import Job
 from queuectl.moment import format_moment, parse_duration, parse_moment
 from queuectl.names import SHELLS
+
+if TYPE_CHECKING:
+    # msgspec takes as long to import as click; `queuectl --help` only wants the names of the options.
+    from queuectl.job import Job
 
 _PROGRAM = "queuectl.program"
 
@@ -53,12 +55,11 @@ class _EnqueueCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(
+@command(
     "enqueue",
+    "queuectl enqueue --file examples/job_success.json\n"
+    "queuectl enqueue --delay 10m --tag nightly -- python report.py --month 11",
     cls=_EnqueueCommand,
-    options_metavar="[OPTIONS]",
-    epilog="\b\nExample:\n  queuectl enqueue --file examples/job_success.json\n"
-    "  queuectl enqueue --delay 10m --tag nightly -- python report.py --month 11",
 )
 @json_option
 @click.option("--file", "-f", "files", multiple=True, metavar="F", help="A job file; wildcards are expanded.")
@@ -73,7 +74,7 @@ class _EnqueueCommand(click.Command):
 @click.option("--env", multiple=True, callback=_variables, metavar="K=V", help="Environment variable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find the job by.")
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)
-def _enqueue(
+def enqueue_command(
     as_json: bool,
     files: tuple[str, ...],
     job_id: Optional[str],
@@ -81,7 +82,7 @@ def _enqueue(
     source: tuple[str, ...],
     **fields: Any,
 ) -> None:
-    """Add jobs, all or none; prints their ids, a line each.
+    """Add jobs, all or none, and print their ids.
 
     A job comes from a file, as JSON, from standard input (-: one job, an array or JSON Lines), or is a
     program to run, behind --. The options go over what the jobs say themselves.
@@ -110,10 +111,14 @@ def _jobs(files: tuple[str, ...], source: tuple[str, ...]) -> list[Job]:
         )
     if program is not None:
         return [_program_job(program)]
+    from queuectl.cli.sources import jobs_from_argument, jobs_from_files
+
     return jobs_from_files(files) if files else jobs_from_argument(source)
 
 
 def _program_job(program: list[str]) -> Job:
+    from queuectl.job import Job
+
     if not program:
         raise click.UsageError("there is no program behind --")
     here = os.getcwd()
@@ -146,6 +151,3 @@ def _replaced(job: Job, changes: dict[str, Any]) -> Job:
         return decode_job(msgspec.json.encode(changed))
     except UnicodeEncodeError as error:
         raise InvalidInput(f"not valid Unicode: {error.object!r}") from None
-
-
-enqueue_command = _enqueue

@@ -11,7 +11,7 @@ from queuectl.cli.common import command, json_option, open_queue, print_json, sa
 
 @command("init", "queuectl init\nqueuectl --spool D:\\jobs init")
 def init_command() -> None:
-    """Make the spool folder, or add what is missing in it."""
+    """Make the spool folder, or what is missing in it."""
     from queuectl import layout
 
     path = spool_path()
@@ -23,7 +23,11 @@ def init_command() -> None:
 @json_option
 @click.option("--fix", is_flag=True, help="Mend what can be mended without asking.")
 def doctor_command(as_json: bool, fix: bool) -> int:
-    """Check files against index, orphans, stray files and permissions; exit 1 if something is left."""
+    """Check the spool, and mend it with --fix.
+
+    Looks at files against index, orphans of dead workers, stray files and permissions. Exits with 1 if
+    something is left.
+    """
     from queuectl.doctor import examine
 
     with open_queue() as queue:

@@ -19,7 +19,10 @@ _STEP = 0.1
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the job has ended for good.")
 @click.argument("job_id", metavar="ID")
 def logs_command(follow: bool, job_id: str) -> None:
-    """Print what a job's command has printed, byte for byte."""
+    """Print what a job's command has printed.
+
+    Byte for byte; each further attempt is set apart by a line.
+    """
     with open_queue() as queue:
         queue.locate(job_id)
         path = queue.store.spool.log_path(job_id)

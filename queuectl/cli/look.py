@@ -74,7 +74,10 @@ def _watch(queue: Queue) -> None:
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
 @click.option("--tag", help="Only jobs with this tag.")
 def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag: Optional[str]) -> None:
-    """List jobs: what waits in the order of its running, else the latest first."""
+    """List jobs.
+
+    What waits comes in the order of its running, other states the latest first.
+    """
     print_jobs(state=state, tag=tag, limit=limit, as_json=as_json)
 
 
@@ -102,6 +105,12 @@ def show_command(as_json: bool, job_id: str) -> None:
     print_job(job, as_json=as_json)
 
 
+def _shown(value: object) -> str:
+    from json import dumps
+
+    return dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value)
+
+
 def print_job(job: dict[str, Any], *, as_json: bool) -> None:
     """One job, whole."""
     if as_json:
@@ -111,7 +120,7 @@ def print_job(job: dict[str, Any], *, as_json: bool) -> None:
 
     for name, value in job.items():
         if name != "history" and value not in (None, [], {}):
-            click.echo(f"{name:<20}{value}")
+            click.echo(f"{name:<20}{_shown(value)}")
     if job["history"]:
         click.echo()
         print_table(history_table(job["history"]))

@@ -20,10 +20,10 @@ from queuectl.events import Event
 @count_option
 @click.argument("paths", metavar="[FILE|DIR]...", nargs=-1)
 def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
-    """Enqueue these job files and work until nothing is left to do now.
+    """Enqueue job files and work until nothing is left to do.
 
-    Of a folder, the .json files directly in it. A job whose name is taken gets the next free one. A job
-    that fails waits for its retry; run again, or start a worker, when that is due.
+    Nothing to do now, that is: a job that fails waits for its retry; run again, or start a worker, when that
+    is due. Of a folder, the .json files directly in it. A job whose name is taken gets the next free one.
     """
     from queuectl.pool import Plan, Pool
 

@@ -29,9 +29,10 @@ def worker_command() -> None:
 )
 @click.option("--quiet", "-q", is_flag=True, help="Tell only what needs an eye.")
 def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None:
-    """Run jobs until stopped: Ctrl+C finishes what runs, a second Ctrl+C kills it.
+    """Run jobs until stopped.
 
-    A job that was killed so goes back to pending and costs no attempt.
+    Ctrl+C finishes what runs and takes no more; a second Ctrl+C kills it. A job that was killed so goes back
+    to pending and costs no attempt.
     """
     from queuectl.cli.log import Log
     from queuectl.pool import Plan, Pool
@@ -48,7 +49,10 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None
 @click.option("--now", is_flag=True, help="Kill what runs; it goes back to pending at no attempt's cost.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until they have stopped.")
 def stop_workers(now: bool, no_wait: bool) -> None:
-    """Stop every worker of this spool, from any terminal; waits until they have."""
+    """Stop every worker of this spool, from any terminal.
+
+    Waits until they have stopped.
+    """
     with open_queue() as queue:
         names = queue.stop_workers(kill=now)
         while names and not no_wait and queue.living(names):
