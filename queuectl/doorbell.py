@@ -1,9 +1,6 @@
 """Wait for whichever comes first: a file event, a ring from inside the program, or a time.
 
-Events wake, scans decide: an event only says where to look. On Linux watchdog holds every `moved_from` back
-for half a second to pair it, and everything behind it waits; a recursive watch on the spool's root sees both
-ends of a move and pairs them at once, so that is what is watched, filtered so that the index's own writes
-make no events.
+Events wake, scans decide: an event only says where to look.
 """
 
 from __future__ import annotations
@@ -11,15 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from queuectl import layout
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.state import WAITING, State
-
-if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent, FileSystemEventHandler
-    from watchdog.observers.api import BaseObserver
 
 _ASKED = {state.folder: state for state in WAITING}
 
@@ -37,37 +30,30 @@ class Doorbell:
     """Collects what happens in a spool until somebody waits for it."""
 
     def __init__(self, root: str) -> None:
-        self._root = os.path.join(os.path.abspath(root), "")
+        self._root = os.path.abspath(root)
         # SimpleQueue.put may be called in a signal handler, where taking a lock could wait for itself.
         self._rings: SimpleQueue[None] = SimpleQueue()
         self._guard = threading.Lock()
         self._names: set[tuple[State, str]] = set()
         self._asked = False
-        self._observer: Optional[BaseObserver] = None
+        self._unwatch: Optional[Callable[[], None]] = None
 
     def start(self) -> Optional[str]:
         """Begin to watch the folders; what is wrong where that is not possible (scans do it all then)."""
-        import logging
+        from queuectl.system.watch import watch
 
-        from watchdog.observers import Observer
-
-        # It complains on stderr of nothing worse than being stopped, in the middle of our own lines.
-        logging.getLogger("watchdog").setLevel(logging.CRITICAL + 1)
-        observer = Observer()
+        folders = [self._root, *(os.path.join(self._root, name) for name in (*_ASKED, layout.LOCKS))]
         try:
-            observer.schedule(_handler(self), self._root, recursive=True, event_filter=_filter())
-            observer.start()
+            self._unwatch = watch(folders, self.notice)
         except OSError as error:
             return f"no file events ({error.strerror or error}): new jobs are found by looking"
-        self._observer = observer
         return None
 
     def close(self) -> None:
         """Watch no more."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-            self._observer = None
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def ring(self) -> None:
         """Wake the waiter; may be called in a signal handler."""
@@ -87,52 +73,15 @@ class Doorbell:
             self._asked = False
         return rings
 
-    def notice(self, source: str, target: str) -> None:
-        """Take in one event: a change at `source`, or a move from there to `target`."""
-        names = {name for path in (target or source,) if (name := self._waiting_name(path))}
-        if target and names and (old := self._waiting_name(source)):
-            names.add(old)
-        asked = any(self._is_request(path) for path in (source, target) if path)
-        if names or asked:
-            with self._guard:
-                self._names |= names
-                self._asked |= asked
-            self.ring()
-
-    def _waiting_name(self, path: str) -> Optional[tuple[State, str]]:
-        folder, _, name = self._inside(path).partition("/")
-        state = _ASKED.get(folder)
-        return (state, name) if state is not None and name and "/" not in name else None
-
-    def _is_request(self, path: str) -> bool:
-        inside = self._inside(path)
-        return inside == layout.PAUSED or inside.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
-
-    def _inside(self, path: str) -> str:
-        return path[len(self._root) :].replace(os.sep, "/") if path.startswith(self._root) else ""
-
-
-def _handler(bell: Doorbell) -> FileSystemEventHandler:
-    from watchdog.events import FileSystemEventHandler
-
-    class Handler(FileSystemEventHandler):
-        def dispatch(self, event: FileSystemEvent) -> None:
-            if not event.is_directory:
-                bell.notice(os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
-
-    return Handler()
-
-
-def _filter() -> list[type[FileSystemEvent]]:
-    from watchdog import events
-    from watchdog.observers import Observer
-
-    kinds: list[type[FileSystemEvent]] = [
-        events.FileCreatedEvent,
-        events.FileMovedEvent,
-        events.FileDeletedEvent,
-    ]
-    # inotify tells when a writer closes a file; elsewhere only that somebody has written.
-    tells_close = "inotify" in Observer.__module__
-    kinds.append(events.FileClosedEvent if tells_close else events.FileModifiedEvent)
-    return kinds
+    def notice(self, path: str) -> None:
+        """Take in one event: something happened to the file at `path`."""
+        folder, name = os.path.split(path)
+        state = _ASKED.get(os.path.basename(folder))
+        asked = name == layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
+        if state is None and not asked:
+            return
+        with self._guard:
+            if state is not None:
+                self._names.add((state, name))
+            self._asked |= asked
+        self.ring()

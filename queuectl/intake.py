@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
-from queuectl.errors import InvalidInput
+from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import renamed
-from queuectl.names import id_problem, next_free, safe_id
+from queuectl.names import next_free, safe_id
 from queuectl.reconcile import NO_JOB, Unsettled
 from queuectl.spool import Place
 from queuectl.spool_scan import Found
@@ -56,7 +56,7 @@ def _settle(store: Store, drop: Unsettled, now: float) -> Optional[Settled]:
         if now - drop.oddity.seen < store.config.settle_time:
             return None
         return _set_aside(store, place, old_name, f"{NO_JOB}{error}")
-    except OSError:
+    except (OSError, Conflict):
         # Somebody reads or writes it just now; the next look finds it again.
         return None
     return Settled(old_name, job_id)
@@ -74,9 +74,7 @@ def _rename(store: Store, place: Place, now: float) -> str:
 
 
 def _is_taken(store: Store, place: Place, job_id: str) -> bool:
-    if id_problem(job_id):
-        return False
-    if store.spool.is_same_file(place, Place(place.state, job_id)):
+    if place.file_name is not None and store.spool.is_same_file(place, Place(place.state, job_id)):
         # X.JSON where case does not count: the name that it would be given is its own.
         return False
     return store.is_taken(job_id)

@@ -242,7 +242,7 @@ def finished(
         state=state,
         attempts=job.attempts + (1 if counts else 0),
         run_at=None if run_at is None else format_moment(run_at),
-        created_at=job.created_at or format_moment(now),
+        created_at=job.created_at or run.started_at,
         updated_at=format_moment(now),
         exit_code=run.exit_code,
         error=run.error,

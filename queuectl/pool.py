@@ -19,7 +19,7 @@ from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.intake import settle_drops
-from queuectl.names import STOP_SUFFIX, make_worker_name
+from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
 from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
 from queuectl.recovery import finish_moves, recover
 from queuectl.runner import CANCELLED, INTERRUPTED
@@ -241,13 +241,12 @@ class Pool:
 
     def _hear_requests(self, store: Store) -> None:
         for worker in self.workers:
-            path = store.spool.lock_path(worker.name + STOP_SUFFIX)
-            if os.path.lexists(path):
-                self.stop(kill=_wants_kill(path))
+            wish = store.spool.asked(worker.name, STOP_SUFFIX)
+            if wish is not None:
+                self.stop(kill=wish == "now")
             busy = worker.current
-            request = store.spool.cancel_path(busy.place) if busy is not None else None
-            if request and os.path.lexists(request) and worker.runner.kill(CANCELLED):
-                system.remove(request)
+            if busy is not None and store.spool.asked(worker.name, CANCEL_SUFFIX) == busy.place.job_id:
+                worker.runner.kill(CANCELLED)
 
     def _all_idle(self) -> bool:
         with self._turn:
@@ -276,10 +275,3 @@ class Pool:
         if self._stops > 1:
             left = min(left, RETRY_PAUSE)
         return max(0.0, min(left, system.WAIT_SLICE or left))
-
-
-def _wants_kill(path: str) -> bool:
-    try:
-        return system.read_file(path, 64)[0].strip() == b"now"
-    except OSError:
-        return False

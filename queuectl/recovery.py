@@ -54,9 +54,8 @@ def recover(store: Store, now: float, luck: float) -> list[Recovered]:
 
 def clear_away(store: Store, worker: str) -> None:
     """Remove what a worker that is gone leaves in `processing/` and `locks/`."""
-    _remove_requests(store, worker)
     system.remove_folder(store.spool.worker_folder(worker))
-    for suffix in (STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
+    for suffix in (CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
         try:
             system.remove(store.spool.lock_path(worker + suffix), patience=0.1)
         except OSError:
@@ -73,7 +72,6 @@ def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[
         except OSError:
             # RACE: somebody holds or has moved the file; the folder stays, and so does its turn.
             continue
-    _remove_requests(store, worker)
     system.remove_folder(store.spool.worker_folder(worker))
     return recovered
 
@@ -124,18 +122,7 @@ def _crash(store: Store, place: Place, job: Job, now: float, luck: float) -> tup
         error=f"worker {place.worker} died while it ran",
     )
     decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
-    if os.path.lexists(store.spool.cancel_path(place)):
+    if store.spool.asked(place.worker or "", CANCEL_SUFFIX) == place.job_id:
         decision = Decision(State.DEAD)
     run_at = now + decision.delay if decision.state is State.FAILED else None
     return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision
-
-
-def _remove_requests(store: Store, worker: str) -> None:
-    folder = store.spool.worker_folder(worker)
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        if name.endswith(CANCEL_SUFFIX):
-            system.remove(os.path.join(folder, name))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl import layout, system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
-from queuectl.names import CANCEL_SUFFIX, ERROR_SUFFIX, SUFFIX, next_free
+from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free
 from queuectl.spool_scan import Seen, look, scan, scan_worker
 from queuectl.state import State
 
@@ -266,9 +266,21 @@ class Spool:
 
     # What people and other programs ask of workers, by files
 
-    def cancel_path(self, place: Place) -> str:
-        """The request to kill the run of the job at `place`, beside its file in the worker's folder."""
-        return os.path.join(self.worker_folder(place.worker or ""), place.job_id + CANCEL_SUFFIX)
+    def ask(self, worker: str, suffix: str, text: str = "") -> None:
+        """Leave this worker a request in `locks/`; it appears whole."""
+        prepared = os.path.join(self.root, layout.TMP, f"{worker}{suffix}-{os.urandom(6).hex()}")
+        system.write_file(prepared, text.encode())
+        system.replace(prepared, self.lock_path(worker + suffix))
+
+    def asked(self, worker: str, suffix: str) -> Optional[str]:
+        """The text of such a request; None when there is none."""
+        path = self.lock_path(worker + suffix)
+        if not os.path.lexists(path):
+            return None
+        try:
+            return system.read_file(path, 4096)[0].decode("utf-8", "replace")
+        except OSError:
+            return None
 
     def pause_path(self) -> str:
         """The file that keeps new jobs from starting."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 from queuectl.layout import STATE_FOLDERS
-from queuectl.names import CANCEL_SUFFIX, ERROR_SUFFIX, is_ignored, job_id_of
+from queuectl.names import ERROR_SUFFIX, is_ignored, job_id_of
 from queuectl.state import State
 
 
@@ -86,7 +86,7 @@ def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.s
     job_id = job_id_of(name)
     if job_id is not None and stat_module.S_ISREG(stat.st_mode):
         return Found(state, worker, job_id, name, stat.st_mtime_ns, stat.st_size)
-    if is_ignored(name) or name.endswith((ERROR_SUFFIX, CANCEL_SUFFIX)):
+    if is_ignored(name) or name.endswith(ERROR_SUFFIX):
         return None
     if job_id is not None or not stat_module.S_ISREG(stat.st_mode):
         return Stray(shown, "not a plain file (a folder, link or device): never followed")

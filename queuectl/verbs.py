@@ -10,7 +10,7 @@ from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord
 from queuectl.job import cancelled, retried
 from queuectl.liveness import is_alive
-from queuectl.names import STOP_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.recovery import recover
 from queuectl.spool import Place, Read
 from queuectl.state import FINISHED, WAITING, State
@@ -77,11 +77,7 @@ def _cancel_waiting(store: Store, place: Place, now: float) -> None:
 
 
 def _ask_to_cancel(store: Store, place: Place) -> None:
-    try:
-        system.touch_exclusive(store.spool.cancel_path(place))
-    except OSError:
-        # Its worker has finished and taken its folder away.
-        return
+    store.spool.ask(place.worker or "", CANCEL_SUFFIX, place.job_id)
 
 
 def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
@@ -134,7 +130,5 @@ def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
     living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
     for name in living:
-        request = store.spool.lock_path(name + STOP_SUFFIX)
-        system.remove(request)
-        system.write_file(request, b"now\n" if kill else b"")
+        store.spool.ask(name, STOP_SUFFIX, "now" if kill else "")
     return living

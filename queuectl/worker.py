@@ -14,7 +14,7 @@ from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.job import Job, Run
 from queuectl.moment import format_moment
-from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
 from queuectl.recovery import clear_away
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
@@ -139,7 +139,7 @@ class Worker:
 
     def _forget_request(self, got: Claim) -> None:
         # A cancel that came too late must not meet the job's next run.
-        system.remove(self.store.spool.cancel_path(got.place))
+        system.remove(self.store.spool.lock_path(self.name + CANCEL_SUFFIX))
 
     def _decide(self, job: Job, outcome: Outcome) -> Decision:
         if outcome.verdict == COMPLETED:

@@ -130,13 +130,16 @@ class Program:
 
     # Calls
 
-    def start(self, *args: str, stdin: Any = subprocess.DEVNULL, own_group: bool = False) -> Running:
+    def start(
+        self, *args: str, stdin: Any = subprocess.DEVNULL, own_group: bool = False, spool: bool = True
+    ) -> Running:
         flags: dict[str, Any] = {}
+        options = ["--spool", str(self.spool)] if spool else []
         if own_group and sys.platform == "win32":
             flags["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
         return Running(
             subprocess.Popen(
-                [sys.executable, "-m", "queuectl", "--spool", str(self.spool), *args],
+                [sys.executable, "-m", "queuectl", *options, *args],
                 cwd=self.here,
                 env=self.env,
                 stdin=stdin,
@@ -146,19 +149,19 @@ class Program:
             )
         )
 
-    def call(self, *args: str, stdin: Optional[bytes] = None) -> Result:
+    def call(self, *args: str, stdin: Optional[bytes] = None, spool: bool = True) -> Result:
         """One call to its end, whatever its exit code."""
         if stdin is None:
-            with self.start(*args) as running:
+            with self.start(*args, spool=spool) as running:
                 return running.end()
         source = self.here / "stdin"
         source.write_bytes(stdin)
-        with open(source, "rb") as file, self.start(*args, stdin=file) as running:
+        with open(source, "rb") as file, self.start(*args, stdin=file, spool=spool) as running:
             return running.end()
 
-    def ok(self, *args: str, stdin: Optional[bytes] = None) -> Result:
+    def ok(self, *args: str, stdin: Optional[bytes] = None, spool: bool = True) -> Result:
         """One call that must succeed."""
-        result = self.call(*args, stdin=stdin)
+        result = self.call(*args, stdin=stdin, spool=spool)
         assert result.code == 0, f"{args}: exit {result.code}\n{result.err}"
         return result
 
@@ -167,16 +170,20 @@ class Program:
 
     def workers(self, count: int = 1, *options: str, own_group: bool = False) -> Running:
         """`worker start`, returned when the workers have started."""
+        before = set(self.names("processing"))
         running = self.start("worker", "start", "--count", str(count), *options, own_group=own_group)
         try:
-            wait_until(lambda: self._started(running.pid) >= count, "the workers have started", PATIENCE)
+            # Not told by the pid: a virtual environment's python.exe starts another one (Windows).
+            wait_until(
+                lambda: len(set(self.names("processing")) - before) >= count or not running.runs,
+                "the workers have started",
+                PATIENCE,
+            )
+            assert running.runs, f"it has ended: {running.end()}"
         except BaseException:
             running.kill()
             raise
         return running
-
-    def _started(self, pid: int) -> int:
-        return sum(f"-{pid}-" in name for name in self.names("processing"))
 
     # The spool, as a person sees it
 
@@ -202,11 +209,17 @@ class Program:
 
     def wait_in(self, state: str, *job_ids: str, deadline: float = PATIENCE) -> None:
         """Return when all these jobs lie in this state's folder."""
-        wait_until(
-            lambda: all(self.path(state, job_id).exists() for job_id in job_ids),
-            lambda: f"{job_ids} in {state}: {({job_id: self.where(job_id) for job_id in job_ids})}",
-            deadline,
-        )
+        missing = list(job_ids)
+
+        def arrived() -> bool:
+            missing[:] = [job_id for job_id in missing if not self.path(state, job_id).exists()]
+            return not missing
+
+        try:
+            wait_until(arrived, f"all in {state}", deadline)
+        except AssertionError as error:
+            places = {job_id: self.where(job_id) for job_id in missing}
+            raise AssertionError(f"{error}; these are elsewhere: {places}") from None
 
     def drop(self, name: str, content: Union[bytes, dict[str, Any]]) -> Path:
         """A file that appears in pending/ whole, as one that is moved in."""

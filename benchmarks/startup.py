@@ -1,0 +1,34 @@
+"""How long `queuectl status` and `queuectl --help` take, as ratios to the imports that they cannot avoid."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from statistics import median
+
+from benchmarks.measure import Table, environment, queuectl, temporary_spool
+
+FLOOR = [sys.executable, "-c", "import click, sqlite3"]
+
+
+def run(rounds: int) -> Table:
+    with temporary_spool() as spool:
+        for name in ("one", "two", "three"):
+            queuectl(spool, "enqueue", "--id", name, "--", "echo", name).wait()
+        calls = {
+            "floor: import click, sqlite3": FLOOR,
+            "queuectl status": [sys.executable, "-m", "queuectl", "--spool", str(spool), "status"],
+            "queuectl list": [sys.executable, "-m", "queuectl", "--spool", str(spool), "list"],
+            "queuectl --help": [sys.executable, "-m", "queuectl", "--help"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(rounds):
+            # Interleaved: what else the machine does meanwhile meets all of them.
+            for name, call in calls.items():
+                began = time.perf_counter()
+                subprocess.run(call, check=True, capture_output=True, env=environment())
+                times[name].append(time.perf_counter() - began)
+    floor = median(next(iter(times.values())))
+    rows = [(name, median(taken) * 1000, median(taken) / floor) for name, taken in times.items()]
+    return Table(f"start-up, median of {rounds}", ("call", "ms", "x floor"), rows)

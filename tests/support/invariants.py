@@ -1,0 +1,99 @@
+"""What must hold of a spool after anything that may have happened to it (DESIGN, "Proving it")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from queuectl.queue import Queue
+
+_PLAIN_FOLDERS = ("pending", "done", "failed", "dead")
+
+
+def check(
+    spool_root: Union[str, Path],
+    acknowledged_ids: Collection[str],
+    *,
+    max_attempts: Optional[int] = None,
+    attempts_matter: bool = True,
+) -> None:
+    """Fail with the first invariant that does not hold; call it while no worker is in the middle of a step.
+
+    Every acknowledged id lies in exactly one state folder; every record parses and its name is its id;
+    attempts are within the limit (the job's own, else `max_attempts`, else the setting); nothing is left in
+    `tmp/`; the index built anew tells the same as the one that is there.
+
+    With `attempts_matter` False the limit is not looked at: a person who drags a finished job back into
+    `failed` gives it one run more than its limit.
+    """
+    root = Path(spool_root)
+    files = job_files(root)
+    _each_in_one_place(files, acknowledged_ids)
+    for path in files:
+        _sound_record(root, path)
+    assert not any((root / "tmp").iterdir()), f"left in tmp: {sorted((root / 'tmp').iterdir())}"
+    _index_follows(root)
+    if attempts_matter:
+        _attempts_in_limit(root, max_attempts)
+
+
+def job_files(root: Path) -> list[Path]:
+    """Every file that is named like a job's record, in whatever state."""
+    found = [path for folder in _PLAIN_FOLDERS for path in (root / folder).glob("*.json")]
+    return sorted([*found, *(root / "processing").glob("*/*.json")])
+
+
+def _each_in_one_place(files: list[Path], ids: Collection[str]) -> None:
+    for job_id in ids:
+        places = [path for path in files if path.name == f"{job_id}.json"]
+        assert len(places) == 1, f"{job_id} lies in {len(places)} places: {[str(one) for one in places]}"
+    for path in files:
+        twins = [one for one in files if one.name == path.name]
+        assert len(twins) == 1, f"one name, several places: {[str(one) for one in twins]}"
+
+
+def _sound_record(root: Path, path: Path) -> None:
+    if path.parent.name == "dead" and path.with_name(f"{path.stem}.error.txt").exists():
+        return  # A file that was no job, kept as it was.
+    if path.parent.name == "pending" and not _was_taken_in(path):
+        return  # A drop that no worker has looked at: its name counts, whatever it holds.
+    record = _record(path)
+    assert isinstance(record, dict), f"{path} holds no record: {record!r}"
+    where = path.relative_to(root).as_posix()
+    if path.parent.name in ("pending", "failed") and "id" not in record:
+        return  # Dragged there by hand before any worker had it.
+    assert record.get("id") == path.stem, f"{where} gives the id {record.get('id')!r}"
+
+
+def _was_taken_in(path: Path) -> bool:
+    try:
+        record = _record(path)
+    except (ValueError, OSError):
+        return False
+    return isinstance(record, dict) and record.get("created_at") is not None and record.get("id") is not None
+
+
+def _record(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _index_follows(root: Path) -> None:
+    with Queue.open(str(root), create=False) as queue:
+        before = _told(queue)
+        queue.reindex()
+        assert before == _told(queue), "the index built anew tells something else"
+
+
+def _told(queue: Queue) -> tuple[Any, ...]:
+    status = queue.status()
+    rows = sorted(queue.jobs(), key=lambda row: str(row["id"]))
+    return status.counts, status.paused, status.problems, rows
+
+
+def _attempts_in_limit(root: Path, max_attempts: Optional[int]) -> None:
+    with Queue.open(str(root), create=False) as queue:
+        for row in queue.jobs():
+            limit = row["max_retries"] + 1 if max_attempts is None else max_attempts
+            assert row["attempts"] <= limit, f"{row['id']} has run {row['attempts']} times, the limit is {limit}"

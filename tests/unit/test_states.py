@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from queuectl.layout import STATE_FOLDERS
+from queuectl.state import State
+
+
+@pytest.mark.parametrize("name", ["pending", "processing", "completed", "failed", "dead"])
+def test_each_state_has_the_name_that_users_see(name: str) -> None:
+    assert State.parse(name).value == name
+
+
+def test_done_is_an_alias_of_completed() -> None:
+    assert State.parse("done") is State.COMPLETED
+
+
+@pytest.mark.parametrize("name", ["", "Pending", "finished"])
+def test_another_name_is_no_state(name: str) -> None:
+    with pytest.raises(ValueError, match="State"):
+        State.parse(name)
+
+
+def test_each_state_has_a_folder() -> None:
+    assert {state.value: folder for folder, state in STATE_FOLDERS.items()} == {
+        "pending": "pending",
+        "processing": "processing",
+        "completed": "done",
+        "failed": "failed",
+        "dead": "dead",
+    }
