@@ -25,11 +25,16 @@ POSTPONED = 0.5
 
 
 class Claim(NamedTuple):
-    """A job that a worker owns; `version` is the (mtime_ns, size) of the file it was read from."""
+    """A job that a worker owns.
+
+    `version` is the (mtime_ns, size) of the file it was read from, `appeared` when it came in, in seconds
+    since the epoch.
+    """
 
     job: Job
     place: Place
     version: tuple[int, int]
+    appeared: float
 
 
 def has_work(store: Store, now: float) -> bool:
@@ -62,7 +67,7 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
     try:
         job, version = _ready_record(store, place, now)
         if job.due is not None and job.due > now:
-            store.record(place, job, version, now)
+            store.record(place, job, version, now, entry.created)
             return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput):
@@ -73,8 +78,8 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
         store.index.postpone(entry.id, now + POSTPONED)
         return None
-    store.record(target, job, version, now)
-    return Claim(job, target, version)
+    store.record(target, job, version, now, entry.created)
+    return Claim(job, target, version, entry.created)
 
 
 def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[int, int]]:
@@ -116,7 +121,7 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
         store.index.drop([place.job_id])
         return None
     run_at = now + decision.delay if decision.state is State.FAILED else None
-    job = finished(current, run, state=decision.state, run_at=run_at, now=now)
+    job = finished(current, run, state=decision.state, run_at=run_at, created=claim.appeared, now=now)
     version = store.spool.stamp(place, job)
     return move_settled(store, place, job, version, now)
 
@@ -126,7 +131,7 @@ def move_settled(store: Store, place: Place, job: Job, version: tuple[int, int],
     target = store.spool.move_beside(place, job.state)
     if target.job_id != place.job_id:
         store.index.drop([place.job_id])
-    store.record(target, job, version, now)
+    store.record(target, job, version, now, now)
     return target
 
 
@@ -137,7 +142,7 @@ def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     except FileNotFoundError:
         store.index.drop([claim.place.job_id])
         return None
-    store.record(target, claim.job, claim.version, now)
+    store.record(target, claim.job, claim.version, now, claim.appeared)
     return target
 
 

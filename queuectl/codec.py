@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any, NoReturn, Optional
+from typing import Any, NamedTuple, NoReturn, Optional
 
 import msgspec
 
@@ -22,6 +23,35 @@ _AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", re.S)
 _AT_PATH = re.compile(r"^(.*) - at `\$(.*)`$", re.S)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.S)
 _MISSING = re.compile(r"^Object missing required field `(.*)`$", re.S)
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|[{}\[\]]', re.S)
+_TYPE = re.compile(r"`([^`]*)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+class _Source(NamedTuple):
+    """The text of one job, and where in the whole input it begins; None where a place says nothing."""
+
+    text: str
+    whole: Optional[str]
+    start: int = 0
+
+    def place(self, offset: Optional[int]) -> str:
+        if offset is None or self.whole is None:
+            return ""
+        at = self.start + offset
+        line = self.whole.count("\n", 0, at) + 1
+        return f" at line {line}, column {at - self.whole.rfind(chr(10), 0, at)}"
+
+    def place_of_field(self, name: str) -> str:
+        return self.place(_field_offset(self.text, name))
 
 
 def is_blank(data: bytes) -> bool:
@@ -35,14 +65,15 @@ def decode_text(data: bytes) -> str:
     Raises:
         InvalidInput: neither UTF-8 nor UTF-16 with a byte order mark.
     """
-    encoding = "utf-16" if data[:2] in _UTF16 else "utf-8-sig"
+    encoding = "utf-16" if data[:2] in _UTF16 else "utf-8"
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode(encoding, "replace")
-        raise InvalidInput(
-            f"not text in UTF-8{_place(before, len(before))}", hint="save the file as UTF-8"
-        ) from None
+        place = _Source(before, before).place(len(before))
+        raise InvalidInput(f"not text in UTF-8{place}", hint="save the file as UTF-8") from None
 
 
 def decode_job(data: bytes) -> Job:
@@ -51,7 +82,8 @@ def decode_job(data: bytes) -> Job:
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
     """
-    return _decode(decode_text(data))
+    text = decode_text(data)
+    return _decode(_Source(text, text))
 
 
 def decode_jobs(data: bytes) -> list[Job]:
@@ -61,81 +93,114 @@ def decode_jobs(data: bytes) -> list[Job]:
         InvalidInput: one of them is no job; says which and where.
     """
     text = decode_text(data)
-    start = text.lstrip()[:1]
-    if start == "[":
+    if text.lstrip()[:1] == "[":
         return _decode_array(text)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and all(
-        line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines
-    ):
-        return [_decode(line, label=f"line {number}: ") for number, line in enumerate(lines, 1)]
-    return [_decode(text)]
+    lines = [source for source in _lines(text) if source.text.strip()]
+    if len(lines) > 1 and all(source.text.strip()[0] + source.text.strip()[-1] == "{}" for source in lines):
+        return [_decode(source) for source in lines]
+    return [_decode(_Source(text, text))]
+
+
+def checked(job: Job) -> Job:
+    """`job`, whose fields were put together by a program, through the same checks as a file.
+
+    Raises:
+        InvalidInput: one of them cannot be.
+    """
+    return _decode(_Source(msgspec.json.encode(job).decode(), None))
+
+
+def _lines(text: str) -> Iterator[_Source]:
+    start = 0
+    # Not splitlines: JSON allows what Unicode calls a line break within a string.
+    for line in text.split("\n"):
+        yield _Source(line, text, start)
+        start += len(line) + 1
 
 
 def _decode_array(text: str) -> list[Job]:
     try:
         items = msgspec.json.decode(text.encode(), type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        _refuse(text, error, "")
-    return [_decode(bytes(item).decode(), label=f"job {n}: ") for n, item in enumerate(items, 1)]
+        _refuse(_Source(text, text), error)
+    jobs: list[Job] = []
+    end = 0
+    for item in items:
+        one = bytes(item).decode()
+        start = text.index(one, end)
+        jobs.append(_decode(_Source(one, text, start)))
+        end = start + len(one)
+    return jobs
 
 
-def _decode(text: str, label: str = "") -> Job:
+def _decode(source: _Source) -> Job:
     try:
-        job = _DECODER.decode(text.encode())
+        job = _DECODER.decode(source.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        _refuse(text, error, label)
+        _refuse(source, error)
     if problem := problem_of(job):
-        where = _place(text, _field_offset(text, problem.field))
-        raise InvalidInput(f"{label}{problem.field}: {problem.text}{where}")
+        raise InvalidInput(f"{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
     return job
 
 
-def _refuse(text: str, error: Exception, label: str) -> NoReturn:
+def _refuse(source: _Source, error: Exception) -> NoReturn:
     if isinstance(error, RecursionError):
-        raise InvalidInput(f"{label}nested too deeply to be a job") from None
+        raise InvalidInput("nested too deeply to be a job") from None
     message = str(error)
     if match := _UNKNOWN.match(message.split(" - at ", maxsplit=1)[0]):
-        raise _unknown_field(text, match[1], label) from None
+        raise _unknown_field(source, match[1]) from None
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
         hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
-        raise InvalidInput(f"{label}the field {match[1]!r} is missing", hint=hint) from None
+        raise InvalidInput(f"the field {match[1]!r} is missing", hint=hint) from None
     if match := _AT_BYTE.match(message):
-        offset = len(text.encode()[: int(match[2])].decode("utf-8", "ignore"))
-        raise InvalidInput(f"{label}not JSON: {match[1]}{_place(text, offset)}") from None
+        offset = len(source.text.encode()[: int(match[2])].decode("utf-8", "ignore"))
+        # msgspec has consumed the first of these when it counts.
+        offset -= match[1] == "trailing characters"
+        raise InvalidInput(f"not JSON: {match[1]}{source.place(offset)}") from None
     if match := _AT_PATH.match(message):
         path = match[2].lstrip(".")
         field = re.split(r"[.\[]", path, maxsplit=1)[0]
-        where = _place(text, _field_offset(text, field))
-        raise InvalidInput(f"{label}{path}: {_plain(match[1])}{where}") from None
+        raise InvalidInput(f"{path}: {_plain(match[1])}{source.place_of_field(field)}") from None
     if "truncated" in message:
-        raise InvalidInput(f"{label}not JSON: it ends too early{_place(text, len(text))}") from None
-    raise InvalidInput(f"{label}{_plain(message)}") from None
+        raise InvalidInput(f"not JSON: it ends too early{source.place(len(source.text))}") from None
+    raise InvalidInput(_plain(message)) from None
 
 
 def _plain(message: str) -> str:
-    text = message.replace("`", "").replace(" | null", "")
+    """Msgspec's message in words that are not Python's."""
+
+    def words(match: re.Match[str]) -> str:
+        names = [name for name in match[1].split(" | ") if name != "null" or match[1] == "null"]
+        return " or ".join(_WORDS.get(name, name) for name in names)
+
+    text = _TYPE.sub(words, message)
     return text[:1].lower() + text[1:]
 
 
-def _unknown_field(text: str, name: str, label: str) -> InvalidInput:
+def _unknown_field(source: _Source, name: str) -> InvalidInput:
     close = get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
     hint = f"did you mean {close[0]!r}?" if close else "your own data goes into 'meta'"
-    where = _place(text, _field_offset(text, name))
-    return InvalidInput(f"{label}unknown field {name!r}{where}", hint=hint)
+    return InvalidInput(f"unknown field {name!r}{source.place_of_field(name)}", hint=hint)
 
 
 def _field_offset(text: str, name: str) -> Optional[int]:
-    quoted = msgspec.json.encode(name).decode()
-    match = re.search(re.escape(quoted) + r"\s*:", text)
-    return match.start() if match else None
+    """Where the outermost object has this key."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "["):
+            depth += 1
+        elif token[0] in ("}", "]"):
+            depth -= 1
+        elif depth == 1 and token[2] and _unquoted(token[1]) == name:
+            return token.start()
+    return None
 
 
-def _place(text: str, offset: Optional[int]) -> str:
-    if offset is None:
-        return ""
-    before = text[:offset]
-    return f" at line {before.count(chr(10)) + 1}, column {offset - before.rfind(chr(10))}"
+def _unquoted(literal: str) -> Optional[str]:
+    try:
+        return msgspec.json.decode(literal.encode(), type=str)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def encode_job(job: Job) -> bytes:

@@ -12,7 +12,7 @@ from queuectl.names import SHELLS
 
 Value = Union[int, float, str, None]
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g)?(i?b)?\Z", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(k|m|g)?(i?b)?\Z", re.ASCII)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -164,7 +164,12 @@ def parse_value(name: str, text: str) -> Value:
 
 def show_value(value: Value) -> str:
     """A value as `config set` takes it."""
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    if isinstance(value, float) and "e" in text:
+        from decimal import Decimal
+
+        return format(Decimal(text), "f")
+    return text
 
 
 def config_from(stored: Mapping[str, str]) -> Config:

@@ -77,7 +77,7 @@ class Doorbell:
         """Take in one event: something happened to the file at `path`."""
         folder, name = os.path.split(path)
         state = _ASKED.get(os.path.basename(folder))
-        asked = name == layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
+        asked = name in layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
         if state is None and not asked:
             return
         with self._guard:

@@ -66,6 +66,12 @@ class Oddity(NamedTuple):
 _PUT = (
     f"INSERT OR REPLACE INTO jobs ({', '.join(Entry._fields)}) VALUES ({', '.join('?' * len(Entry._fields))})"
 )
+_WAITS = "state IN ('pending', 'failed')"
+_SHOWN_ORDER = (
+    f"CASE state WHEN 'processing' THEN 0 WHEN 'pending' THEN 1 WHEN 'failed' THEN 1 ELSE 2 END, "
+    f"CASE WHEN {_WAITS} THEN coalesce(due, 0) END, CASE WHEN {_WAITS} THEN -priority END, "
+    f"CASE WHEN {_WAITS} THEN created END, updated_at DESC, id"
+)
 _FIELDS = ", ".join(Entry._fields)
 
 
@@ -148,7 +154,7 @@ class Index:
     def entries(
         self, *, state: Optional[State] = None, tag: Optional[str] = None, limit: Optional[int] = None
     ) -> list[Entry]:
-        """Rows for `list`: those that wait in the order of their running, then the latest first."""
+        """Rows for `list`: what runs, what waits in the order of its running, then the latest to end first."""
         where: list[str] = []
         values: list[Any] = []
         if state is not None:
@@ -157,11 +163,9 @@ class Index:
         if tag is not None:
             where.append("instr(tags, char(10) || ? || char(10))")
             values.append(tag)
-        waiting = state in (None, State.PENDING)
-        order = "due IS NOT NULL, priority DESC, created, id" if waiting else "updated_at DESC, id"
         query = (
             f"SELECT {_FIELDS} FROM jobs {'WHERE ' + ' AND '.join(where) if where else ''} "
-            f"ORDER BY {order} LIMIT ?"
+            f"ORDER BY {_SHOWN_ORDER} LIMIT ?"
         )
         rows = self._sql.execute(query, (*values, -1 if limit is None else limit))
         return [Entry(*row) for row in rows]

@@ -18,6 +18,7 @@ from queuectl.state import FINISHED, State
 # aliases that newer versions have: hence typing's names in this module.
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
@@ -27,11 +28,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     """One run of a job, as its record's `history` keeps it."""
 
     outcome: str
-    attempt: Optional[int] = None
+    attempt: Optional[Count] = None
     worker: Optional[str] = None
     started_at: Optional[str] = None
     finished_at: Optional[str] = None
-    exit_code: Optional[int] = None
+    exit_code: Optional[ExitCode] = None
     error: Optional[str] = None
 
 
@@ -78,10 +79,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
         _described("The n-th failed run is followed by base ** n seconds of waiting; else the setting."),
     ] = None
     success_exit_codes: Annotated[
-        Optional[list[int]], _described("Exit codes that mean success; else 0 alone.")
+        Optional[list[ExitCode]], _described("Exit codes that mean success; else 0 alone.")
     ] = None
     no_retry_exit_codes: Annotated[
-        list[int], _described("Exit codes after which the job goes to the dead letter queue at once.")
+        list[ExitCode], _described("Exit codes after which the job goes to the dead letter queue at once.")
     ] = []
     tags: Annotated[list[str], _described("Words to find the job by.")] = []
     meta: Annotated[Optional[dict[str, Any]], _described("Your own data; queuectl only keeps it.")] = None
@@ -96,9 +97,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     crashes: Annotated[Count, _described("Kept by queuectl: runs whose worker died.")] = msgspec.field(
         default_factory=lambda: 0
     )
-    created_at: Annotated[Optional[str], _described("Kept by queuectl.")] = None
-    updated_at: Annotated[Optional[str], _described("Kept by queuectl.")] = None
-    exit_code: Annotated[Optional[int], _described("Kept by queuectl: of the last run.")] = None
+    created_at: Annotated[Optional[str], _described("Kept by queuectl: when it came in.")] = None
+    updated_at: Annotated[Optional[str], _described("Kept by queuectl: of the last change.")] = None
+    exit_code: Annotated[Optional[ExitCode], _described("Kept by queuectl: of the last run.")] = None
     error: Annotated[Optional[str], _described("Kept by queuectl: why the last run failed.")] = None
     history: Annotated[list[Run], _described("Kept by queuectl: the runs so far.")] = []
 
@@ -230,19 +231,14 @@ def claimed(job: Job, *, now: float) -> Job:
     return msgspec.structs.replace(job, state=State.PROCESSING, updated_at=format_moment(now))
 
 
-def finished(
-    job: Job, run: Run, *, state: State, run_at: Optional[float], now: float, counts: bool = True
-) -> Job:
-    """A run that ended, with what follows from it.
-
-    `counts` is False for a run that the user cut short, which costs no attempt.
-    """
+def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], created: float, now: float) -> Job:
+    """A run that ended, with what follows from it; `created` is when the job came in, if it does not say."""
     return msgspec.structs.replace(
         job,
         state=state,
-        attempts=job.attempts + (1 if counts else 0),
+        attempts=job.attempts + 1,
         run_at=None if run_at is None else format_moment(run_at),
-        created_at=job.created_at or run.started_at,
+        created_at=job.created_at or format_moment(created),
         updated_at=format_moment(now),
         exit_code=run.exit_code,
         error=run.error,
@@ -250,14 +246,14 @@ def finished(
     )
 
 
-def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
-    """A run whose worker died in it: counted apart from the attempts."""
+def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], created: float, now: float) -> Job:
+    """A run whose worker died in it: counted apart from the attempts. Else like `finished`."""
     return msgspec.structs.replace(
         job,
         state=state,
         crashes=job.crashes + 1,
         run_at=None if run_at is None else format_moment(run_at),
-        created_at=job.created_at or format_moment(now),
+        created_at=job.created_at or format_moment(created),
         updated_at=format_moment(now),
         exit_code=None,
         error=run.error,

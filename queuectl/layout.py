@@ -12,7 +12,8 @@ LOGS, TMP, LOCKS = "logs", "tmp", "locks"
 INDEX = "index.sqlite3"
 SCHEMA = "job.schema.json"
 README = "README.txt"
-PAUSED = "paused.txt"
+PAUSED = ("paused.txt", "paused.txt.txt")
+"""The second is what Notepad makes of the first where Windows hides extensions."""
 STATE_FOLDERS = {state.folder: state for state in State}
 FOLDERS = (*STATE_FOLDERS, LOGS, TMP, LOCKS)
 

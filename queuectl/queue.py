@@ -144,6 +144,9 @@ class Queue:
             raise NoSuchJob(job_id)
         return place
 
+    def _locate_all(self, job_ids: Sequence[str]) -> list[Place]:
+        return [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
+
     # Acting on jobs
 
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
@@ -157,7 +160,7 @@ class Queue:
         """
         from queuectl.verbs import retry
 
-        retry(self.store, [self.locate(job_id) for job_id in job_ids], only=only, now=self._now())
+        retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
@@ -184,7 +187,7 @@ class Queue:
         """
         from queuectl.verbs import cancel
 
-        cancel(self.store, [self.locate(job_id) for job_id in job_ids], now=self._now(), deadline=deadline)
+        cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
     def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
         """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
@@ -195,7 +198,7 @@ class Queue:
         from queuectl.verbs import purge
 
         self.refresh()
-        return purge(self.store, None if job_ids is None else [self.locate(one) for one in job_ids])
+        return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
 
     # Acting on workers
 
@@ -207,7 +210,9 @@ class Queue:
 
     def resume(self) -> bool:
         """Let jobs start again; False if they could already."""
-        return system.remove(self.store.spool.pause_path())
+        from queuectl.verbs import resume
+
+        return resume(self.store)
 
     def stop_workers(self, *, kill: bool = False) -> list[str]:
         """Ask every living worker to stop (with `kill`, also to end its command); their names."""

@@ -19,7 +19,7 @@ from queuectl.liveness import outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
 from queuectl.retry import Decision, after_crash
-from queuectl.spool import Place
+from queuectl.spool import Place, Read
 from queuectl.spool_scan import Found
 from queuectl.state import FINISHED, State
 from queuectl.store import Store
@@ -107,13 +107,14 @@ def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optiona
     if read.job.state in FINISHED:
         target = move_settled(store, place, read.job, read.version, now)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
-    job, decision = _crash(store, place, read.job, now, luck)
+    job, decision = _crash(store, place, read, now, luck)
     version = store.spool.stamp(place, job)
     target = move_settled(store, place, job, version, now)
     return Recovered(target.job_id, worker, job.state, job.error or "", decision.delay)
 
 
-def _crash(store: Store, place: Place, job: Job, now: float, luck: float) -> tuple[Job, Decision]:
+def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> tuple[Job, Decision]:
+    job = read.job
     run = Run(
         outcome="crashed",
         attempt=job.attempts + 1,
@@ -125,4 +126,5 @@ def _crash(store: Store, place: Place, job: Job, now: float, luck: float) -> tup
     if store.spool.asked(place.worker or "", CANCEL_SUFFIX) == place.job_id:
         decision = Decision(State.DEAD)
     run_at = now + decision.delay if decision.state is State.FAILED else None
-    return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision
+    job = crashed(job, run, state=decision.state, run_at=run_at, created=read.appeared, now=now)
+    return job, decision

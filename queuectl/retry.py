@@ -34,7 +34,7 @@ def backoff(policy: Policy, count: int, luck: float) -> float:
     the power is beyond a float it is the cap (as stamina clamps it).
     """
     try:
-        delay = min(policy.backoff_base**count, policy.backoff_max)
+        delay = min(float(policy.backoff_base) ** count, policy.backoff_max)
     except OverflowError:
         delay = policy.backoff_max
     spread = 1.0 + policy.backoff_jitter * (2.0 * luck - 1.0)

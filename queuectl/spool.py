@@ -39,12 +39,14 @@ class Read(NamedTuple):
     """A job as read from its file.
 
     `version` is the (mtime_ns, size) of what was read; `faithful` is False when the record gives another id
-    than its file's name, which wins.
+    than its file's name, which wins. `appeared` is when the file came to lie here, in seconds since the
+    epoch: a dropped file's own modification time may be years older.
     """
 
     job: Job
     version: tuple[int, int]
     faithful: bool
+    appeared: float
 
 
 class Spool:
@@ -157,8 +159,8 @@ class Spool:
 
         data, stat = self.read_bytes(place, limit, patience=patience)
         job = decode_job(data)
-        version, faithful = system.file_stamp(stat), job.id in (None, place.job_id)
-        return Read(job if job.id == place.job_id else renamed(job, place.job_id), version, faithful)
+        named = job if job.id == place.job_id else renamed(job, place.job_id)
+        return Read(named, system.file_stamp(stat), job.id in (None, place.job_id), stat.st_ctime)
 
     def read_sound(self, place: Place, limit: int) -> Read:
         """Like `read`, for a job that was one when last seen.
@@ -282,11 +284,11 @@ class Spool:
         except OSError:
             return None
 
-    def pause_path(self) -> str:
-        """The file that keeps new jobs from starting."""
-        return os.path.join(self.root, layout.PAUSED)
+    def pause_paths(self) -> list[str]:
+        """The files of which each keeps new jobs from starting."""
+        return [os.path.join(self.root, name) for name in layout.PAUSED]
 
     @property
     def paused(self) -> bool:
         """Whether new jobs are kept from starting."""
-        return os.path.lexists(self.pause_path())
+        return any(os.path.lexists(path) for path in self.pause_paths())

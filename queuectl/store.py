@@ -73,13 +73,13 @@ class Store:
         """
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
-    def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
+    def record(self, place: Place, job: Job, version: tuple[int, int], now: float, appeared: float) -> None:
         """Write the index row of the job that lies at `place` in this version.
 
         A row that cannot be written now is no error: the file has moved, and the next look repairs the row.
         """
         try:
-            self.index.put([entry_of(place, job, version, now)])
+            self.index.put([entry_of(place, job, version, now, appeared)])
         except sqlite3.Error:
             return
 
@@ -96,8 +96,11 @@ class Store:
         )
 
 
-def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
-    """The index row of the job that lies at `place` in this version."""
+def entry_of(place: Place, job: Job, version: tuple[int, int], now: float, appeared: float) -> Entry:
+    """The index row of the job that lies at `place` in this version.
+
+    `appeared` is when it came in, for a job that does not say.
+    """
     from json import dumps
 
     from queuectl.job import wants_retry
@@ -115,7 +118,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         size=version[1],
         priority=job.priority,
         due=None if due is None or due <= now else due,
-        created=read_moment(job.created_at) or version[0] / 1e9,
+        created=read_moment(job.created_at) or appeared,
         command=dumps(job.command, ensure_ascii=False),
         attempts=0 if fresh else job.attempts,
         crashes=0 if fresh else job.crashes,

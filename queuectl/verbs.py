@@ -34,7 +34,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
             version = store.spool.stamp(place, job)
             target = store.spool.move_beside(place, State.PENDING)
             store.spool.forget_note(place.job_id)
-            store.record(target, job, version, now)
+            store.record(target, job, version, now, read.appeared)
         store.spool.sync(State.PENDING)
 
 
@@ -68,12 +68,13 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
-    job = cancelled(_read(store, place).job, now=now)
+    read = _read(store, place)
+    job = cancelled(read.job, now=now)
     version = store.spool.stamp(place, job)
     target = store.spool.move_beside(place, State.DEAD)
     if target.job_id != place.job_id:
         store.index.drop([place.job_id])
-    store.record(target, job, version, now)
+    store.record(target, job, version, now, read.appeared)
 
 
 def _ask_to_cancel(store: Store, place: Place) -> None:
@@ -119,11 +120,16 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
 
 def pause(store: Store) -> bool:
     """See `Queue.pause`."""
-    try:
-        system.write_file(store.spool.pause_path(), _PAUSED_TEXT)
-    except FileExistsError:
+    if store.spool.paused:
         return False
+    system.write_file(store.spool.pause_paths()[0], _PAUSED_TEXT)
     return True
+
+
+def resume(store: Store) -> bool:
+    """See `Queue.resume`."""
+    removed = [system.remove(path) for path in store.spool.pause_paths()]
+    return any(removed)
 
 
 def stop_workers(store: Store, *, kill: bool) -> list[str]:

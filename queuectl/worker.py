@@ -134,8 +134,10 @@ class Worker:
         place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now()))
         self._forget_request(got)
         if place is None:
-            self._tell(events.NOTICE, got, text="its file was taken away: this run is not recorded")
-        self._report(got, outcome, decision)
+            text = f"{outcome.verdict}, but its file was taken away while it ran: not recorded"
+            self._tell(events.NOTICE, got, text=text)
+        else:
+            self._report(got, outcome, decision)
 
     def _forget_request(self, got: Claim) -> None:
         # A cancel that came too late must not meet the job's next run.

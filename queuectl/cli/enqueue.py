@@ -143,11 +143,9 @@ def _with_options(job: Job, delay: Optional[float], fields: dict[str, Any]) -> J
 def _replaced(job: Job, changes: dict[str, Any]) -> Job:
     import msgspec
 
-    from queuectl.codec import decode_job
+    from queuectl.codec import checked
 
-    changed = msgspec.structs.replace(job, **changes)
     try:
-        # Through the same checks as a file: an option can hold what a job cannot.
-        return decode_job(msgspec.json.encode(changed))
+        return checked(msgspec.structs.replace(job, **changes))
     except UnicodeEncodeError as error:
         raise InvalidInput(f"not valid Unicode: {error.object!r}") from None
