@@ -156,6 +156,7 @@ def _current_record(store: Store, claim: Claim) -> Optional[Job]:
     except InvalidInput as error:
         # What they wrote is kept; the run is recorded in the job as it was claimed.
         store.spool.set_aside(place, place.job_id, f"edited while it ran, and now {error}")
+        store.spool.admit(store.spool.prepare(claim.job), place)
         return claim.job
     if read.version == claim.version:
         return claim.job

@@ -154,7 +154,7 @@ class Index:
     def entries(
         self, *, state: Optional[State] = None, tag: Optional[str] = None, limit: Optional[int] = None
     ) -> list[Entry]:
-        """Rows for `list`: what runs, what waits in the order of its running, then the latest to end first."""
+        """Rows for `list`: what runs, what waits in order of running, then the latest to end first."""
         where: list[str] = []
         values: list[Any] = []
         if state is not None:

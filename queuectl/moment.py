@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Optional
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?\Z", re.ASCII
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def format_moment(seconds: float, *, timespec: str = "milliseconds") -> str:
     """`seconds` since the epoch as RFC 3339 in UTC, e.g. `2026-11-24T09:00:00.000Z`."""
     digits = 3 if timespec == "milliseconds" else 6
-    moment = datetime.fromtimestamp(round(seconds, digits), timezone.utc)
+    # A file's time can be anything; what no calendar has becomes the nearest that it has.
+    moment = _EPOCH + timedelta(seconds=round(min(max(seconds, _FIRST), _LAST), digits))
     return moment.isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
 
 
@@ -34,7 +37,7 @@ def parse_moment(text: str) -> float:
         raise ValueError(f"{text!r} has no time zone; end it with Z (UTC) or an offset such as +01:00")
     offset = "+00:00" if zone in "Zz" else zone
     try:
-        whole = datetime.fromisoformat(f"{day}T{clock}{offset}").timestamp()
+        whole = (datetime.fromisoformat(f"{day}T{clock}{offset}") - _EPOCH).total_seconds()
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a time that exists: {error}") from None
     return whole + (float(f"0.{fraction}") if fraction else 0.0)

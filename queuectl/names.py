@@ -30,7 +30,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9�
 _IGNORED = re.compile(
     r"\.|~\$|(desktop\.ini|thumbs\.db|readme\.txt)\Z|.*(\.tmp|\.part|\.crdownload|~)\Z", re.I
 )
-_WORKER = re.compile(r"(.+)-(\d+)-\d+-[^-]+", re.ASCII)
+_WORKER = re.compile(r"(.+)-(\d+)-(\d+)-[^-]+", re.ASCII)
 _NUMBERED = re.compile(r"(.+)-([1-9]\d{0,8})\Z", re.S)
 
 
@@ -48,11 +48,19 @@ def id_problem(job_id: str) -> Optional[str]:
 
 
 def _size_problem(job_id: str) -> Optional[str]:
-    try:
-        size = len(job_id.encode("utf-8"))
-    except UnicodeEncodeError:
+    if not is_unicode(job_id):
         return "an id must be valid Unicode"
+    size = len(job_id.encode("utf-8"))
     return None if size <= MAX_ID_BYTES else f"an id has at most {MAX_ID_BYTES} bytes, this one {size}"
+
+
+def is_unicode(name: str) -> bool:
+    """Whether `name` is text, not bytes of another encoding that a POSIX file system holds as a name."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fold(job_id: str) -> str:
@@ -112,6 +120,7 @@ class WorkerName(NamedTuple):
 
     host: str
     pid: int
+    number: int
 
 
 def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
@@ -122,4 +131,4 @@ def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
 def read_worker_name(name: str) -> Optional[WorkerName]:
     """What the name tells, or None when it is no worker's."""
     match = _WORKER.fullmatch(name)
-    return match and WorkerName(match[1], int(match[2]))
+    return match and WorkerName(match[1], int(match[2]), int(match[3]))

@@ -57,6 +57,7 @@ class Pool:
         self._next_scan = 0.0
         self._poll_interval = RETRY_PAUSE
         self._random = random.Random()
+        self._noticed = ""
 
     # Running
 
@@ -99,7 +100,11 @@ class Pool:
 
     def emit(self, event: Event) -> None:
         """Tell the listener; a failed run also means that a retry is due some time."""
-        self._listener(event)
+        try:
+            self._listener(event)
+        except Exception as error:  # noqa: BLE001 (raised again by the main thread)
+            # A listener's mistake must not come between a run and its record.
+            self._fail(error)
         if event.kind == events.JOB_FAILED:
             self.bell.ring()
 
@@ -182,13 +187,21 @@ class Pool:
             try:
                 self._look(store, rings)
             except (OSError, sqlite3.Error, QueueError) as error:
-                self.emit(Event(events.NOTICE, text=f"cannot look just now: {error}"))
+                self._notice(f"cannot look just now: {error}")
+            except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
+                self._fail(error)
             if self._stops:
                 self._wake_workers()
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self._kill_all()
             rings = self.bell.wait(self._patience(store))
+
+    def _notice(self, text: str) -> None:
+        """Tell what may last, once."""
+        if text != self._noticed:
+            self._noticed = text
+            self.emit(Event(events.NOTICE, text=text))
 
     def _look(self, store: Store, rings: Rings) -> None:
         now, scanned = system.now(), False
@@ -260,9 +273,11 @@ class Pool:
     def _say_stopping(self, said: int) -> int:
         if self._stops != said:
             running = sum(worker.current is not None for worker in self.workers)
-            kill = "killing" if self._stops > 1 else "waiting for"
-            if running:
-                self.emit(Event(events.STOPPING, text=f"stopping: {kill} {running} running"))
+            if running and self._stops > 1:
+                self.emit(Event(events.STOPPING, text=f"stopping: killing {running} running"))
+            elif running:
+                text = f"stopping: waiting for {running} running (a second signal kills)"
+                self.emit(Event(events.STOPPING, text=text))
         return self._stops
 
     def _patience(self, store: Store) -> float:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
-from queuectl.names import SUFFIX, canonical, fold, id_problem
+from queuectl.names import SUFFIX, canonical, fold, id_problem, is_unicode
 from queuectl.spool import Place
 from queuectl.spool_scan import Found
 from queuectl.state import WAITING, State
@@ -170,7 +170,7 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
             _reconcile_one(work, seen)
         elif seen is not None:
             work.odd(seen.path, seen.reason)
-        elif canonical(name):
+        elif canonical(name) and is_unicode(name):
             _reconcile_gone(work, name[: -len(SUFFIX)])
     settled = work.earlier.keys() & {f"{state.folder}/{name}" for state, name in names}
     work.write_some(settled)

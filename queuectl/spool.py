@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl import layout, system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
-from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free
+from queuectl.names import ERROR_SUFFIX, SUFFIX, is_unicode, next_free
 from queuectl.spool_scan import Seen, look, scan, scan_worker
 from queuectl.state import State
 
@@ -125,9 +125,10 @@ class Spool:
         """The names of the folders in `processing/`."""
         try:
             with os.scandir(os.path.join(self.root, State.PROCESSING.folder)) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
+        return sorted(filter(is_unicode, folders))
 
     # Reading
 
@@ -194,10 +195,16 @@ class Spool:
         system.replace(prepared, self.path(place))
 
     def stamp(self, place: Place, job: Job, *, patience: float = SETTLE_PATIENCE) -> tuple[int, int]:
-        """Replace the record at `place` in one step; the (mtime_ns, size) of the new version."""
+        """Replace the record at `place` in one step; the (mtime_ns, size) of the new version.
+
+        Raises:
+            FileNotFoundError: somebody has taken the file away; it is not made anew.
+        """
         prepared = self.prepare(job)
         try:
             version = system.file_stamp(os.stat(prepared))
+            # RACE: `prepare` takes as long as the disk; a file moved by hand meanwhile must not be in two places.
+            os.lstat(self.path(place))
             system.replace(prepared, self.path(place), patience=patience)
         except BaseException:
             system.remove(prepared)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 from queuectl.layout import STATE_FOLDERS
-from queuectl.names import ERROR_SUFFIX, is_ignored, job_id_of
+from queuectl.names import ERROR_SUFFIX, is_ignored, is_unicode, job_id_of
 from queuectl.state import State
 
 
@@ -46,7 +46,9 @@ def _scan_processing(root: str) -> Iterator[Seen]:
     folder = State.PROCESSING.folder
     for entry in _entries(os.path.join(root, folder)):
         shown = f"{folder}/{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
+        if not is_unicode(entry.name):
+            yield _unnameable(shown)
+        elif entry.is_dir(follow_symlinks=False):
             yield from _scan_folder(entry.path, shown, State.PROCESSING, entry.name)
         elif not is_ignored(entry.name):
             yield Stray(shown, "no worker owns a file that lies here; move it to pending")
@@ -80,9 +82,8 @@ def _scan_folder(path: str, shown: str, state: State, worker: Optional[str]) -> 
 
 
 def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.stat_result) -> Optional[Seen]:
-    if not _is_unicode(name):
-        readable = shown.encode("utf-8", "backslashreplace").decode()
-        return Stray(readable, "the file's name is not valid Unicode; rename it")
+    if not is_unicode(name):
+        return _unnameable(shown)
     job_id = job_id_of(name)
     if job_id is not None and stat_module.S_ISREG(stat.st_mode):
         return Found(state, worker, job_id, name, stat.st_mtime_ns, stat.st_size)
@@ -95,12 +96,9 @@ def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.s
     return None
 
 
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _unnameable(shown: str) -> Stray:
+    readable = shown.encode("utf-8", "backslashreplace").decode()
+    return Stray(readable, "the name is not valid Unicode; rename it")
 
 
 def _entries(path: str) -> Iterator[os.DirEntry[str]]:

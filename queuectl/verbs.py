@@ -63,7 +63,7 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
                 # RACE: claimed between our look and our lock.
                 running.append(found)
     for place in running:
-        _ask_to_cancel(store, place)
+        _ask(store, place.worker or "", CANCEL_SUFFIX, place.job_id)
     _await_cancelled(store, running, deadline)
 
 
@@ -77,19 +77,25 @@ def _cancel_waiting(store: Store, place: Place, now: float) -> None:
     store.record(target, job, version, now, read.appeared)
 
 
-def _ask_to_cancel(store: Store, place: Place) -> None:
-    store.spool.ask(place.worker or "", CANCEL_SUFFIX, place.job_id)
+def _ask(store: Store, worker: str, suffix: str, text: str) -> None:
+    store.spool.ask(worker, suffix, text)
+    if not is_alive(store.spool, worker):
+        # RACE: it closed before it could find the request, and would leave it behind.
+        system.remove(store.spool.lock_path(worker + suffix))
 
 
 def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
     end = system.monotonic() + deadline
     for place in running:
+        worker = place.worker or ""
         while os.path.lexists(store.spool.path(place)):
-            if not is_alive(store.spool, place.worker or ""):
+            if not is_alive(store.spool, worker):
                 recover(store, system.now(), 0.5)
             if system.monotonic() >= end:
                 raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
             system.sleep(_STEP)
+        # It may have ended by itself; the request must not meet its next run.
+        system.remove(store.spool.lock_path(worker + CANCEL_SUFFIX))
         _cancel_finished(store, place.job_id)
 
 
@@ -136,5 +142,5 @@ def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
     living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
     for name in living:
-        store.spool.ask(name, STOP_SUFFIX, "now" if kill else "")
+        _ask(store, name, STOP_SUFFIX, "now" if kill else "")
     return living

@@ -71,6 +71,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ..
     (KeyboardInterrupt, lambda error: Interrupted("interrupted")),
     (click.Abort, lambda error: Interrupted("interrupted")),
     (BrokenPipeError, _reader_gone),
+    (UnicodeEncodeError, lambda error: InvalidInput(f"not valid Unicode: {error.object!r}")),
     (OSError, _file_error),
     (
         sqlite3.Error,

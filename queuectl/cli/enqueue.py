@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 _PROGRAM = "queuectl.program"
+LONGEST = 1e9
+"""Seconds, about 30 years: more is a mistake."""
 
 
 def _seconds(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[float]:
     if text is None:
         return None
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+    if seconds > LONGEST:
+        raise click.BadParameter(f"{text!r} is more than {LONGEST:g} seconds")
+    return seconds
 
 
 def _moment(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[str]:

@@ -9,6 +9,7 @@ from json import dumps
 from queuectl import events, system
 from queuectl.events import Event
 from queuectl.moment import format_duration, format_moment
+from queuectl.names import read_worker_name
 
 _LEVELS = {
     events.JOB_FAILED: logging.WARNING,
@@ -46,7 +47,8 @@ def json_line(event: Event, now: float) -> str:
 def text_line(event: Event, now: float) -> str:
     """The event as a person reads it."""
     clock = format_moment(now)[11:19]
-    who = f"worker {event.worker.rsplit('-', 2)[-2]}  " if event.worker else ""
+    told = read_worker_name(event.worker) if event.worker else None
+    who = f"worker {told.number if told else event.worker}  " if event.worker else ""
     return f"{clock}Z  {who}{event.job_id or ''}{'  ' if event.job_id else ''}{sentence(event)}"
 
 

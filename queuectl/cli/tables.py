@@ -36,8 +36,9 @@ def _draw(table: Table) -> None:
     from rich.text import Text
 
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in table.headings[:-1]:
-        drawn.add_column(heading, no_wrap=True)
+    for column, heading in enumerate(table.headings[:-1]):
+        widest = max(len(row[column]) for row in (table.headings, *table.rows))
+        drawn.add_column(heading, no_wrap=True, min_width=widest)
     drawn.add_column(table.headings[-1], overflow="ellipsis", no_wrap=True)
     for row in table.rows:
         # As Text: a command may contain what rich would take for markup.
