@@ -50,6 +50,9 @@ class _Source(NamedTuple):
         line = self.whole.count("\n", 0, at) + 1
         return f" at line {line}, column {at - self.whole.rfind(chr(10), 0, at)}"
 
+    def place_among_others(self) -> str:
+        return self.place(0) if self.text != self.whole else ""
+
     def place_of_field(self, name: str) -> str:
         return self.place(_field_offset(self.text, name))
 
@@ -151,7 +154,9 @@ def _refuse(source: _Source, error: Exception) -> NoReturn:
         raise _unknown_field(source, match[1]) from None
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
         hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
-        raise InvalidInput(f"the field {match[1]!r} is missing", hint=hint) from None
+        raise InvalidInput(
+            f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint
+        ) from None
     if match := _AT_BYTE.match(message):
         offset = len(source.text.encode()[: int(match[2])].decode("utf-8", "ignore"))
         # msgspec has consumed the first of these when it counts.
@@ -163,7 +168,7 @@ def _refuse(source: _Source, error: Exception) -> NoReturn:
         raise InvalidInput(f"{path}: {_plain(match[1])}{source.place_of_field(field)}") from None
     if "truncated" in message:
         raise InvalidInput(f"not JSON: it ends too early{source.place(len(source.text))}") from None
-    raise InvalidInput(_plain(message)) from None
+    raise InvalidInput(f"{_plain(message)}{source.place_among_others()}") from None
 
 
 def _plain(message: str) -> str:

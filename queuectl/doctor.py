@@ -17,9 +17,6 @@ from queuectl.spool_scan import Found
 from queuectl.state import State
 from queuectl.store import Store
 
-TMP_AGE = 600.0
-"""Seconds after which a file in `tmp/` belongs to nobody any more."""
-
 
 class Finding(NamedTuple):
     """Something that is not as it should be."""
@@ -111,13 +108,11 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
-    root, now = store.spool.root, system.now()
-    for path in _files(os.path.join(root, layout.TMP)):
-        if now - os.stat(path).st_mtime > TMP_AGE:
-            yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
-            if fix:
-                system.remove(path)
-    for path in _files(os.path.join(root, State.DEAD.folder)):
+    for path in store.spool.abandoned_tmp(system.now()):
+        yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
+        if fix:
+            system.remove(path)
+    for path in _files(os.path.join(store.spool.root, State.DEAD.folder)):
         if path.endswith(ERROR_SUFFIX) and not os.path.lexists(path[: -len(ERROR_SUFFIX)] + SUFFIX):
             yield Finding(f"{store.spool.in_spool(path)}: the file it speaks of is gone", fix)
             if fix:

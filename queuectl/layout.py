@@ -47,14 +47,18 @@ def is_spool(root: str) -> bool:
     return all(os.path.isdir(os.path.join(root, name)) for name in ("pending", "processing", "done", "dead"))
 
 
+def is_whole(root: str) -> bool:
+    """Whether `root` has every folder of a spool."""
+    return all(os.path.isdir(os.path.join(root, name)) for name in FOLDERS)
+
+
 def ensure_spool(root: str) -> bool:
     """Make `root` a whole spool where it is not; True if it was none before.
 
     Raises:
         SpoolUnusable: it holds other things, or cannot be made.
     """
-    whole = all(os.path.isdir(os.path.join(root, name)) for name in FOLDERS)
-    return not whole and make_spool(root)
+    return not is_whole(root) and make_spool(root)
 
 
 def make_spool(root: str, *, force: bool = False) -> bool:
@@ -82,7 +86,9 @@ def make_spool(root: str, *, force: bool = False) -> bool:
 
 
 def _may_become_spool(root: str) -> bool:
-    return all(name.startswith(".") or name in FOLDERS for name in os.listdir(root))
+    ours = (*FOLDERS, README, SCHEMA, *PAUSED)
+    names = os.listdir(root)
+    return all(name.startswith((".", INDEX)) or name in ours for name in names)
 
 
 def _write_texts(root: str) -> None:

@@ -233,9 +233,10 @@ class Pool:
             self._next_scan = system.monotonic() + max(self._poll_interval, took * SCAN_SHARE)
 
     def _look_at_all(self, store: Store, now: float) -> None:
-        if not layout.is_spool(self.root):
-            self._fail(SpoolUnusable(f"{self.root} has gone or is no spool any more: the workers stop"))
+        if not os.path.isdir(self.root):
+            self._fail(SpoolUnusable(f"{self.root} has gone: the workers stop"))
             return
+        self._remake_folders(store)
         self._poll_interval = store.config.poll_interval
         self._unsettled = reconcile_all(store, now)
         for worker in self.workers:
@@ -245,6 +246,16 @@ class Pool:
         for job in recover(store, now, self._random.random()):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
+        for path in store.spool.abandoned_tmp(now):
+            system.remove(path)
+
+    def _remake_folders(self, store: Store) -> None:
+        # Somebody tidies up, or a tool takes empty folders for rubbish.
+        if not layout.is_whole(self.root):
+            layout.make_spool(self.root, force=True)
+            self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
+        for worker in self.workers:
+            system.make_folder(store.spool.worker_folder(worker.name))
 
     def _settle_drops(self, store: Store, now: float) -> None:
         for drop in settle_drops(store, self._unsettled, now):

@@ -53,7 +53,8 @@ def recover(store: Store, now: float, luck: float) -> list[Recovered]:
 
 
 def clear_away(store: Store, worker: str) -> None:
-    """Remove what a worker that is gone leaves in `processing/` and `locks/`."""
+    """Remove what a worker that is gone leaves in `processing/`, `tmp/` and `locks/`."""
+    store.spool.remove_tmp(worker)
     system.remove_folder(store.spool.worker_folder(worker))
     for suffix in (CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
         try:

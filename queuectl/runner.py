@@ -56,8 +56,9 @@ class Runner:
     def run(self, job: Job, setting: Setting) -> Outcome:
         """Run the job's command to its end."""
         started = system.now()
-        log_mark(setting.log_path, job, started)
         try:
+            system.make_folder(os.path.dirname(setting.log_path))
+            log_mark(setting.log_path, job, started)
             process = self._start(job, setting)
         except OSError as error:
             tidy_log(setting.log_path, setting.log_max_bytes)
@@ -150,9 +151,10 @@ def _environment(job: Job, setting: Setting) -> dict[str, str]:
 
 
 def _start_error(job: Job, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError) and not isinstance(job.command, str):
+    if isinstance(error, FileNotFoundError) and error.filename in (None, job.command[0]):
         return f"program not found: {job.command[0]}"
-    return f"could not be started: {error.strerror or error}"
+    where = f": {error.filename}" if error.filename else ""
+    return f"could not be started: {error.strerror or error}{where}"
 
 
 def _outcome(job: Job, setting: Setting, code: int, verdict: Optional[str], started: float) -> Outcome:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
+TMP_AGE = 600.0
+"""Seconds after which a file in `tmp/` belongs to nobody any more."""
 SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
 
@@ -54,6 +56,8 @@ class Spool:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
+        self.owner = "-"
+        """In front of the names of our files in `tmp/`: a worker's are removed once it has died."""
 
     # Paths
 
@@ -180,10 +184,29 @@ class Spool:
         """Write the record to `tmp/`, flushed and fsynced; the path to move in from."""
         from queuectl.codec import encode_job
 
-        name = f"{job.name[:60]}-{os.urandom(6).hex()}{SUFFIX}"
-        path = os.path.join(self.root, layout.TMP, name)
+        path = self._new_tmp(f"{job.name[:60]}{SUFFIX}")
         system.write_file(path, encode_job(job))
         return path
+
+    def _new_tmp(self, name: str) -> str:
+        return os.path.join(self.root, layout.TMP, f"{self.owner}~{os.urandom(6).hex()}~{name}")
+
+    def abandoned_tmp(self, now: float) -> list[str]:
+        """Paths of files in `tmp/` that are older than `TMP_AGE`: whoever wrote them was killed."""
+        return [entry.path for entry in self._tmp() if now - entry.stat().st_mtime > TMP_AGE]
+
+    def remove_tmp(self, owner: str) -> None:
+        """Remove the files in `tmp/` of a worker that has gone."""
+        for entry in self._tmp():
+            if entry.name.startswith(f"{owner}~"):
+                system.remove(entry.path)
+
+    def _tmp(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self.root, layout.TMP)) as entries:
+                return [one for one in entries if one.is_file(follow_symlinks=False) and "~" in one.name]
+        except FileNotFoundError:
+            return []
 
     def admit(self, prepared: str, place: Place) -> None:
         """Move a prepared record in as a new job. The caller holds `claim.lock`.
@@ -203,7 +226,7 @@ class Spool:
         prepared = self.prepare(job)
         try:
             version = system.file_stamp(os.stat(prepared))
-            # RACE: `prepare` takes as long as the disk; a file moved by hand meanwhile must not be in two places.
+            # RACE: a file that was moved by hand meanwhile must not come to lie in two places.
             os.lstat(self.path(place))
             system.replace(prepared, self.path(place), patience=patience)
         except BaseException:
@@ -277,7 +300,7 @@ class Spool:
 
     def ask(self, worker: str, suffix: str, text: str = "") -> None:
         """Leave this worker a request in `locks/`; it appears whole."""
-        prepared = os.path.join(self.root, layout.TMP, f"{worker}{suffix}-{os.urandom(6).hex()}")
+        prepared = self._new_tmp(worker + suffix)
         system.write_file(prepared, text.encode())
         system.replace(prepared, self.lock_path(worker + suffix))
 

@@ -25,6 +25,10 @@ _RECORD_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
 """Seconds between tries to record an outcome, on a full disk for example; the last one repeats."""
 
 
+class _GivenUp(Exception):
+    """An outcome could not be recorded, and nobody wants to wait for it any more."""
+
+
 class Hands(NamedTuple):
     """What a worker is given from outside: time and chance are injected, events are told to `emit`."""
 
@@ -52,6 +56,7 @@ class Worker:
         Raises:
             QueueError: somebody else holds a lock of this name.
         """
+        self.store.spool.owner = self.name
         with self.store.claiming():
             self._life = locks.try_lock(self.store.spool.lock_path(self.name + LIFE_SUFFIX))
             if self._life is None:
@@ -116,11 +121,18 @@ class Worker:
         )
 
     def _settle(self, got: Claim, outcome: Outcome) -> None:
-        if outcome.verdict == INTERRUPTED:
-            self._persist(lambda: give_back(self.store, got, self.hands.now()))
-            self._forget_request(got)
-            self._tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
-            return
+        try:
+            if outcome.verdict == INTERRUPTED:
+                self._persist(lambda: give_back(self.store, got, self.hands.now()))
+                self._tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
+            else:
+                self._record(got, outcome)
+            self._forget_request()
+        except _GivenUp as reason:
+            text = f"{outcome.verdict}, but that cannot be recorded ({reason}): it will count as crashed"
+            self._tell(events.NOTICE, got, text=text)
+
+    def _record(self, got: Claim, outcome: Outcome) -> None:
         decision = self._decide(got.job, outcome)
         run = Run(
             outcome=outcome.verdict,
@@ -132,14 +144,13 @@ class Worker:
             error=outcome.error,
         )
         place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now()))
-        self._forget_request(got)
         if place is None:
             text = f"{outcome.verdict}, but its file was taken away while it ran: not recorded"
             self._tell(events.NOTICE, got, text=text)
         else:
             self._report(got, outcome, decision)
 
-    def _forget_request(self, got: Claim) -> None:
+    def _forget_request(self) -> None:
         # A cancel that came too late must not meet the job's next run.
         system.remove(self.store.spool.lock_path(self.name + CANCEL_SUFFIX))
 
@@ -163,7 +174,7 @@ class Worker:
                 return action()
             except (OSError, sqlite3.OperationalError, QueueError) as error:
                 if self.hands.gives_up():
-                    return None
+                    raise _GivenUp(str(error)) from error
                 if tries == 0:
                     self.hands.emit(Event(events.NOTICE, self.name, text=f"cannot record yet: {error}"))
                 self.hands.pause(_RECORD_PAUSES[min(tries, len(_RECORD_PAUSES) - 1)])

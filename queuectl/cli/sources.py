@@ -34,13 +34,17 @@ def jobs_from_places(paths: Sequence[str]) -> list[Job]:
     for path in paths:
         if os.path.isdir(path):
             inside = sorted(name for name in os.listdir(path) if name.lower().endswith(".json"))
-            found = [os.path.join(path, name) for name in inside if not is_ignored(name)]
+            found = [os.path.join(path, name) for name in inside if _is_job_file(name)]
             if not found:
                 raise InvalidInput(f"there is no .json file in {path}")
             files += found
         else:
             files += _expanded([path])
     return [job for path in files for job in _jobs_in(path)]
+
+
+def _is_job_file(name: str) -> bool:
+    return not is_ignored(name) and not name.lower().endswith(".schema.json")
 
 
 def jobs_from_argument(source: Sequence[str]) -> list[Job]:
