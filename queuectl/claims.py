@@ -27,14 +27,14 @@ POSTPONED = 0.5
 class Claim(NamedTuple):
     """A job that a worker owns.
 
-    `version` is the (mtime_ns, size) of the file it was read from, `appeared` when it came in, in seconds
+    `version` is the (mtime_ns, size) of the file it was read from, `created` when it came in, in seconds
     since the epoch.
     """
 
     job: Job
     place: Place
     version: tuple[int, int]
-    appeared: float
+    created: float
 
 
 def has_work(store: Store, now: float) -> bool:
@@ -67,7 +67,7 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
     try:
         job, version = _ready_record(store, place, now)
         if job.due is not None and job.due > now:
-            store.record(place, job, version, now, entry.created)
+            store.record(place, job, version, now)
             return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput):
@@ -78,7 +78,7 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
         store.index.postpone(entry.id, now + POSTPONED)
         return None
-    store.record(target, job, version, now, entry.created)
+    store.record(target, job, version, now)
     return Claim(job, target, version, entry.created)
 
 
@@ -121,7 +121,7 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
         store.index.drop([place.job_id])
         return None
     run_at = now + decision.delay if decision.state is State.FAILED else None
-    job = finished(current, run, state=decision.state, run_at=run_at, created=claim.appeared, now=now)
+    job = finished(current, run, state=decision.state, run_at=run_at, created=claim.created, now=now)
     version = store.spool.stamp(place, job)
     return move_settled(store, place, job, version, now)
 
@@ -131,7 +131,7 @@ def move_settled(store: Store, place: Place, job: Job, version: tuple[int, int],
     target = store.spool.move_beside(place, job.state)
     if target.job_id != place.job_id:
         store.index.drop([place.job_id])
-    store.record(target, job, version, now, now)
+    store.record(target, job, version, now)
     return target
 
 
@@ -142,7 +142,7 @@ def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     except FileNotFoundError:
         store.index.drop([claim.place.job_id])
         return None
-    store.record(target, claim.job, claim.version, now, claim.appeared)
+    store.record(target, claim.job, claim.version, now)
     return target
 
 

@@ -84,7 +84,7 @@ def _index(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> Non
         for _, job in prepared:
             place = Place(State.PENDING, job.name)
             version = system.file_stamp(os.stat(store.spool.path(place)))
-            store.record(place, job, version, now, now)
+            store.record(place, job, version, now)
 
 
 def _refuse_known(store: Store, job_id: str) -> None:

@@ -69,7 +69,7 @@ def _rename(store: Store, place: Place, now: float) -> str:
     if read.job.id is not None:
         version = store.spool.stamp(place, job)
     store.spool.move(place, target)
-    store.record(target, job, version, now, read.appeared)
+    store.record(target, job, version, now)
     return target.job_id
 
 

@@ -77,7 +77,7 @@ class _Round:
             )
         else:
             self.folds[fold(found.job_id)] = found.job_id
-            self.entries.append(entry_of(place, read.job, read.version, self.now, read.appeared))
+            self.entries.append(entry_of(place, read.job, read.version, self.now))
 
     def write_some(self, settled: set[str]) -> None:
         """Write what a look at a few files has found; `settled` are the oddities among them so far."""

@@ -22,7 +22,7 @@ from queuectl.retry import Decision, after_crash
 from queuectl.spool import Place, Read
 from queuectl.spool_scan import Found
 from queuectl.state import FINISHED, State
-from queuectl.store import Store
+from queuectl.store import Store, created_of
 
 
 class Recovered(NamedTuple):
@@ -127,5 +127,7 @@ def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> t
     if store.spool.asked(place.worker or "", CANCEL_SUFFIX) == place.job_id:
         decision = Decision(State.DEAD)
     run_at = now + decision.delay if decision.state is State.FAILED else None
-    job = crashed(job, run, state=decision.state, run_at=run_at, created=read.appeared, now=now)
+    job = crashed(
+        job, run, state=decision.state, run_at=run_at, created=created_of(read.job, read.version), now=now
+    )
     return job, decision

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl.config import Config
 from queuectl.index import Entry
+from queuectl.layout import INDEX
 from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
@@ -82,7 +83,16 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    return [*lines, *_dead_workers(store)]
+    return [*lines, *_damaged_indexes(store), *_dead_workers(store)]
+
+
+def _damaged_indexes(store: Store) -> list[str]:
+    aside = [name for name in sorted(os.listdir(store.spool.root)) if name.startswith(f"{INDEX}.damaged-")]
+    return [
+        f"{name}: the index was damaged and has been built anew; check queuectl config get, then delete this"
+        for name in aside
+        if not name.endswith(("-wal", "-shm"))
+    ]
 
 
 def _dead_workers(store: Store) -> list[str]:

@@ -41,14 +41,12 @@ class Read(NamedTuple):
     """A job as read from its file.
 
     `version` is the (mtime_ns, size) of what was read; `faithful` is False when the record gives another id
-    than its file's name, which wins. `appeared` is when the file came to lie here, in seconds since the
-    epoch: a dropped file's own modification time may be years older.
+    than its file's name, which wins.
     """
 
     job: Job
     version: tuple[int, int]
     faithful: bool
-    appeared: float
 
 
 class Spool:
@@ -165,7 +163,7 @@ class Spool:
         data, stat = self.read_bytes(place, limit, patience=patience)
         job = decode_job(data)
         named = job if job.id == place.job_id else renamed(job, place.job_id)
-        return Read(named, system.file_stamp(stat), job.id in (None, place.job_id), stat.st_ctime)
+        return Read(named, system.file_stamp(stat), job.id in (None, place.job_id))
 
     def read_sound(self, place: Place, limit: int) -> Read:
         """Like `read`, for a job that was one when last seen.

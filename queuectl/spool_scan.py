@@ -7,9 +7,10 @@ import stat as stat_module
 from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
+from queuectl import system
 from queuectl.layout import STATE_FOLDERS
-from queuectl.names import ERROR_SUFFIX, is_ignored, is_unicode, job_id_of
-from queuectl.state import State
+from queuectl.names import ERROR_SUFFIX, canonical, is_ignored, is_unicode, job_id_of
+from queuectl.state import WAITING, State
 
 
 class Found(NamedTuple):
@@ -47,7 +48,7 @@ def _scan_processing(root: str) -> Iterator[Seen]:
     for entry in _entries(os.path.join(root, folder)):
         shown = f"{folder}/{entry.name}"
         if not is_unicode(entry.name):
-            yield _unnameable(shown)
+            yield _unnameable(shown, "folder")
         elif entry.is_dir(follow_symlinks=False):
             yield from _scan_folder(entry.path, shown, State.PROCESSING, entry.name)
         elif not is_ignored(entry.name):
@@ -83,22 +84,28 @@ def _scan_folder(path: str, shown: str, state: State, worker: Optional[str]) -> 
 
 def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.stat_result) -> Optional[Seen]:
     if not is_unicode(name):
-        return _unnameable(shown)
-    job_id = job_id_of(name)
-    if job_id is not None and stat_module.S_ISREG(stat.st_mode):
-        return Found(state, worker, job_id, name, stat.st_mtime_ns, stat.st_size)
+        return _unnameable(shown, "file")
     if is_ignored(name) or name.endswith(ERROR_SUFFIX):
         return None
-    if job_id is not None or not stat_module.S_ISREG(stat.st_mode):
+    if not stat_module.S_ISREG(stat.st_mode):
         return Stray(shown, "not a plain file (a folder, link or device): never followed")
+    job_id = job_id_of(name)
+    if job_id is not None and (canonical(name) or state in WAITING):
+        return Found(state, worker, job_id, name, *system.file_stamp(stat))
+    return _misnamed(shown, job_id, state)
+
+
+def _misnamed(shown: str, job_id: Optional[str], state: State) -> Optional[Stray]:
+    if job_id is not None:
+        return Stray(shown, "to be renamed: a job's file ends in .json")
     if state is State.PENDING:
         return Stray(shown, "not named like a job: a job's file ends in .json")
     return None
 
 
-def _unnameable(shown: str) -> Stray:
+def _unnameable(shown: str, what: str) -> Stray:
     readable = shown.encode("utf-8", "backslashreplace").decode()
-    return Stray(readable, "the name is not valid Unicode; rename it")
+    return Stray(readable, f"the {what}'s name is not valid Unicode; rename it")
 
 
 def _entries(path: str) -> Iterator[os.DirEntry[str]]:

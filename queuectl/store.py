@@ -73,13 +73,13 @@ class Store:
         """
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
-    def record(self, place: Place, job: Job, version: tuple[int, int], now: float, appeared: float) -> None:
+    def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
         """Write the index row of the job that lies at `place` in this version.
 
         A row that cannot be written now is no error: the file has moved, and the next look repairs the row.
         """
         try:
-            self.index.put([entry_of(place, job, version, now, appeared)])
+            self.index.put([entry_of(place, job, version, now)])
         except sqlite3.Error:
             return
 
@@ -96,15 +96,11 @@ class Store:
         )
 
 
-def entry_of(place: Place, job: Job, version: tuple[int, int], now: float, appeared: float) -> Entry:
-    """The index row of the job that lies at `place` in this version.
-
-    `appeared` is when it came in, for a job that does not say.
-    """
+def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
+    """The index row of the job that lies at `place` in this version."""
     from json import dumps
 
     from queuectl.job import wants_retry
-    from queuectl.moment import read_moment
 
     waits = place.state in WAITING
     fresh = place.state is State.PENDING and wants_retry(job)
@@ -118,7 +114,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float, appea
         size=version[1],
         priority=job.priority,
         due=None if due is None or due <= now else due,
-        created=read_moment(job.created_at) or appeared,
+        created=created_of(job, version),
         command=dumps(job.command, ensure_ascii=False),
         attempts=0 if fresh else job.attempts,
         crashes=0 if fresh else job.crashes,
@@ -130,6 +126,13 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float, appea
         error=None if fresh else job.error,
         tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
     )
+
+
+def created_of(job: Job, version: tuple[int, int]) -> float:
+    """When the job came in, in seconds since the epoch: as it says, else when its file was written."""
+    from queuectl.moment import read_moment
+
+    return read_moment(job.created_at) or version[0] / 1e9
 
 
 def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:

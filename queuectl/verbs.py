@@ -34,7 +34,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
             version = store.spool.stamp(place, job)
             target = store.spool.move_beside(place, State.PENDING)
             store.spool.forget_note(place.job_id)
-            store.record(target, job, version, now, read.appeared)
+            store.record(target, job, version, now)
         store.spool.sync(State.PENDING)
 
 
@@ -68,13 +68,12 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
-    read = _read(store, place)
-    job = cancelled(read.job, now=now)
+    job = cancelled(_read(store, place).job, now=now)
     version = store.spool.stamp(place, job)
     target = store.spool.move_beside(place, State.DEAD)
     if target.job_id != place.job_id:
         store.index.drop([place.job_id])
-    store.record(target, job, version, now, read.appeared)
+    store.record(target, job, version, now)
 
 
 def _ask(store: Store, worker: str, suffix: str, text: str) -> None:

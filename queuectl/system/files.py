@@ -24,6 +24,7 @@ __all__ = [
     "write_file",
 ]
 
+_LARGEST = 2**63 - 1
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "FIFO"),
@@ -131,8 +132,11 @@ def remove_folder(path: str) -> bool:
 
 
 def file_stamp(found: os.stat_result) -> tuple[int, int]:
-    """Modification time in ns and size in bytes: equal stamps mean that nobody wrote in between."""
-    return (found.st_mtime_ns, found.st_size)
+    """Modification time in ns and size in bytes: equal stamps mean that nobody wrote in between.
+
+    Both fit into 64 bits, even for a file whose time is nonsense.
+    """
+    return (max(-_LARGEST, min(found.st_mtime_ns, _LARGEST)), found.st_size)
 
 
 def _create(path: str) -> BinaryIO:
