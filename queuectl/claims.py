@@ -12,7 +12,9 @@ import msgspec
 
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.index import Entry
+from queuectl.intake import quarantine
 from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
+from queuectl.names import next_free
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
@@ -72,7 +74,7 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput):
         # Moved, deleted or being edited by somebody: reconcile finds what became of it.
-        store.index.drop([entry.id])
+        store.forget(entry.id)
         return None
     except (OSError, Conflict):
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
@@ -118,47 +120,42 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
     place = claim.place
     current = _current_record(store, claim)
     if current is None:
-        store.index.drop([place.job_id])
+        store.forget(place.job_id)
         return None
     run_at = now + decision.delay if decision.state is State.FAILED else None
     job = finished(current, run, state=decision.state, run_at=run_at, created=claim.created, now=now)
-    version = store.spool.stamp(place, job)
-    return move_settled(store, place, job, version, now)
-
-
-def move_settled(store: Store, place: Place, job: Job, version: tuple[int, int], now: float) -> Place:
-    """Finish the move of a job whose record says where it belongs."""
-    target = store.spool.move_beside(place, job.state)
-    if target.job_id != place.job_id:
-        store.index.drop([place.job_id])
-    store.record(target, job, version, now)
-    return target
+    return store.transfer(place, job, now)
 
 
 def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     """Put a job whose run was cut short back into `pending`; it costs no attempt."""
     try:
-        target = store.spool.move_beside(claim.place, State.PENDING)
+        job = msgspec.structs.replace(claim.job, state=State.PENDING)
+        return store.transfer(claim.place, job, now, version=_unstamped(claim))
     except FileNotFoundError:
-        store.index.drop([claim.place.job_id])
+        store.forget(claim.place.job_id)
         return None
-    store.record(target, claim.job, claim.version, now)
-    return target
+
+
+def _unstamped(claim: Claim) -> Optional[tuple[int, int]]:
+    """The version of a record that can go back as it is: one that was never stamped as claimed."""
+    return claim.version if claim.job.state is State.PENDING else None
 
 
 def _current_record(store: Store, claim: Claim) -> Optional[Job]:
     """The record to stamp: as claimed, or as somebody edited it while the command ran."""
     place, limit = claim.place, store.config.max_job_bytes
     try:
+        if store.spool.version(place) == claim.version:
+            return claim.job
         read = store.spool.read(place, limit)
     except FileNotFoundError:
         return None
     except InvalidInput as error:
         # What they wrote is kept; the run is recorded in the job as it was claimed.
-        store.spool.set_aside(place, place.job_id, f"edited while it ran, and now {error}")
+        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
+        quarantine(store, place, name, f"edited while {place.job_id} ran, and now {error}")
         store.spool.admit(store.spool.prepare(claim.job), place)
-        return claim.job
-    if read.version == claim.version:
         return claim.job
     if read.job.state in (State.PENDING, State.PROCESSING):
         return read.job

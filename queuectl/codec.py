@@ -131,27 +131,32 @@ def _decode_array(text: str) -> list[Job]:
     for item in items:
         one = bytes(item).decode()
         start = text.index(one, end)
-        jobs.append(_decode(_Source(one, text, start)))
+        jobs.append(_decode(_Source(one, text, start), label=f"job {len(jobs) + 1}: "))
         end = start + len(one)
     return jobs
 
 
-def _decode(source: _Source) -> Job:
+def _decode(source: _Source, label: str = "") -> Job:
     try:
         job = _DECODER.decode(source.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        _refuse(source, error)
+        _refuse(source, error, label)
     if problem := problem_of(job):
-        raise InvalidInput(f"{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
+        raise InvalidInput(f"{label}{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
     return job
 
 
-def _refuse(source: _Source, error: Exception) -> NoReturn:
+def _refuse(source: _Source, error: Exception, label: str = "") -> NoReturn:
+    told = _told(source, error)
+    raise InvalidInput(label + told.message, hint=told.hint) from None
+
+
+def _told(source: _Source, error: Exception) -> InvalidInput:
     if isinstance(error, RecursionError):
-        raise InvalidInput("nested too deeply to be a job") from None
+        return InvalidInput("nested too deeply to be a job")
     message = str(error)
     if match := _UNKNOWN.match(message.split(" - at ", maxsplit=1)[0]):
-        raise _unknown_field(source, match[1]) from None
+        return _unknown_field(source, match[1])
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
         hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
         raise InvalidInput(
@@ -161,14 +166,14 @@ def _refuse(source: _Source, error: Exception) -> NoReturn:
         offset = len(source.text.encode()[: int(match[2])].decode("utf-8", "ignore"))
         # msgspec has consumed the first of these when it counts.
         offset -= match[1] == "trailing characters"
-        raise InvalidInput(f"not JSON: {match[1]}{source.place(offset)}") from None
+        return InvalidInput(f"not JSON: {match[1]}{source.place(offset)}")
     if match := _AT_PATH.match(message):
         path = match[2].lstrip(".")
         field = re.split(r"[.\[]", path, maxsplit=1)[0]
-        raise InvalidInput(f"{path}: {_plain(match[1])}{source.place_of_field(field)}") from None
+        return InvalidInput(f"{path}: {_plain(match[1])}{source.place_of_field(field)}")
     if "truncated" in message:
-        raise InvalidInput(f"not JSON: it ends too early{source.place(len(source.text))}") from None
-    raise InvalidInput(f"{_plain(message)}{source.place_among_others()}") from None
+        return InvalidInput(f"not JSON: it ends too early{source.place(len(source.text))}")
+    return InvalidInput(f"{_plain(message)}{source.place_among_others()}")
 
 
 def _plain(message: str) -> str:
@@ -211,6 +216,11 @@ def _unquoted(literal: str) -> Optional[str]:
 def encode_job(job: Job) -> bytes:
     """The record as it is stored: JSON that a person can open in Notepad."""
     return msgspec.json.format(msgspec.json.encode(job), indent=2) + b"\n"
+
+
+def job_size(job: Job) -> int:
+    """The bytes of the job without white space and without the history of its runs."""
+    return len(msgspec.json.encode(msgspec.structs.replace(job, history=[])))
 
 
 def job_to_dict(job: Job) -> dict[str, Any]:

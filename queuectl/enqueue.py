@@ -7,27 +7,40 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from queuectl import system
-from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
-from queuectl.job import Job, accepted, problem_of
+from queuectl.codec import job_size
+from queuectl.errors import Conflict, SpoolUnusable
+from queuectl.job import Job, accepted
 from queuectl.names import fold, next_free
-from queuectl.spool import Place
+from queuectl.spool import Place, too_large
 from queuectl.state import State
-from queuectl.store import Store
+from queuectl.store import Store, entry_of
 
+TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 
 
 def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
     """Add these jobs to `pending`; see `Queue.enqueue`."""
-    for job in jobs:
-        if problem := problem_of(job):
-            raise InvalidInput(f"{problem.field}: {problem.text}")
+    limit = store.config.max_job_bytes
+    if any(job_size(job) > limit for job in jobs):
+        raise too_large(limit)
+    for tries in range(TRIES):
+        try:
+            return _enqueue(store, jobs, rename=rename, now=now)
+        except Conflict:
+            # RACE: somebody has taken a name that we had chosen before we had the lock again.
+            if not rename or tries == TRIES - 1:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
     prepared: list[tuple[str, Job]] = []
     try:
         with store.claiming():
             named = _named(store, jobs, rename=rename, now=now)
-        # Written and fsynced outside of the lock: workers go on claiming meanwhile.
-        # One by one, so that what was written before a full disk is removed again.
+        # Written and fsynced outside of the lock: workers go on claiming meanwhile. One by one, so that what
+        # was written before a full disk is removed again.
         for job in named:
             prepared += [(store.spool.prepare(job), job)]
         with store.claiming():
@@ -80,11 +93,11 @@ def _admit(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> lis
 
 
 def _index(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> None:
-    with store.index.transaction():
-        for _, job in prepared:
-            place = Place(State.PENDING, job.name)
-            version = system.file_stamp(os.stat(store.spool.path(place)))
-            store.record(place, job, version, now)
+    rows = []
+    for _, job in prepared:
+        place = Place(State.PENDING, job.name)
+        rows.append(entry_of(place, job, store.spool.version(place), now))
+    store.record_all(rows)
 
 
 def _refuse_known(store: Store, job_id: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
-from queuectl.index_schema import connect
+from queuectl.index_schema import connect, identity_of, is_damage, rebuild, usable_error
 from queuectl.state import State
 
 
@@ -78,25 +78,35 @@ _FIELDS = ", ".join(Entry._fields)
 class Index:
     """A connection to the index; one a thread."""
 
-    def __init__(self, connection: sqlite3.Connection, *, in_memory: bool = False) -> None:
-        self._sql = connection
-        self.in_memory = in_memory
-
-    @classmethod
-    def open(cls, path: str, lock_path: str) -> Index:
-        """The index at `path`, made or rebuilt where it must be (under the lock at `lock_path`).
+    def __init__(self, path: str, lock_path: str) -> None:
+        """Open the index at `path`, made or rebuilt where it must be (under the lock at `lock_path`).
 
         On a spool that cannot be written it is one in memory, for this program alone.
 
         Raises:
             SpoolUnusable: it is damaged, and held open by somebody else.
+            sqlite3.OperationalError: somebody else has locked it all the time.
         """
-        connection, in_memory = connect(path, lock_path)
-        return cls(connection, in_memory=in_memory)
+        self._path, self._lock_path = path, lock_path
+        self._sql, self.in_memory = connect(path, lock_path)
+        self._identity = identity_of(path)
 
     def close(self) -> None:
         """Let go of the file."""
         self._sql.close()
+
+    def follow(self) -> None:
+        """If somebody has deleted or replaced the file, open the one that is there now."""
+        if not self.in_memory and identity_of(self._path) != self._identity:
+            self.close()
+            self._sql, self.in_memory = connect(self._path, self._lock_path)
+            self._identity = identity_of(self._path)
+
+    def heal(self) -> None:
+        """Set the damaged file aside, and begin a new one with the settings that could be read."""
+        self.close()
+        self._sql = rebuild(self._path, self._lock_path, self._identity)
+        self._identity = identity_of(self._path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -133,7 +143,10 @@ class Index:
     def stamps(self) -> dict[str, Stamp]:
         """Of every id, the version that the index knows."""
         rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
-        return {row[0]: Stamp(*row[1:]) for row in rows}
+        stamps = {row[0]: Stamp(*row[1:]) for row in rows}
+        if not all(isinstance(job_id, str) for job_id in stamps):
+            raise sqlite3.DatabaseError("malformed: a row has no id")
+        return stamps
 
     def get(self, job_id: str) -> Optional[Entry]:
         """The row of this id."""
@@ -231,3 +244,6 @@ class Index:
         """Back to the default."""
         with self.transaction():
             self._sql.execute("DELETE FROM config WHERE name = ?", (name,))
+
+
+__all__ = ["Entry", "Index", "Oddity", "Stamp", "is_damage", "usable_error"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from typing import Optional
 
 from queuectl import locks, system
-from queuectl.errors import SpoolUnusable
+from queuectl.errors import Busy, QueueError, SpoolUnusable
 from queuectl.moment import format_moment
 
 VERSION = 1
 _BUSY_SECONDS = 30.0
+_DAMAGE = ("malformed", "not a database", "no such table", "no such column")
 _SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -54,6 +56,7 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
 
     Raises:
         SpoolUnusable: the file is damaged, and held open by somebody else.
+        sqlite3.OperationalError: somebody else has locked it all the time.
     """
     try:
         if os.path.exists(path):
@@ -64,10 +67,49 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
     except sqlite3.DatabaseError as error:
         if _is_unwritable(error):
             return _in_memory(path), True
+        if not is_damage(error):
+            raise
     if not os.access(os.path.dirname(path), os.W_OK):
         return _in_memory(path), True
     with locks.exclusive(lock_path):
         return _make(path), False
+
+
+def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> sqlite3.Connection:
+    """A connection to a new index in place of a damaged one, unless somebody else has made that already.
+
+    `identity` is the damaged file's.
+
+    Raises:
+        SpoolUnusable: it is held open by somebody else.
+    """
+    with locks.exclusive(lock_path):
+        if identity == identity_of(path):
+            return _replace(path)
+        return _make(path)
+
+
+def identity_of(path: str) -> Optional[tuple[int, int]]:
+    """What tells a file from another one of the same name; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether `error` says that the file is no sound index, not that it cannot be had just now."""
+    if type(error) is sqlite3.DatabaseError:
+        return True
+    return any(word in str(error) for word in _DAMAGE)
+
+
+def usable_error(error: sqlite3.Error, path: str) -> QueueError:
+    """What is told of an index that cannot be used."""
+    if "locked" in str(error) or "busy" in str(error):
+        return Busy(f"another program has locked {path} for {_BUSY_SECONDS:g} s", hint="try again")
+    return SpoolUnusable(f"{path} cannot be used: {error}", hint="queuectl doctor")
 
 
 def _open(path: str) -> sqlite3.Connection:
@@ -91,21 +133,29 @@ def _is_unwritable(error: sqlite3.DatabaseError) -> bool:
 
 
 def _make(path: str) -> sqlite3.Connection:
-    settings: dict[str, str] = {}
-    if os.path.exists(path):
-        try:
-            connection = _open(path)
-            if _version(connection) == VERSION:
-                return connection
-            connection.close()
-        except sqlite3.DatabaseError:
-            pass
-        settings = _salvage(path)
-        _set_aside(path)
-    else:
+    if not os.path.exists(path):
         # A -wal that outlived its database would be replayed into the new one.
         for leftover in (f"{path}-wal", f"{path}-shm"):
             system.remove(leftover)
+        return _create(path, {})
+    try:
+        connection = _open(path)
+        if _version(connection) == VERSION:
+            return connection
+        connection.close()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    return _replace(path)
+
+
+def _replace(path: str) -> sqlite3.Connection:
+    settings = _salvage(path)
+    _set_aside(path)
+    return _create(path, settings)
+
+
+def _create(path: str, settings: dict[str, str]) -> sqlite3.Connection:
     connection = _open(path)
     connection.execute("PRAGMA journal_mode = WAL")
     _fill(connection, settings)

@@ -86,7 +86,7 @@ def _set_aside(store: Store, place: Place, old_name: str, reason: str) -> Settle
     target = quarantine(store, place, name, text)
     row = store.index.get(place.job_id)
     if target.job_id != place.job_id and row is not None and row.state == place.state.value:
-        store.index.drop([place.job_id])
+        store.forget(place.job_id)
     return Settled(old_name, target.job_id, text)
 
 

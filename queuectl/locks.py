@@ -48,7 +48,12 @@ class HeldLock:
 
 
 def _open(path: str) -> IO[bytes]:
-    return system.with_patience(lambda: open(path, "ab"))
+    try:
+        return system.with_patience(lambda: open(path, "ab"))
+    except FileNotFoundError:
+        # Somebody has taken `locks` for rubbish.
+        system.make_folder(os.path.dirname(path))
+        return open(path, "ab")
 
 
 def _try(file: IO[bytes]) -> bool:

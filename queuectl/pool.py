@@ -55,6 +55,7 @@ class Pool:
         self._idle: dict[str, int] = {}
         self._unsettled: list[Unsettled] = []
         self._next_scan = 0.0
+        self._next_due: Optional[float] = None
         self._poll_interval = RETRY_PAUSE
         self._random = random.Random()
         self._noticed = ""
@@ -154,7 +155,10 @@ class Pool:
             try:
                 if worker.run_once():
                     continue
-            except (QueueError, OSError, sqlite3.Error) as error:
+            except sqlite3.Error as error:
+                self._mend(worker.store, error, worker.name)
+                continue
+            except (QueueError, OSError) as error:
                 self.emit(Event(events.NOTICE, worker.name, text=f"cannot claim just now: {error}"))
                 system.sleep(RETRY_PAUSE)
                 continue
@@ -186,7 +190,9 @@ class Pool:
         while any(thread.is_alive() for thread in threads):
             try:
                 self._look(store, rings)
-            except (OSError, sqlite3.Error, QueueError) as error:
+            except sqlite3.Error as error:
+                self._mend(store, error, None)
+            except (OSError, QueueError) as error:
                 self._notice(f"cannot look just now: {error}")
             except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
                 self._fail(error)
@@ -195,7 +201,16 @@ class Pool:
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self._kill_all()
-            rings = self.bell.wait(self._patience(store))
+            rings = self.bell.wait(self._patience())
+
+    def _mend(self, store: Store, error: sqlite3.Error, worker: Optional[str]) -> None:
+        if store.heal(error):
+            self.emit(Event(events.NOTICE, worker, text=f"the index was damaged and is built anew ({error})"))
+            self._next_scan = 0.0
+            self.bell.ring()
+        else:
+            self._notice(f"the index cannot be used just now: {error}")
+            system.sleep(RETRY_PAUSE)
 
     def _notice(self, text: str) -> None:
         """Tell what may last, once."""
@@ -219,6 +234,8 @@ class Pool:
         due = store.index.next_due()
         if due is not None and due <= now:
             store.index.promote(now)
+            due = store.index.next_due()
+        self._next_due = None if store.spool.paused else due
         if has_work(store, now) and not store.spool.paused:
             self._wake_workers()
         elif self.plan.drain and self._all_idle():
@@ -237,6 +254,7 @@ class Pool:
             self._fail(SpoolUnusable(f"{self.root} has gone: the workers stop"))
             return
         self._remake_folders(store)
+        store.index.follow()
         self._poll_interval = store.config.poll_interval
         self._unsettled = reconcile_all(store, now)
         for worker in self.workers:
@@ -291,13 +309,11 @@ class Pool:
                 self.emit(Event(events.STOPPING, text=text))
         return self._stops
 
-    def _patience(self, store: Store) -> float:
+    def _patience(self) -> float:
         """Seconds until something is to be done without a ring."""
         left = self._next_scan - system.monotonic()
-        if not self._stops:
-            due = store.index.next_due()
-            if due is not None and not store.spool.paused:
-                left = min(left, due - system.now())
+        if not self._stops and self._next_due is not None:
+            left = min(left, self._next_due - system.now())
         if self._stops > 1:
             left = min(left, RETRY_PAUSE)
         return max(0.0, min(left, system.WAIT_SLICE or left))

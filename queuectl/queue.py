@@ -9,9 +9,11 @@ print(job["id"])
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from queuectl import config as settings
 from queuectl import layout, system
@@ -19,12 +21,28 @@ from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.report import Status, job_row, live_workers, problems
 from queuectl.spool import Place
 from queuectl.state import State
-from queuectl.store import Store
+from queuectl.store import Store, entry_of
 
 if TYPE_CHECKING:
     from queuectl.job import Job
 
 JobLike = Union["Job", Mapping[str, Any]]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _healing(method: Method) -> Method:
+    """Build a damaged index anew and call the method again: it has touched no file by then."""
+
+    @wraps(method)
+    def wrapped(self: Queue, *args: Any, **keywords: Any) -> Any:
+        try:
+            return method(self, *args, **keywords)
+        except sqlite3.Error as error:
+            if not self.store.heal(error):
+                raise
+            return method(self, *args, **keywords)
+
+    return cast("Method", wrapped)
 
 
 class Queue:
@@ -68,6 +86,7 @@ class Queue:
 
     # Jobs in
 
+    @_healing
     def enqueue(self, jobs: Sequence[JobLike], *, rename: bool = False) -> list[Place]:
         """Add jobs to `pending`, all or none; where they lie now, in the same order.
 
@@ -85,6 +104,7 @@ class Queue:
 
     # Looking
 
+    @_healing
     def status(self) -> Status:
         """The counts, the workers that live, and what needs a person's eye."""
         self.refresh()
@@ -96,6 +116,7 @@ class Queue:
             problems=problems(self.store),
         )
 
+    @_healing
     def jobs(
         self,
         *,
@@ -111,6 +132,7 @@ class Queue:
             job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
         ]
 
+    @_healing
     def show(self, job_id: str) -> dict[str, Any]:
         """The whole record of one job, with the path of its file and of its log.
 
@@ -123,10 +145,10 @@ class Queue:
         place = self.locate(job_id)
         job = self.store.spool.read_sound(place, self.store.config.max_job_bytes).job
         log = self.store.spool.log_path(job_id)
+        entry = entry_of(place, job, self.store.spool.version(place), self._now())
         return {
             **job_to_dict(job),
-            "state": place.state.value,
-            "worker": place.worker,
+            **job_row(entry, self.store.config),
             "file": self.store.spool.path(place),
             "log": log if os.path.exists(log) else None,
         }
@@ -149,6 +171,7 @@ class Queue:
 
     # Acting on jobs
 
+    @_healing
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
         """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
 
@@ -162,6 +185,7 @@ class Queue:
 
         retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
+    @_healing
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
         from queuectl.errors import DamagedRecord
@@ -176,6 +200,7 @@ class Queue:
                 refused.append(str(error))
         return tuple(retried), refused
 
+    @_healing
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
         """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
 
@@ -189,6 +214,7 @@ class Queue:
 
         cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
+    @_healing
     def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
         """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
 
@@ -228,10 +254,12 @@ class Queue:
 
     # Settings
 
+    @_healing
     def get_config(self) -> dict[str, settings.Value]:
         """Every setting's value."""
         return self.store.config._asdict()
 
+    @_healing
     def set_config(self, name: str, text: str) -> settings.Value:
         """Set a setting; the value that holds now.
 
@@ -242,6 +270,7 @@ class Queue:
         self.store.index.set_setting(name, settings.show_value(value))
         return value
 
+    @_healing
     def unset_config(self, name: str) -> settings.Value:
         """Back to the default, which is returned.
 
@@ -254,6 +283,7 @@ class Queue:
 
     # Keeping house
 
+    @_healing
     def reindex(self) -> int:
         """Build the index anew from the files; how many jobs there are."""
         self.store.index.clear()
@@ -264,11 +294,11 @@ class Queue:
 def _as_job(job: JobLike) -> Job:
     from json import dumps
 
-    from queuectl.codec import decode_job
+    from queuectl.codec import checked, decode_job
     from queuectl.job import Job
 
     if isinstance(job, Job):
-        return job
+        return checked(job)
     try:
         return decode_job(dumps(job).encode())
     except (TypeError, ValueError) as error:

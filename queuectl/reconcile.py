@@ -113,7 +113,7 @@ class _Round:
         if found.state not in WAITING:
             reason = self.store.spool.note_of(found.job_id) if found.state is State.DEAD else None
             self.entries.append(unreadable_entry(place, version, reason or f"{NO_JOB}{error}"))
-        elif found.size == 0 or self._blank(place):
+        elif found.size == 0 or (found.size <= self.limit and self._blank(place)):
             self.odd(self._shown(place), "empty: waiting for its content", *version)
         else:
             self.unsettle(found, f"{NO_JOB}{error}")

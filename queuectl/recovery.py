@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple, Optional
 
 from queuectl import locks, system
-from queuectl.claims import move_settled, policy_of
+from queuectl.claims import policy_of
 from queuectl.errors import InvalidInput
 from queuectl.intake import quarantine
 from queuectl.job import Job, Run, crashed
@@ -91,7 +91,7 @@ def finish_moves(store: Store, worker: str, busy_with: Optional[str], now: float
         try:
             read = store.spool.read(place, store.config.max_job_bytes)
             if read.job.state in FINISHED:
-                move_settled(store, place, read.job, read.version, now)
+                store.transfer(place, read.job, now, version=read.version)
         except (OSError, InvalidInput):
             continue
 
@@ -106,11 +106,10 @@ def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optiona
         target = quarantine(store, place, place.job_id, str(error))
         return Recovered(target.job_id, worker, State.DEAD, f"its file was no job: {error}")
     if read.job.state in FINISHED:
-        target = move_settled(store, place, read.job, read.version, now)
+        target = store.transfer(place, read.job, now, version=read.version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, decision = _crash(store, place, read, now, luck)
-    version = store.spool.stamp(place, job)
-    target = move_settled(store, place, job, version, now)
+    target = store.transfer(place, job, now)
     return Recovered(target.job_id, worker, job.state, job.error or "", decision.delay)
 
 

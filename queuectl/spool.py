@@ -21,10 +21,22 @@ if TYPE_CHECKING:
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
+ROOM = 64 * 1024
+"""Bytes that a record may have over its job's size, for the history of its runs."""
+LARGEST = 64 * 2**20
+"""Bytes up to which we read a record that was a job once, whatever the setting is now."""
 TMP_AGE = 600.0
 """Seconds after which a file in `tmp/` belongs to nobody any more."""
 SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
+
+
+def too_large(limit: int) -> InvalidInput:
+    """What is said of a job of more than `limit` bytes."""
+    return InvalidInput(
+        f"larger than max_job_bytes ({limit} bytes)",
+        hint="put large data into a file of its own and name that in the command",
+    )
 
 
 class Place(NamedTuple):
@@ -138,32 +150,48 @@ class Spool:
         """The bytes of the file at `place`, and its stat.
 
         Raises:
-            InvalidInput: it is larger than `limit` bytes.
+            InvalidInput: it is far too large to be a job of at most `limit` bytes.
             FileNotFoundError: it is not there (any more).
             NotARegularFile: it is a link, a folder or a device.
         """
-        data, stat = system.read_file(self.path(place), limit, patience=patience)
-        if len(data) > limit:
-            raise InvalidInput(
-                f"larger than max_job_bytes ({limit} bytes)",
-                hint="put large data into a file of its own and name that in the command",
-            )
+        # Written out for people, with what we keep in it, a record is larger than the job that was given.
+        most = limit * 8 + ROOM if place.state is State.PENDING else max(limit * 8 + ROOM, LARGEST)
+        data, stat = system.read_file(self.path(place), most, patience=patience)
+        if len(data) > most:
+            raise too_large(limit)
         return data, stat
 
     def read(self, place: Place, limit: int, *, patience: float = 2.0) -> Read:
         """The job at `place`; its file's name is its id, whatever the record says.
 
         Raises:
-            InvalidInput: the file holds no job; FileNotFoundError, NotARegularFile as `read_bytes`.
+            InvalidInput: the file holds no job, or in `pending` one of more than `limit` bytes.
+            FileNotFoundError, NotARegularFile: as `read_bytes`.
         """
         # Lazily: msgspec takes as long to import as click, and `status` reads no job that has not changed.
-        from queuectl.codec import decode_job
+        from queuectl.codec import decode_job, job_size
         from queuectl.job import renamed
 
         data, stat = self.read_bytes(place, limit, patience=patience)
-        job = decode_job(data)
+        large = place.state is State.PENDING and len(data) > limit
+        try:
+            job = decode_job(data)
+        except InvalidInput:
+            if large:
+                raise too_large(limit) from None
+            raise
+        if large and job_size(job) > limit:
+            raise too_large(limit)
         named = job if job.id == place.job_id else renamed(job, place.job_id)
         return Read(named, system.file_stamp(stat), job.id in (None, place.job_id))
+
+    def version(self, place: Place) -> tuple[int, int]:
+        """The (mtime_ns, size) of the file at `place`.
+
+        Raises:
+            FileNotFoundError: it is not there (any more).
+        """
+        return system.file_stamp(os.lstat(self.path(place)))
 
     def read_sound(self, place: Place, limit: int) -> Read:
         """Like `read`, for a job that was one when last seen.
@@ -191,7 +219,8 @@ class Spool:
 
     def abandoned_tmp(self, now: float) -> list[str]:
         """Paths of files in `tmp/` that are older than `TMP_AGE`: whoever wrote them was killed."""
-        return [entry.path for entry in self._tmp() if now - entry.stat().st_mtime > TMP_AGE]
+        old = (one for one in self._tmp() if now - one.stat().st_mtime > TMP_AGE)
+        return [one.path for one in old if not one.name.startswith(".")]
 
     def remove_tmp(self, owner: str) -> None:
         """Remove the files in `tmp/` of a worker that has gone."""
@@ -202,7 +231,7 @@ class Spool:
     def _tmp(self) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self.root, layout.TMP)) as entries:
-                return [one for one in entries if one.is_file(follow_symlinks=False) and "~" in one.name]
+                return [one for one in entries if one.is_file(follow_symlinks=False)]
         except FileNotFoundError:
             return []
 
@@ -246,12 +275,9 @@ class Spool:
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
-    def move_beside(self, place: Place, state: State) -> Place:
-        """Change of state to where another file may lie under this name: then it takes the next free one."""
-        job_id = next_free(place.job_id, lambda name: os.path.lexists(self.path(Place(state, name))))
-        target = Place(state, job_id)
-        self.move(place, target)
-        return target
+    def free_place(self, job_id: str, state: State) -> Place:
+        """Where a job of this id can lie in this state: under its own name, else under the next free one."""
+        return Place(state, next_free(job_id, lambda name: os.path.lexists(self.path(Place(state, name)))))
 
     def set_aside(self, place: Place, job_id: str, reason: str) -> Place:
         """Quarantine: the file goes to `dead/` byte for byte, with a note beside it that gives the reason."""

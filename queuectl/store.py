@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 from queuectl import layout, locks
 from queuectl.config import Config, config_from
 from queuectl.errors import SpoolUnusable
-from queuectl.index import Entry, Index
+from queuectl.index import Entry, Index, is_damage, usable_error
 from queuectl.names import fold
 from queuectl.spool import Place, Spool
 from queuectl.state import WAITING, State
@@ -35,15 +36,18 @@ class Store:
 
         Raises:
             SpoolUnusable: there is no spool, or its index can be neither used nor replaced.
+            Busy: somebody else has locked the index all the time.
         """
         spool = Spool(root)
         if not layout.is_spool(spool.root):
             raise SpoolUnusable(f"{spool.root} is no spool", hint="queuectl init makes one")
+        path = os.path.join(spool.root, layout.INDEX)
         try:
-            index = Index.open(f"{spool.root}/{layout.INDEX}", spool.lock_path(CLAIM_LOCK))
-        except (sqlite3.Error, OSError) as error:
-            raise SpoolUnusable(f"cannot open the index of {spool.root}: {error}") from error
-        return cls(spool, index)
+            return cls(spool, Index(path, spool.lock_path(CLAIM_LOCK)))
+        except sqlite3.Error as error:
+            raise usable_error(error, path) from error
+        except OSError as error:
+            raise SpoolUnusable(f"cannot open {path}: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Let go of the index."""
@@ -73,15 +77,58 @@ class Store:
         """
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
-    def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
-        """Write the index row of the job that lies at `place` in this version.
+    def transfer(
+        self, place: Place, job: Job, now: float, *, version: Optional[tuple[int, int]] = None
+    ) -> Place:
+        """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
-        A row that cannot be written now is no error: the file has moved, and the next look repairs the row.
+        Where another file lies under its name there, it takes the next free one. `version` is that of a
+        file that holds this record already and needs no stamp.
+
+        Raises:
+            FileNotFoundError: somebody has taken the file away.
+            OSError: it could not be written or moved; calling again is safe.
+        """
+        target = self.spool.free_place(place.job_id, job.state)
+        if target.job_id != place.job_id:
+            from queuectl.job import renamed
+
+            job, version = renamed(job, target.job_id), None
+        if version is None:
+            version = self.spool.stamp(place, job)
+        self.spool.move(place, target)
+        if target.job_id != place.job_id:
+            self.forget(place.job_id)
+        self.record(target, job, version, now)
+        return target
+
+    def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
+        """Write the index row of the job that lies at `place` in this version."""
+        self.record_all([entry_of(place, job, version, now)])
+
+    def record_all(self, rows: Sequence[Entry]) -> None:
+        """Write rows of files that have just moved.
+
+        One that cannot be written now is no error: the files tell, and the next look repairs the row.
         """
         try:
-            self.index.put([entry_of(place, job, version, now)])
+            self.index.put(rows)
         except sqlite3.Error:
             return
+
+    def forget(self, *job_ids: str) -> None:
+        """Drop these rows; like `record`, no error if that cannot be done now."""
+        try:
+            self.index.drop(job_ids)
+        except sqlite3.Error:
+            return
+
+    def heal(self, error: sqlite3.Error) -> bool:
+        """Replace the index if `error` says that it is damaged; whether it was."""
+        if not is_damage(error):
+            return False
+        self.index.heal()
+        return True
 
     def is_taken(self, job_id: str, *, besides: Optional[Place] = None) -> bool:
         """Whether a file of this id, or of one that Windows would call the same, is in the spool.

@@ -30,11 +30,8 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
         reads = [_read(store, place) for place in places]
         for place, read in zip(places, reads):
-            job = retried(read.job, now=now)
-            version = store.spool.stamp(place, job)
-            target = store.spool.move_beside(place, State.PENDING)
+            store.transfer(place, retried(read.job, now=now), now)
             store.spool.forget_note(place.job_id)
-            store.record(target, job, version, now)
         store.spool.sync(State.PENDING)
 
 
@@ -68,12 +65,7 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
-    job = cancelled(_read(store, place).job, now=now)
-    version = store.spool.stamp(place, job)
-    target = store.spool.move_beside(place, State.DEAD)
-    if target.job_id != place.job_id:
-        store.index.drop([place.job_id])
-    store.record(target, job, version, now)
+    store.transfer(place, cancelled(_read(store, place).job, now=now), now)
 
 
 def _ask(store: Store, worker: str, suffix: str, text: str) -> None:
@@ -119,7 +111,7 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
     with store.claiming():
         for place in places:
             store.spool.delete(place)
-    store.index.drop([place.job_id for place in places])
+    store.forget(*[place.job_id for place in places])
     return [place.job_id for place in places]
 
 

@@ -76,6 +76,7 @@ class Worker:
         Raises:
             Busy: the claim could not be decided.
         """
+        self.store.index.follow()
         got = claim(self.store, self.name, self.hands.now())
         if got is None:
             return False

@@ -65,6 +65,12 @@ def _file_error(error: OSError) -> QueueError:
     return SpoolUnusable(f"{error.strerror or error}{where}")
 
 
+def _index_error(error: sqlite3.Error) -> QueueError:
+    from queuectl.index import usable_error
+
+    return usable_error(error, "the index")
+
+
 _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ...] = (
     (click.UsageError, _usage),
     (click.ClickException, lambda error: InvalidInput(error.format_message())),
@@ -73,10 +79,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ..
     (BrokenPipeError, _reader_gone),
     (UnicodeEncodeError, lambda error: InvalidInput(f"not valid Unicode: {error.object!r}")),
     (OSError, _file_error),
-    (
-        sqlite3.Error,
-        lambda error: SpoolUnusable(f"the index cannot be used: {error}", hint="queuectl doctor"),
-    ),
+    (sqlite3.Error, _index_error),
 )
 
 

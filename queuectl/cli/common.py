@@ -15,6 +15,8 @@ DEFAULT_SPOOL = "spool"
 
 
 def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
+    if value == "":
+        raise click.BadParameter("a folder's name cannot be empty")
     if value is not None:
         ctx.meta[_SPOOL] = value
 
