@@ -28,7 +28,7 @@ _HOMES = {
     "doctor": "house",
     "reindex": "house",
 }
-"""Each command and the module of `queuectl.cli` that it is in, in the order in which help shows them."""
+"""Each command and its module in `queuectl.cli.commands`, in the order in which help shows them."""
 
 
 class LazyGroup(click.Group):
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         """The command of this name."""
         if cmd_name not in _HOMES:
             return None
-        module: Any = import_module(f"queuectl.cli.{_HOMES[cmd_name]}")
+        module: Any = import_module(f"queuectl.cli.commands.{_HOMES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

@@ -8,8 +8,8 @@ from typing import Optional
 import click
 
 from queuectl import system
+from queuectl.cli.commands.look import print_job, print_jobs
 from queuectl.cli.common import command, json_option, open_queue, say, yes_option
-from queuectl.cli.look import print_job, print_jobs
 from queuectl.errors import Conflict
 from queuectl.state import State
 

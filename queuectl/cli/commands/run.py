@@ -8,9 +8,9 @@ from typing import Any, Optional
 import click
 
 from queuectl import events, system
+from queuectl.cli.commands.worker import count_option
 from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
-from queuectl.cli.worker import count_option
 from queuectl.errors import Interrupted
 from queuectl.events import Event
 
