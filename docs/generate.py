@@ -38,7 +38,9 @@ _EVERYWHERE = ("spool", "help")
 
 def documents() -> list[Path]:
     """The files that have generated parts."""
-    return [path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))] if PART.search(_read(path))]
+    return [
+        path for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))] if PART.search(_read(path))
+    ]
 
 
 def rendered(text: str) -> str:
@@ -108,10 +110,11 @@ def config_table() -> str:
 
 def exit_code_table() -> str:
     """Each exit code, its name in JSON errors, what it stands for."""
-    rows = [["0", "", "Done."]]
-    classes = [errors.QueueError, *errors.QueueError.__subclasses__()]
-    for kind in sorted(classes, key=lambda one: one.exit_code):
-        rows.append([str(kind.exit_code), f"`{kind.kind}`", (kind.__doc__ or "").splitlines()[0]])
+    classes = sorted(
+        [errors.QueueError, *errors.QueueError.__subclasses__()], key=lambda kind: kind.exit_code
+    )
+    rows = [[str(kind.exit_code), f"`{kind.kind}`", (kind.__doc__ or "").splitlines()[0]] for kind in classes]
+    rows.insert(0, ["0", "", "Done."])
     return _table(["code", "`error` in JSON", "meaning"], rows)
 
 
@@ -153,20 +156,17 @@ def _type(schema: dict[str, Any]) -> str:
 
 def retry_table() -> str:
     """How long a job waits after each failed run, at the default settings."""
-    rows = []
+    rows: list[list[str]] = []
     for failures in range(1, RETRIES_SHOWN + 1):
         decision = decide(failures)
-        waits = decision.state is State.FAILED
-        rows.append(
-            [
-                str(failures),
-                f"`{Config().backoff_base} ** {failures}`" if waits else "",
-                format_wait(decision.delay) if waits else "",
-                f"`{decision.state.folder}`, then run {failures + 1}" if waits else f"`{decision.state.folder}`",
-            ]
-        )
-        if not waits:
+        folder = f"`{decision.state.folder}`"
+        if decision.state is not State.FAILED:
+            rows.append([str(failures), "", "", folder])
             break
+        formula = f"`{Config().backoff_base} ** {failures}`"
+        rows.append(
+            [str(failures), formula, format_wait(decision.delay), f"{folder}, then run {failures + 1}"]
+        )
     return _table(["failed run", "formula", "wait", "the job goes to"], rows)
 
 

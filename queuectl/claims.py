@@ -10,9 +10,10 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
+from queuectl import system
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.index import Entry
-from queuectl.intake import quarantine
+from queuectl.intake import note_quarantined
 from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
 from queuectl.names import next_free
 from queuectl.retry import Decision, Policy
@@ -27,16 +28,11 @@ POSTPONED = 0.5
 
 
 class Claim(NamedTuple):
-    """A job that a worker owns.
-
-    `version` is the (mtime_ns, size) of the file it was read from, `created` when it came in, in seconds
-    since the epoch.
-    """
+    """A job that a worker owns; `version` is the (mtime_ns, size) of the file it was read from."""
 
     job: Job
     place: Place
     version: tuple[int, int]
-    created: float
 
 
 def has_work(store: Store, now: float) -> bool:
@@ -67,21 +63,25 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
     place = Place(State(entry.state), entry.id)
     target = Place(State.PROCESSING, entry.id, worker)
     try:
+        if store.is_taken(entry.id, besides=place):
+            raise Conflict(f"there is another job {entry.id}")
         job, version = _ready_record(store, place, now)
         if job.due is not None and job.due > now:
             store.record(place, job, version, now)
             return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
-    except (FileNotFoundError, InvalidInput):
-        # Moved, deleted or being edited by somebody: reconcile finds what became of it.
+    except (FileNotFoundError, InvalidInput, Conflict):
+        # Moved, deleted, edited or doubled by somebody: reconcile finds what became of it.
         store.forget(entry.id)
         return None
-    except (OSError, Conflict):
+    except OSError:
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
+        store.held.setdefault(entry.id, now)
         store.index.postpone(entry.id, now + POSTPONED)
         return None
+    store.held.pop(entry.id, None)
     store.record(target, job, version, now)
-    return Claim(job, target, version, entry.created)
+    return Claim(job, target, version)
 
 
 def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[int, int]]:
@@ -94,7 +94,7 @@ def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[in
         job = claimed(job, now=now)
     elif read.faithful:
         return job, read.version
-    return job, store.spool.stamp(place, job, patience=CLAIM_PATIENCE)
+    return store.stamp(place, job, read.version, patience=CLAIM_PATIENCE)
 
 
 def policy_of(store: Store, job: Job) -> Policy:
@@ -118,45 +118,58 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
         OSError: the record could not be written or moved; calling again is safe.
     """
     place = claim.place
-    current = _current_record(store, claim)
-    if current is None:
+    run_at = now + decision.delay if decision.delay else None
+    try:
+        edited = _as_edited(store, claim)
+        job = finished(edited or claim.job, run, state=decision.state, run_at=run_at, now=now)
+        if edited is None:
+            _displace(store, claim, job)
+        return store.transfer(place, job, now, read=claim.version)
+    except FileNotFoundError:
+        if store.spool.is_there(place):
+            raise
         store.forget(place.job_id)
         return None
-    run_at = now + decision.delay if decision.state is State.FAILED else None
-    job = finished(current, run, state=decision.state, run_at=run_at, created=claim.created, now=now)
-    return store.transfer(place, job, now)
 
 
 def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     """Put a job whose run was cut short back into `pending`; it costs no attempt."""
+    job = msgspec.structs.replace(claim.job, state=State.PENDING)
+    # One that was stamped as claimed is stamped again; any other goes back byte for byte.
+    unstamped = claim.version if claim.job.state is State.PENDING else None
     try:
-        job = msgspec.structs.replace(claim.job, state=State.PENDING)
-        return store.transfer(claim.place, job, now, version=_unstamped(claim))
+        return store.transfer(claim.place, job, now, version=unstamped)
     except FileNotFoundError:
+        if store.spool.is_there(claim.place):
+            raise
         store.forget(claim.place.job_id)
         return None
 
 
-def _unstamped(claim: Claim) -> Optional[tuple[int, int]]:
-    """The version of a record that can go back as it is: one that was never stamped as claimed."""
-    return claim.version if claim.job.state is State.PENDING else None
-
-
-def _current_record(store: Store, claim: Claim) -> Optional[Job]:
-    """The record to stamp: as claimed, or as somebody edited it while the command ran."""
-    place, limit = claim.place, store.config.max_job_bytes
-    try:
-        if store.spool.version(place) == claim.version:
-            return claim.job
-        read = store.spool.read(place, limit)
-    except FileNotFoundError:
-        return None
-    except InvalidInput as error:
-        # What they wrote is kept; the run is recorded in the job as it was claimed.
-        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
-        quarantine(store, place, name, f"edited while {place.job_id} ran, and now {error}")
-        store.spool.admit(store.spool.prepare(claim.job), place)
+def _as_edited(store: Store, claim: Claim) -> Optional[Job]:
+    """The record to stamp: as claimed, or as somebody edited it while the command ran; None: to no job."""
+    if store.spool.version(claim.place) == claim.version:
         return claim.job
-    if read.job.state in (State.PENDING, State.PROCESSING):
-        return read.job
-    return msgspec.structs.replace(read.job, attempts=claim.job.attempts, history=claim.job.history)
+    try:
+        job = store.spool.read(claim.place, store.config.max_job_bytes).job
+    except InvalidInput:
+        return None
+    if job.state in (State.PENDING, State.PROCESSING):
+        return job
+    # Our own stamp, from a first try whose move failed.
+    return msgspec.structs.replace(job, attempts=claim.job.attempts, history=claim.job.history)
+
+
+def _displace(store: Store, claim: Claim, job: Job) -> None:
+    """Keep what somebody made of the file, under another name, and put the job's record in its place."""
+    place = claim.place
+    prepared = store.spool.prepare(job)
+    try:
+        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
+        reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
+        target = store.spool.set_aside(place, name, reason)
+        # Two renames, and nothing between them that a full disk could stop.
+        store.spool.admit(prepared, place)
+    finally:
+        system.remove(prepared)
+    note_quarantined(store, target, reason)

@@ -131,24 +131,23 @@ def _decode_array(text: str) -> list[Job]:
     for item in items:
         one = bytes(item).decode()
         start = text.index(one, end)
-        jobs.append(_decode(_Source(one, text, start), label=f"job {len(jobs) + 1}: "))
+        jobs.append(_decode(_Source(one, text, start)))
         end = start + len(one)
     return jobs
 
 
-def _decode(source: _Source, label: str = "") -> Job:
+def _decode(source: _Source) -> Job:
     try:
         job = _DECODER.decode(source.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        _refuse(source, error, label)
+        _refuse(source, error)
     if problem := problem_of(job):
-        raise InvalidInput(f"{label}{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
+        raise InvalidInput(f"{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
     return job
 
 
-def _refuse(source: _Source, error: Exception, label: str = "") -> NoReturn:
-    told = _told(source, error)
-    raise InvalidInput(label + told.message, hint=told.hint) from None
+def _refuse(source: _Source, error: Exception) -> NoReturn:
+    raise _told(source, error) from None
 
 
 def _told(source: _Source, error: Exception) -> InvalidInput:

@@ -121,6 +121,8 @@ def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _stale_locks(store: Store, fix: bool) -> Iterator[Finding]:
+    if not os.path.isdir(os.path.join(store.spool.root, layout.LOCKS)):
+        return
     # Under claim.lock no worker can be between making its lock and making its folder.
     with store.claiming():
         owners = set(store.spool.workers())

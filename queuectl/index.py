@@ -7,10 +7,11 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
+from queuectl.errors import SpoolUnusable
 from queuectl.index_schema import connect, identity_of, is_damage, rebuild, usable_error
 from queuectl.state import State
 
@@ -216,17 +217,15 @@ class Index:
         rows = self._sql.execute("SELECT path, reason, mtime_ns, size, seen FROM oddities ORDER BY path")
         return [Oddity(*row) for row in rows]
 
-    def put_oddities(self, found: Sequence[Oddity], *, whole: bool) -> None:
-        """Remember these; with `whole` they are all that there are."""
+    def put_oddities(self, found: Iterable[Oddity]) -> None:
+        """Remember these."""
         with self.transaction():
-            if whole:
-                self._sql.execute("DELETE FROM oddities")
             self._sql.executemany("INSERT OR REPLACE INTO oddities VALUES (?, ?, ?, ?, ?)", found)
 
-    def drop_oddity(self, path: str) -> None:
-        """Forget it."""
+    def drop_oddities(self, paths: Iterable[str]) -> None:
+        """Forget these."""
         with self.transaction():
-            self._sql.execute("DELETE FROM oddities WHERE path = ?", (path,))
+            self._sql.executemany("DELETE FROM oddities WHERE path = ?", ((path,) for path in paths))
 
     # Settings
 
@@ -235,13 +234,27 @@ class Index:
         rows: list[tuple[str, str]] = self._sql.execute("SELECT name, value FROM config").fetchall()
         return dict(rows)
 
+    def _refuse_in_memory(self) -> None:
+        if self.in_memory:
+            raise SpoolUnusable(f"settings cannot be changed: {self._path} cannot be written")
+
     def set_setting(self, name: str, value: str) -> None:
-        """Keep this value."""
+        """Keep this value.
+
+        Raises:
+            SpoolUnusable: the spool cannot be written.
+        """
+        self._refuse_in_memory()
         with self.transaction():
             self._sql.execute("INSERT OR REPLACE INTO config VALUES (?, ?)", (name, value))
 
     def unset_setting(self, name: str) -> None:
-        """Back to the default."""
+        """Back to the default.
+
+        Raises:
+            SpoolUnusable: the spool cannot be written.
+        """
+        self._refuse_in_memory()
         with self.transaction():
             self._sql.execute("DELETE FROM config WHERE name = ?", (name,))
 

@@ -12,7 +12,7 @@ from queuectl.moment import format_moment
 
 VERSION = 1
 _BUSY_SECONDS = 30.0
-_DAMAGE = ("malformed", "not a database", "no such table", "no such column")
+_DAMAGE = ("malformed", "not a database", "no such table", "no such column", "closed database")
 _SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -65,7 +65,7 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
                 return connection, False
             connection.close()
     except sqlite3.DatabaseError as error:
-        if _is_unwritable(error):
+        if _is_unwritable(error, path):
             return _in_memory(path), True
         if not is_damage(error):
             raise
@@ -127,9 +127,11 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _is_unwritable(error: sqlite3.DatabaseError) -> bool:
-    text = str(error)
-    return isinstance(error, sqlite3.OperationalError) and ("unable to open" in text or "readonly" in text)
+def _is_unwritable(error: sqlite3.DatabaseError, path: str) -> bool:
+    """Whether the spool is not ours to write, which is no passing lack (of descriptors, for example)."""
+    refused = "unable to open" in str(error) or "readonly" in str(error)
+    ours = os.path.isfile(path) and os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK)
+    return refused and not ours
 
 
 def _make(path: str) -> sqlite3.Connection:

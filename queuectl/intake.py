@@ -5,7 +5,7 @@ Only where workers run: `status` and `list` never move a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from queuectl.errors import Conflict, InvalidInput
@@ -16,6 +16,9 @@ from queuectl.spool import Place
 from queuectl.spool_scan import Found
 from queuectl.store import Store, unreadable_entry
 
+AT_ONCE = 50
+"""Drops that are settled in one go."""
+
 
 class Settled(NamedTuple):
     """What was done with a drop: `reason` is set when it was no job."""
@@ -25,16 +28,21 @@ class Settled(NamedTuple):
     reason: Optional[str] = None
 
 
-def settle_drops(store: Store, unsettled: Iterable[Unsettled], now: float) -> list[Settled]:
-    """Rename or set aside what can be; the rest is left for the next look."""
+def settle_drops(store: Store, unsettled: Sequence[Unsettled], now: float) -> list[Settled]:
+    """Rename or set aside what can be; the rest is left for the next look.
+
+    At most `AT_ONCE` of them: ten thousand bad files must not hold up the good ones.
+    """
     done: list[Settled] = []
     for drop in unsettled:
+        if len(done) == AT_ONCE:
+            break
         patience = 0.0 if not drop.reason.startswith(NO_JOB) else store.config.settle_time
         if now - drop.oddity.seen < patience:
             continue
         with store.claiming():
             if _unchanged(store, drop) and (outcome := _settle(store, drop, now)):
-                store.index.drop_oddity(drop.oddity.path)
+                store.index.drop_oddities([drop.oddity.path])
                 done.append(outcome)
     return done
 
@@ -67,7 +75,7 @@ def _rename(store: Store, place: Place, now: float) -> str:
     target = Place(place.state, next_free(place.job_id, lambda name: _is_taken(store, place, name)))
     job, version = renamed(read.job, target.job_id), read.version
     if read.job.id is not None:
-        version = store.spool.stamp(place, job)
+        job, version = store.stamp(place, job, read.version)
     store.spool.move(place, target)
     store.record(target, job, version, now)
     return target.job_id
@@ -93,8 +101,13 @@ def _set_aside(store: Store, place: Place, old_name: str, reason: str) -> Settle
 def quarantine(store: Store, place: Place, job_id: str, reason: str) -> Place:
     """Move what is no job to `dead/`, with a note that says why, and show it in the index."""
     target = store.spool.set_aside(place, job_id, reason)
-    seen = store.spool.look(target.state, f"{target.job_id}.json")
-    if isinstance(seen, Found):
-        note = store.spool.note_of(target.job_id) or reason
-        store.index.put([unreadable_entry(target, (seen.mtime_ns, seen.size), note)])
+    note_quarantined(store, target, reason)
     return target
+
+
+def note_quarantined(store: Store, place: Place, reason: str) -> None:
+    """Show in the index what was moved to `dead/`."""
+    seen = store.spool.look(place.state, f"{place.job_id}.json")
+    if isinstance(seen, Found):
+        note = store.spool.note_of(place.job_id) or reason
+        store.record_all([unreadable_entry(place, (seen.mtime_ns, seen.size), note)])

@@ -231,14 +231,13 @@ def claimed(job: Job, *, now: float) -> Job:
     return msgspec.structs.replace(job, state=State.PROCESSING, updated_at=format_moment(now))
 
 
-def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], created: float, now: float) -> Job:
-    """A run that ended, with what follows from it; `created` is when the job came in, if it does not say."""
+def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
+    """A run that ended, with what follows from it."""
     return msgspec.structs.replace(
         job,
         state=state,
         attempts=job.attempts + 1,
         run_at=None if run_at is None else format_moment(run_at),
-        created_at=job.created_at or format_moment(created),
         updated_at=format_moment(now),
         exit_code=run.exit_code,
         error=run.error,
@@ -246,14 +245,13 @@ def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], creat
     )
 
 
-def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], created: float, now: float) -> Job:
-    """A run whose worker died in it: counted apart from the attempts. Else like `finished`."""
+def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
+    """A run whose worker died in it: counted apart from the attempts."""
     return msgspec.structs.replace(
         job,
         state=state,
         crashes=job.crashes + 1,
         run_at=None if run_at is None else format_moment(run_at),
-        created_at=job.created_at or format_moment(created),
         updated_at=format_moment(now),
         exit_code=None,
         error=run.error,
@@ -268,6 +266,11 @@ def cancelled(job: Job, *, now: float) -> Job:
     )
 
 
+def dated(job: Job, created: float) -> Job:
+    """The same job, telling when it came in, if it did not."""
+    return job if job.created_at else msgspec.structs.replace(job, created_at=format_moment(created))
+
+
 def renamed(job: Job, job_id: str) -> Job:
     """The same job under another id."""
     return msgspec.structs.replace(job, id=job_id)
@@ -275,11 +278,6 @@ def renamed(job: Job, job_id: str) -> Job:
 
 def _extended(job: Job, run: Run) -> list[Run]:
     return [*job.history, run][-HISTORY_LIMIT:]
-
-
-def max_retries_of(job: Job, default: int) -> int:
-    """The job's own limit, or the setting's."""
-    return default if job.max_retries is None else job.max_retries
 
 
 def success_codes(job: Job) -> tuple[int, ...]:

@@ -19,7 +19,16 @@ from queuectl.errors import Busy
 CLAIM_DEADLINE = 30.0
 _LONGEST_PAUSE = 0.02
 
-_gates: dict[str, threading.Lock] = {}
+
+class _Gate:
+    """Of one lock file, the threads of this process: they queue up here, and one may enter again."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.depth = 0
+
+
+_gates: dict[str, _Gate] = {}
 _gates_guard = threading.Lock()
 
 
@@ -56,6 +65,10 @@ def _open(path: str) -> IO[bytes]:
         return open(path, "ab")
 
 
+def _open_to_look(path: str) -> IO[bytes]:
+    return open(path, "rb")
+
+
 def _try(file: IO[bytes]) -> bool:
     import portalocker
 
@@ -78,13 +91,15 @@ def try_lock(path: str) -> Optional[HeldLock]:
 
 def is_held(path: str) -> bool:
     """Whether somebody holds the lock at `path`; a file that is not there is held by nobody."""
-    if not os.path.lexists(path):
+    try:
+        # Read-only: whoever may look into the spool may know.
+        file = system.with_patience(lambda: _open_to_look(path))
+    except FileNotFoundError:
         return False
-    held = try_lock(path)
-    if held is None:
+    except PermissionError:
         return True
-    held.release()
-    return False
+    with file:
+        return not _try(file)
 
 
 def wait_lock(path: str, deadline: float) -> HeldLock:
@@ -110,18 +125,23 @@ def wait_lock(path: str, deadline: float) -> HeldLock:
 def exclusive(path: str, deadline: float = CLAIM_DEADLINE) -> Iterator[None]:
     """Hold the lock at `path` for the block; threads of this process queue up without polling.
 
+    A thread that holds it may enter again.
+
     Raises:
         Busy: it could not be had within `deadline` seconds.
     """
     with _gates_guard:
-        gate = _gates.setdefault(path, threading.Lock())
-    if not gate.acquire(timeout=deadline):
+        gate = _gates.setdefault(path, _Gate())
+    if not gate.lock.acquire(timeout=deadline):
         raise Busy(f"this program has held {os.path.basename(path)} for {deadline:g} s", hint="try again")
     try:
-        held = wait_lock(path, deadline)
+        held = wait_lock(path, deadline) if gate.depth == 0 else None
+        gate.depth += 1
         try:
             yield
         finally:
-            held.release()
+            gate.depth -= 1
+            if held is not None:
+                held.release()
     finally:
-        gate.release()
+        gate.lock.release()

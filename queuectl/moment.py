@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
 from typing import Optional
@@ -12,14 +13,18 @@ _RFC3339 = re.compile(
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
+_FLOAT_ERROR = 0.002
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def format_moment(seconds: float, *, timespec: str = "milliseconds") -> str:
     """`seconds` since the epoch as RFC 3339 in UTC, e.g. `2026-11-24T09:00:00.000Z`."""
-    digits = 3 if timespec == "milliseconds" else 6
     # A file's time can be anything; what no calendar has becomes the nearest that it has.
-    moment = _EPOCH + timedelta(seconds=round(min(max(seconds, _FIRST), _LAST), digits))
+    seconds = min(max(seconds, _FIRST), _LAST)
+    if timespec == "milliseconds":
+        # Down: a job whose retry is due now must not become due half a millisecond later.
+        seconds = math.floor(seconds * 1000 + _FLOAT_ERROR) / 1000
+    moment = _EPOCH + timedelta(seconds=round(seconds, 6))
     return moment.isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
 
 

@@ -30,7 +30,8 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9�
 _IGNORED = re.compile(
     r"\.|~\$|(desktop\.ini|thumbs\.db|readme\.txt)\Z|.*(\.tmp|\.part|\.crdownload|~)\Z", re.I
 )
-_WORKER = re.compile(r"(.+)-(\d+)-(\d+)-[^-]+", re.ASCII)
+_WORKER = re.compile(r"([A-Za-z0-9-]+)-(\d+)-(\d+)-([A-Za-z0-9]+)", re.ASCII)
+_LONGEST_WORKER = 80
 _NUMBERED = re.compile(r"(.+)-([1-9]\d{0,8})\Z", re.S)
 
 
@@ -130,5 +131,5 @@ def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
 
 def read_worker_name(name: str) -> Optional[WorkerName]:
     """What the name tells, or None when it is no worker's."""
-    match = _WORKER.fullmatch(name)
+    match = _WORKER.fullmatch(name) if len(name) <= _LONGEST_WORKER else None
     return match and WorkerName(match[1], int(match[2]), int(match[3]))

@@ -18,16 +18,20 @@ from queuectl.claims import has_work
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
-from queuectl.intake import settle_drops
+from queuectl.intake import AT_ONCE, settle_drops
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
 from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
-from queuectl.recovery import finish_moves, recover
+from queuectl.recovery import recover
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.store import Store
 from queuectl.worker import Hands, Worker
 
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""
+ASK_AGAIN = 0.05
+"""Seconds before a command that could not be killed yet is killed again."""
+HELD_PATIENCE = 10.0
+"""Seconds for which draining waits for a file that somebody has open."""
 RETRY_PAUSE = 0.5
 """Seconds before a worker goes on after an error that may pass."""
 
@@ -59,6 +63,7 @@ class Pool:
         self._poll_interval = RETRY_PAUSE
         self._random = random.Random()
         self._noticed = ""
+        self._unheard = False
 
     # Running
 
@@ -71,6 +76,8 @@ class Pool:
         from queuectl.system.signals import stop_signals
 
         with stop_signals(self.signalled), Store.open(self.root) as store:
+            if store.index.in_memory:
+                raise SpoolUnusable(f"{self.root} cannot be written: workers cannot run in it")
             # A spool that came with a repository or a backup may lack what git or zip leave out.
             layout.make_spool(self.root)
             if problem := self.bell.start():
@@ -156,7 +163,7 @@ class Pool:
                 if worker.run_once():
                     continue
             except sqlite3.Error as error:
-                self._mend(worker.store, error, worker.name)
+                self._mend(worker.store, error)
                 continue
             except (QueueError, OSError) as error:
                 self.emit(Event(events.NOTICE, worker.name, text=f"cannot claim just now: {error}"))
@@ -191,7 +198,7 @@ class Pool:
             try:
                 self._look(store, rings)
             except sqlite3.Error as error:
-                self._mend(store, error, None)
+                self._mend(store, error)
             except (OSError, QueueError) as error:
                 self._notice(f"cannot look just now: {error}")
             except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
@@ -203,14 +210,21 @@ class Pool:
                     self._kill_all()
             rings = self.bell.wait(self._patience())
 
-    def _mend(self, store: Store, error: sqlite3.Error, worker: Optional[str]) -> None:
-        if store.heal(error):
-            self.emit(Event(events.NOTICE, worker, text=f"the index was damaged and is built anew ({error})"))
+    def _mend(self, store: Store, error: sqlite3.Error) -> None:
+        """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
+        try:
+            healed = store.heal(error)
+        except (QueueError, OSError, sqlite3.Error) as refused:
+            # Other threads have it open (Windows): each lets go of it when it meets the damage.
+            healed, error = False, sqlite3.DatabaseError(f"{error}; {refused}")
+        if healed:
+            self._notice(f"the index was damaged and is built anew ({error})")
             self._next_scan = 0.0
             self.bell.ring()
         else:
             self._notice(f"the index cannot be used just now: {error}")
             system.sleep(RETRY_PAUSE)
+        self._wake_workers()
 
     def _notice(self, text: str) -> None:
         """Tell what may last, once."""
@@ -219,18 +233,20 @@ class Pool:
             self.emit(Event(events.NOTICE, text=text))
 
     def _look(self, store: Store, rings: Rings) -> None:
-        now, scanned = system.now(), False
+        now, scans = system.now(), system.monotonic() >= self._next_scan
+        if rings.asked or scans or self._unheard:
+            self._hear_requests(store)
         if rings.names:
             self._unsettled += reconcile_some(store, rings.names, now)
-        if system.monotonic() >= self._next_scan:
+        if scans:
             self._scan(store, now)
-            scanned = True
-        if rings.asked or scanned:
-            self._hear_requests(store)
         if self._stops:
             return
         if self._unsettled:
             self._settle_drops(store, now)
+        self._wake_or_drain(store, now)
+
+    def _wake_or_drain(self, store: Store, now: float) -> None:
         due = store.index.next_due()
         if due is not None and due <= now:
             store.index.promote(now)
@@ -238,8 +254,13 @@ class Pool:
         self._next_due = None if store.spool.paused else due
         if has_work(store, now) and not store.spool.paused:
             self._wake_workers()
-        elif self.plan.drain and self._all_idle():
+        elif self.plan.drain and self._all_idle() and not self._waits_for_held(now):
             self.stop()
+
+    def _waits_for_held(self, now: float) -> bool:
+        """Whether a job is only held up, by somebody who has its file open, and not for long."""
+        since = [moment for worker in self.workers for moment in [*worker.store.held.values()]]
+        return any(now - moment < HELD_PATIENCE for moment in since)
 
     def _scan(self, store: Store, now: float) -> None:
         began = system.monotonic()
@@ -258,8 +279,6 @@ class Pool:
         self._poll_interval = store.config.poll_interval
         self._unsettled = reconcile_all(store, now)
         for worker in self.workers:
-            busy = worker.current
-            finish_moves(store, worker.name, busy and busy.place.job_id, now)
             worker.runner.trim()
         for job in recover(store, now, self._random.random()):
             text = f"{job.reason}: {job.state.value}"
@@ -276,19 +295,26 @@ class Pool:
             system.make_folder(store.spool.worker_folder(worker.name))
 
     def _settle_drops(self, store: Store, now: float) -> None:
-        for drop in settle_drops(store, self._unsettled, now):
+        settled = settle_drops(store, self._unsettled, now)
+        for drop in settled:
             kind = events.JOB_RENAMED if drop.reason is None else events.FILE_REFUSED
             self.emit(Event(kind, job_id=drop.job_id, text=drop.reason or f"was {drop.old_name}"))
-        self._unsettled = []
+        if len(settled) < AT_ONCE:
+            self._unsettled = []
+        else:
+            # The rest after what else there is to do; what is settled has moved and is passed over.
+            self.bell.ring()
 
     def _hear_requests(self, store: Store) -> None:
+        self._unheard = False
         for worker in self.workers:
             wish = store.spool.asked(worker.name, STOP_SUFFIX)
             if wish is not None:
                 self.stop(kill=wish == "now")
             busy = worker.current
             if busy is not None and store.spool.asked(worker.name, CANCEL_SUFFIX) == busy.place.job_id:
-                worker.runner.kill(CANCELLED)
+                # RACE: claimed, but its command not started yet: ask again soon.
+                self._unheard |= not worker.runner.kill(CANCELLED)
 
     def _all_idle(self) -> bool:
         with self._turn:
@@ -314,6 +340,6 @@ class Pool:
         left = self._next_scan - system.monotonic()
         if not self._stops and self._next_due is not None:
             left = min(left, self._next_due - system.now())
-        if self._stops > 1:
-            left = min(left, RETRY_PAUSE)
+        if self._stops > 1 or self._unheard:
+            left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

@@ -126,7 +126,7 @@ class Queue:
     ) -> list[dict[str, Any]]:
         """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
         self.refresh()
-        chosen = _as_state(state)
+        chosen = as_state(state)
         config = self.store.config
         return [
             job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
@@ -305,7 +305,12 @@ def _as_job(job: JobLike) -> Job:
         raise InvalidInput(f"a job is a mapping of JSON values: {error}") from error
 
 
-def _as_state(state: Union[State, str, None]) -> Optional[State]:
+def as_state(state: Union[State, str, None]) -> Optional[State]:
+    """The state of this name (`done` is an alias).
+
+    Raises:
+        InvalidInput: there is none.
+    """
     if state is None or isinstance(state, State):
         return state
     try:

@@ -40,6 +40,7 @@ class _Round:
         self.limit = store.config.max_job_bytes
         self.earlier = {oddity.path: oddity for oddity in store.index.oddities()}
         self.entries: list[Entry] = []
+        self.gone: list[str] = []
         self.oddities: list[Oddity] = []
         self.unsettled: list[Unsettled] = []
         self.folds: dict[str, str] = {}
@@ -66,29 +67,32 @@ class _Round:
             return
         place, version = place_of(found), (found.mtime_ns, found.size)
         try:
-            read = self.store.spool.read(place, self.limit)
+            # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
+            read = self.store.spool.read(place, self.limit, patience=0)
         except FileNotFoundError:
             return
         except InvalidInput as error:
-            self._take_unreadable(found, place, version, error)
+            self._take_unreadable(found, known, error)
         except OSError as error:
-            self.odd(
-                self.store.spool.in_spool(self.store.spool.path(place)), f"cannot be read: {error.strerror}"
-            )
+            self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
         else:
             self.folds[fold(found.job_id)] = found.job_id
             self.entries.append(entry_of(place, read.job, read.version, self.now))
 
-    def write_some(self, settled: set[str]) -> None:
-        """Write what a look at a few files has found; `settled` are the oddities among them so far."""
-        settled = settled - {oddity.path for oddity in self.oddities}
-        if not (self.entries or self.oddities or settled):
+    def write(self, *, settled: Optional[set[str]] = None) -> None:
+        """Write what was found; `settled` are the earlier oddities that were looked at, None is all."""
+        oddities = set(self.oddities)
+        before = set(self.earlier.values())
+        if settled is not None:
+            before = {oddity for oddity in before if oddity.path in settled}
+        if not (self.entries or self.gone or oddities != before):
             return
-        with self.store.index.transaction():
-            self.store.index.put(self.entries)
-            for path in settled:
-                self.store.index.drop_oddity(path)
-            self.store.index.put_oddities(self.oddities, whole=False)
+        index = self.store.index
+        with index.transaction():
+            index.drop(self.gone)
+            index.put(self.entries)
+            index.drop_oddities(oddity.path for oddity in before - oddities)
+            index.put_oddities(oddities - before)
 
     def _shown(self, place: Place) -> str:
         return self.store.spool.in_spool(self.store.spool.path(place))
@@ -98,22 +102,27 @@ class _Round:
             return NO_JOB + problem
         if not canonical(found.file_name):
             return "to be renamed: a job's file ends in .json"
-        if known is not None:
+        if known is not None and known.state == found.state.value:
             return None
-        twin = self.folds.get(fold(found.job_id))
-        others = [*self.store.index.alike(fold(found.job_id)), *([twin] if twin else [])]
-        for other in others:
-            if other != found.job_id and self.store.spool.locate(other) is not None:
-                return SECOND
+        if found.state is State.PENDING and self._has_twin(place_of(found)):
+            return SECOND
         return None
 
-    def _take_unreadable(
-        self, found: Found, place: Place, version: tuple[int, int], error: InvalidInput
-    ) -> None:
+    def _has_twin(self, place: Place) -> bool:
+        """Whether another file of this id, or of one that Windows would call the same, is in the spool."""
+        twin = self.folds.get(fold(place.job_id), place.job_id)
+        return twin != place.job_id or self.store.is_taken(place.job_id, besides=place)
+
+    def _take_unreadable(self, found: Found, known: Optional[Stamp], error: InvalidInput) -> None:
+        place, version = place_of(found), (found.mtime_ns, found.size)
         if found.state not in WAITING:
             reason = self.store.spool.note_of(found.job_id) if found.state is State.DEAD else None
             self.entries.append(unreadable_entry(place, version, reason or f"{NO_JOB}{error}"))
-        elif found.size == 0 or (found.size <= self.limit and self._blank(place)):
+            return
+        if known is not None:
+            # The row told of a job that this file was, here or where it was dragged from.
+            self.gone.append(found.job_id)
+        if found.size == 0 or (found.size <= self.limit and self._blank(place)):
             self.odd(self._shown(place), "empty: waiting for its content", *version)
         else:
             self.unsettle(found, f"{NO_JOB}{error}")
@@ -122,14 +131,14 @@ class _Round:
         from queuectl.codec import is_blank
 
         try:
-            return is_blank(self.store.spool.read_bytes(place, self.limit)[0])
+            return is_blank(self.store.spool.read_bytes(place, self.limit, patience=0)[0])
         except (OSError, InvalidInput):
             return False
 
 
 def place_of(found: Found) -> Place:
     """Where the file lies."""
-    name = None if found.file_name == f"{found.job_id}.json" else found.file_name
+    name = None if found.file_name == f"{found.job_id}{SUFFIX}" else found.file_name
     return Place(found.state, found.job_id, found.worker, name)
 
 
@@ -148,16 +157,10 @@ def reconcile_all(store: Store, now: float) -> list[Unsettled]:
             _choose(work, found, seen)
         else:
             work.odd(seen.path, seen.reason)
-    vanished = _find_again(store, known.keys() - found.keys(), found)
+    work.gone += _find_again(store, known.keys() - found.keys(), found)
     for one in found.values():
         work.take(one, known.get(one.job_id))
-    oddities_changed = set(work.oddities) != set(work.earlier.values())
-    if vanished or work.entries or oddities_changed:
-        with store.index.transaction():
-            store.index.drop(vanished)
-            store.index.put(work.entries)
-            if oddities_changed:
-                store.index.put_oddities(work.oddities, whole=True)
+    work.write()
     return work.unsettled
 
 
@@ -172,28 +175,27 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
             work.odd(seen.path, seen.reason)
         elif canonical(name) and is_unicode(name):
             _reconcile_gone(work, name[: -len(SUFFIX)])
-    settled = work.earlier.keys() & {f"{state.folder}/{name}" for state, name in names}
-    work.write_some(settled)
+    work.write(settled={f"{state.folder}/{name}" for state, name in names})
     return work.unsettled
 
 
 def _reconcile_gone(work: _Round, job_id: str) -> None:
-    store = work.store
-    if (place := store.spool.locate(job_id)) is None:
-        store.index.drop([job_id])
-    elif isinstance(seen := store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker), Found):
-        work.take(seen, None)
+    place = work.store.spool.locate(job_id)
+    if place is None:
+        work.gone.append(job_id)
+    elif isinstance(seen := work.store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker), Found):
+        # Perhaps not the one that has gone but the next drop of this name.
+        _reconcile_one(work, seen)
 
 
 def _reconcile_one(work: _Round, seen: Found) -> None:
     row = work.store.index.get(seen.job_id)
-    known = None if row is None else row.stamp
     if row is not None and (row.state, row.worker) != (seen.state.value, seen.worker):
         other = Place(State(row.state), seen.job_id, row.worker)
         if _lies_at(work.store, other) and _RANK[other.state] < _RANK[seen.state]:
             work.unsettle(seen, SECOND)
             return
-    work.take(seen, known)
+    work.take(seen, None if row is None else row.stamp)
 
 
 def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
@@ -213,7 +215,8 @@ def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
 
 
 def _lies_at(store: Store, place: Place) -> bool:
-    return store.spool.look(place.state, place.file_name or f"{place.job_id}.json", place.worker) is not None
+    name = place.file_name or f"{place.job_id}{SUFFIX}"
+    return store.spool.look(place.state, name, place.worker) is not None
 
 
 def _find_again(store: Store, missing: Iterable[str], found: dict[str, Found]) -> list[str]:
@@ -221,9 +224,9 @@ def _find_again(store: Store, missing: Iterable[str], found: dict[str, Found]) -
     gone: list[str] = []
     for job_id in missing:
         place = store.spool.locate(job_id)
-        seen = place and store.spool.look(place.state, f"{job_id}.json", place.worker)
+        seen = place and store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker)
         if isinstance(seen, Found):
             found[job_id] = seen
-        else:
+        elif place is None:
             gone.append(job_id)
     return gone

@@ -22,7 +22,10 @@ from queuectl.retry import Decision, after_crash
 from queuectl.spool import Place, Read
 from queuectl.spool_scan import Found
 from queuectl.state import FINISHED, State
-from queuectl.store import Store, created_of
+from queuectl.store import Store
+
+_RUBBISH = ("desktop.ini", "thumbs.db", ".ds_store")
+"""What Explorer and Finder leave in a folder that somebody has looked into."""
 
 
 class Recovered(NamedTuple):
@@ -39,23 +42,33 @@ def recover(store: Store, now: float, luck: float) -> list[Recovered]:
     """Free the jobs of every worker that has died and whose command has ended."""
     recovered: list[Recovered] = []
     for worker in store.spool.workers():
-        held = locks.try_lock(store.spool.lock_path(worker + LIFE_SUFFIX))
-        if held is None:
-            continue
         try:
-            if not outlived_by_command(store.spool, worker):
-                recovered += _recover_worker(store, worker, now, luck)
-        finally:
-            held.release()
-        if not os.path.isdir(store.spool.worker_folder(worker)):
-            clear_away(store, worker)
+            recovered += _recover_if_dead(store, worker, now, luck)
+        except OSError:
+            # One that cannot be seen to must not keep the others from it; doctor tells of it.
+            continue
+    return recovered
+
+
+def _recover_if_dead(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
+    held = locks.try_lock(store.spool.lock_path(worker + LIFE_SUFFIX))
+    if held is None:
+        return []
+    try:
+        if outlived_by_command(store.spool, worker):
+            return []
+        recovered = _recover_worker(store, worker, now, luck)
+    finally:
+        held.release()
+    if not os.path.isdir(store.spool.worker_folder(worker)):
+        clear_away(store, worker)
     return recovered
 
 
 def clear_away(store: Store, worker: str) -> None:
     """Remove what a worker that is gone leaves in `processing/`, `tmp/` and `locks/`."""
     store.spool.remove_tmp(worker)
-    system.remove_folder(store.spool.worker_folder(worker))
+    _remove_folder(store, worker)
     for suffix in (CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
         try:
             system.remove(store.spool.lock_path(worker + suffix), patience=0.1)
@@ -66,34 +79,29 @@ def clear_away(store: Store, worker: str) -> None:
 
 def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
     recovered: list[Recovered] = []
-    for place in owned(store, worker):
+    for seen in store.spool.scan_worker(worker):
+        if not isinstance(seen, Found):
+            continue
         try:
-            if outcome := _recover_job(store, place, now, luck):
+            if outcome := _recover_job(store, Place(seen.state, seen.job_id, worker), now, luck):
                 recovered.append(outcome)
         except OSError:
             # RACE: somebody holds or has moved the file; the folder stays, and so does its turn.
             continue
-    system.remove_folder(store.spool.worker_folder(worker))
+    _remove_folder(store, worker)
     return recovered
 
 
-def owned(store: Store, worker: str) -> list[Place]:
-    """The job files in this worker's folder."""
-    seen = (one for one in store.spool.scan_worker(worker) if isinstance(one, Found))
-    return [Place(State.PROCESSING, one.job_id, worker) for one in seen]
-
-
-def finish_moves(store: Store, worker: str, busy_with: Optional[str], now: float) -> None:
-    """Move what this live worker has settled but could not move at the time."""
-    for place in owned(store, worker):
-        if place.job_id == busy_with:
-            continue
-        try:
-            read = store.spool.read(place, store.config.max_job_bytes)
-            if read.job.state in FINISHED:
-                store.transfer(place, read.job, now, version=read.version)
-        except (OSError, InvalidInput):
-            continue
+def _remove_folder(store: Store, worker: str) -> None:
+    folder = store.spool.worker_folder(worker)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    if all(name.lower() in _RUBBISH for name in names):
+        for name in names:
+            system.remove(os.path.join(folder, name))
+        system.remove_folder(folder)
 
 
 def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optional[Recovered]:
@@ -109,7 +117,7 @@ def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optiona
         target = store.transfer(place, read.job, now, version=read.version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, decision = _crash(store, place, read, now, luck)
-    target = store.transfer(place, job, now)
+    target = store.transfer(place, job, now, read=read.version)
     return Recovered(target.job_id, worker, job.state, job.error or "", decision.delay)
 
 
@@ -125,8 +133,5 @@ def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> t
     decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
     if store.spool.asked(place.worker or "", CANCEL_SUFFIX) == place.job_id:
         decision = Decision(State.DEAD)
-    run_at = now + decision.delay if decision.state is State.FAILED else None
-    job = crashed(
-        job, run, state=decision.state, run_at=run_at, created=created_of(read.job, read.version), now=now
-    )
-    return job, decision
+    run_at = now + decision.delay if decision.delay else None
+    return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision

@@ -5,6 +5,7 @@ A command never writes into a pipe: its grandchildren would keep the pipe open. 
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
 CANCELLED, INTERRUPTED = "cancelled", "interrupted"
+OUR_LACK = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+)
+"""Errors of starting a command that say nothing about the job."""
 KILL_GRACE = 3.0
 """Seconds between asking a process tree to end and ending it."""
 
@@ -54,13 +59,19 @@ class Runner:
         self._log: Optional[tuple[str, int]] = None
 
     def run(self, job: Job, setting: Setting) -> Outcome:
-        """Run the job's command to its end."""
+        """Run the job's command to its end.
+
+        Raises:
+            OSError: this machine lacks what is needed to start any command just now.
+        """
         started = system.now()
         try:
             system.make_folder(os.path.dirname(setting.log_path))
             log_mark(setting.log_path, job, started)
             process = self._start(job, setting)
         except OSError as error:
+            if error.errno in OUR_LACK:
+                raise
             tidy_log(setting.log_path, setting.log_max_bytes)
             return Outcome(FAILED, None, _start_error(job, error), started, system.now())
         code = process.wait()
@@ -87,7 +98,7 @@ class Runner:
         return process
 
     def _later(self, delay: float, verdict: str, *, force: bool = False) -> None:
-        timer = threading.Timer(delay, self.kill, (verdict,), {"force": force})
+        timer = threading.Timer(min(delay, threading.TIMEOUT_MAX), self.kill, (verdict,), {"force": force})
         timer.daemon = True
         self._timers.append(timer)
         timer.start()
@@ -95,9 +106,11 @@ class Runner:
     def _end(self) -> Optional[str]:
         with self._guard:
             verdict, self._verdict = self._verdict, None
-            for timer in self._timers:
-                timer.cancel()
+            timers = self._timers
             self._process, self._log, self._timers = None, None, []
+        for timer in timers:
+            timer.cancel()
+            timer.join()
         return verdict
 
     def kill(self, verdict: str, *, force: bool = False) -> bool:

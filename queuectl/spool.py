@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl import layout, system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
-from queuectl.names import ERROR_SUFFIX, SUFFIX, is_unicode, next_free
+from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free, read_worker_name
 from queuectl.spool_scan import Seen, look, scan, scan_worker
 from queuectl.state import State
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
+LOOKS = 3
+"""Times that a job is looked for before it is said to be gone."""
 ROOM = 64 * 1024
 """Bytes that a record may have over its job's size, for the history of its runs."""
 LARGEST = 64 * 2**20
@@ -114,10 +116,16 @@ class Spool:
 
     def locate(self, job_id: str) -> Optional[Place]:
         """Where this job lies now, looking in the direction in which jobs move."""
-        for place in self.places(job_id):
-            if os.path.lexists(self.path(place)):
-                return place
+        # RACE: a retry moves against that direction and can pass us by; not twice in a row.
+        for _ in range(LOOKS):
+            for place in self.places(job_id):
+                if self.is_there(place):
+                    return place
         return None
+
+    def is_there(self, place: Place) -> bool:
+        """Whether a file lies at `place`."""
+        return os.path.lexists(self.path(place))
 
     def is_same_file(self, place: Place, other: Place) -> bool:
         """Whether both are one file, as `X.JSON` and `X.json` are where case does not count."""
@@ -136,13 +144,13 @@ class Spool:
         yield Place(State.DEAD, job_id)
 
     def workers(self) -> list[str]:
-        """The names of the folders in `processing/`."""
+        """The workers that have a folder in `processing/`."""
         try:
             with os.scandir(os.path.join(self.root, State.PROCESSING.folder)) as entries:
                 folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
-        return sorted(filter(is_unicode, folders))
+        return sorted(name for name in folders if read_worker_name(name) is not None)
 
     # Reading
 
@@ -275,17 +283,18 @@ class Spool:
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
-    def free_place(self, job_id: str, state: State) -> Place:
-        """Where a job of this id can lie in this state: under its own name, else under the next free one."""
-        return Place(state, next_free(job_id, lambda name: os.path.lexists(self.path(Place(state, name)))))
-
     def set_aside(self, place: Place, job_id: str, reason: str) -> Place:
-        """Quarantine: the file goes to `dead/` byte for byte, with a note beside it that gives the reason."""
+        """Quarantine: the file goes to `dead/` byte for byte, with a note beside it that gives the reason.
+
+        The note comes first, so that no file lies there without one.
+
+        Raises:
+            OSError: the note could not be written, or the file not moved; then it lies where it was.
+        """
 
         def taken(name: str) -> bool:
-            return os.path.lexists(self.path(Place(State.DEAD, name))) or os.path.lexists(
-                self.error_path(name)
-            )
+            paths = (self.path(Place(State.DEAD, name)), self.error_path(name))
+            return any(os.path.lexists(path) for path in paths)
 
         target = Place(State.DEAD, next_free(job_id, taken))
         note = (
@@ -293,8 +302,12 @@ class Spool:
             f"The file is kept as it was, in {self.in_spool(self.path(target))}. Mend it, then drag it\n"
             f"back to pending, or: queuectl dlq retry {target.job_id}\n"
         )
-        self.move(place, target)
         system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
+        try:
+            self.move(place, target)
+        except BaseException:
+            self.forget_note(target.job_id)
+            raise
         return target
 
     def note_of(self, job_id: str) -> Optional[str]:

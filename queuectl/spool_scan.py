@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional, Union
 
 from queuectl import system
 from queuectl.layout import STATE_FOLDERS
-from queuectl.names import ERROR_SUFFIX, canonical, is_ignored, is_unicode, job_id_of
+from queuectl.names import ERROR_SUFFIX, canonical, is_ignored, is_unicode, job_id_of, read_worker_name
 from queuectl.state import WAITING, State
 
 
@@ -49,6 +49,8 @@ def _scan_processing(root: str) -> Iterator[Seen]:
         shown = f"{folder}/{entry.name}"
         if not is_unicode(entry.name):
             yield _unnameable(shown, "folder")
+        elif entry.is_dir(follow_symlinks=False) and read_worker_name(entry.name) is None:
+            yield Stray(shown, "no worker's folder; move what is in it to pending")
         elif entry.is_dir(follow_symlinks=False):
             yield from _scan_folder(entry.path, shown, State.PROCESSING, entry.name)
         elif not is_ignored(entry.name):

@@ -13,8 +13,8 @@ from queuectl import layout, locks
 from queuectl.config import Config, config_from
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, is_damage, usable_error
-from queuectl.names import fold
-from queuectl.spool import Place, Spool
+from queuectl.names import fold, next_free
+from queuectl.spool import SETTLE_PATIENCE, Place, Spool
 from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Store:
     def __init__(self, spool: Spool, index: Index) -> None:
         self.spool = spool
         self.index = index
+        self.held: dict[str, float] = {}
+        """Jobs that could not be moved, and since when: somebody holds their files."""
+        self._config: Optional[Config] = None
 
     @classmethod
     def open(cls, root: str) -> Store:
@@ -66,8 +69,16 @@ class Store:
 
     @property
     def config(self) -> Config:
-        """The settings as they are now: `config set` acts on jobs that are already queued."""
-        return config_from(self.index.settings())
+        """The settings as they are now: `config set` acts on jobs that are already queued.
+
+        While the index cannot be read they are what they were.
+        """
+        try:
+            self._config = config_from(self.index.settings())
+        except sqlite3.Error:
+            if self._config is None:
+                raise
+        return self._config
 
     def claiming(self) -> AbstractContextManager[None]:
         """Hold `claim.lock`: nobody else names, claims or admits a job meanwhile.
@@ -78,29 +89,64 @@ class Store:
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
     def transfer(
-        self, place: Place, job: Job, now: float, *, version: Optional[tuple[int, int]] = None
+        self,
+        place: Place,
+        job: Job,
+        now: float,
+        *,
+        read: Optional[tuple[int, int]] = None,
+        version: Optional[tuple[int, int]] = None,
     ) -> Place:
         """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
-        Where another file lies under its name there, it takes the next free one. `version` is that of a
-        file that holds this record already and needs no stamp.
+        Where another file lies under its name there, it takes the next free one. `read` is the version that
+        the job was read from; `version` that of a file which holds this record already and needs no stamp.
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
             OSError: it could not be written or moved; calling again is safe.
         """
-        target = self.spool.free_place(place.job_id, job.state)
-        if target.job_id != place.job_id:
-            from queuectl.job import renamed
-
-            job, version = renamed(job, target.job_id), None
+        target = Place(job.state, place.job_id)
+        if self.spool.is_there(target):
+            return self._transfer_beside(place, job, now, read or version)
         if version is None:
-            version = self.spool.stamp(place, job)
+            job, version = self.stamp(place, job, read)
         self.spool.move(place, target)
-        if target.job_id != place.job_id:
-            self.forget(place.job_id)
         self.record(target, job, version, now)
         return target
+
+    def _transfer_beside(self, place: Place, job: Job, now: float, read: Optional[tuple[int, int]]) -> Place:
+        from queuectl.job import renamed
+
+        # Under the lock: the next free name may be that of a job which ends at this moment.
+        with self.claiming():
+            target = Place(job.state, next_free(place.job_id, self.is_taken))
+            job, version = self.stamp(place, renamed(job, target.job_id), read)
+            self.spool.move(place, target)
+        self.forget(place.job_id)
+        self.record(target, job, version, now)
+        return target
+
+    def stamp(
+        self,
+        place: Place,
+        job: Job,
+        read: Optional[tuple[int, int]] = None,
+        *,
+        patience: float = SETTLE_PATIENCE,
+    ) -> tuple[Job, tuple[int, int]]:
+        """Write the record over the one at `place`; the record and its version.
+
+        A job that does not say when it came in now does: its file will be younger from here on. `read` is
+        the version that it was read from.
+
+        Raises:
+            FileNotFoundError: somebody has taken the file away.
+        """
+        from queuectl.job import dated
+
+        job = dated(job, created_of(job, read or self.spool.version(place)))
+        return job, self.spool.stamp(place, job, patience=patience)
 
     def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
         """Write the index row of the job that lies at `place` in this version."""

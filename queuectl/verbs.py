@@ -30,7 +30,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
         reads = [_read(store, place) for place in places]
         for place, read in zip(places, reads):
-            store.transfer(place, retried(read.job, now=now), now)
+            store.transfer(place, retried(read.job, now=now), now, read=read.version)
             store.spool.forget_note(place.job_id)
         store.spool.sync(State.PENDING)
 
@@ -65,7 +65,8 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
-    store.transfer(place, cancelled(_read(store, place).job, now=now), now)
+    read = _read(store, place)
+    store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
 
 
 def _ask(store: Store, worker: str, suffix: str, text: str) -> None:

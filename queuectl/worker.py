@@ -6,6 +6,7 @@ After Oban's executor: a pipeline of named steps, and recording an outcome is it
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Any, Callable, NamedTuple, Optional
 
 from queuectl import events, locks, system
@@ -15,6 +16,7 @@ from queuectl.events import Event, Listener
 from queuectl.job import Job, Run
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
+from queuectl.reconcile import reconcile_all
 from queuectl.recovery import clear_away
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
@@ -75,19 +77,37 @@ class Worker:
 
         Raises:
             Busy: the claim could not be decided.
+            OSError, sqlite3.Error: this machine lacks something just now; the job is back in `pending`.
         """
-        self.store.index.follow()
-        got = claim(self.store, self.name, self.hands.now())
+        got = self._claim()
         if got is None:
             return False
         self.current = got
         try:
             self._tell(events.JOB_STARTED, got, attempt=got.job.attempts + 1)
-            outcome = self._run(got)
-            self._settle(got, outcome)
+            self._settle(got, self._run_or_give_back(got))
         finally:
             self.current = None
         return True
+
+    def _claim(self) -> Optional[Claim]:
+        self.store.index.follow()
+        try:
+            return claim(self.store, self.name, self.hands.now())
+        except sqlite3.Error as error:
+            if not self.store.heal(error):
+                raise
+            reconcile_all(self.store, self.hands.now())
+            return claim(self.store, self.name, self.hands.now())
+
+    def _run_or_give_back(self, got: Claim) -> Outcome:
+        try:
+            return self._run(got)
+        except BaseException:
+            # Nothing was started: a claimed job must not lie here as if it ran.
+            with suppress(_GivenUp):
+                self._persist(lambda: give_back(self.store, got, self.hands.now()))
+            raise
 
     def _run(self, got: Claim) -> Outcome:
         run_lock = self._run_lock()
@@ -173,7 +193,7 @@ class Worker:
         while True:
             try:
                 return action()
-            except (OSError, sqlite3.OperationalError, QueueError) as error:
+            except (OSError, sqlite3.Error, QueueError) as error:
                 if self.hands.gives_up():
                     raise _GivenUp(str(error)) from error
                 if tries == 0:

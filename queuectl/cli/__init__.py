@@ -14,6 +14,9 @@ import click
 
 from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable
 
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click 8.2 and newer raise where only help is wanted; older ones print it themselves."""
+
 
 def main(args: Optional[Sequence[str]] = None) -> NoReturn:
     """Run the program and exit with its code."""
@@ -26,10 +29,17 @@ def run(args: list[str]) -> int:
 
     _never_fail_to_print()
     try:
-        # standalone_mode=False: click would turn errors into exits itself, and not as JSON.
-        code = root.main(args=args, prog_name="queuectl", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        # Not root.main: it turns errors into exits itself, each version of click in its own way.
+        with root.make_context("queuectl", args) as context:
+            code = root.invoke(context)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except _NO_ARGUMENTS as wish:
+        click.echo(wish.format_message())
+        return 0
+    except BrokenPipeError:
+        # `queuectl list | head`: whoever reads has seen enough.
+        _forget_stdout()
         return 0
     except (Exception, KeyboardInterrupt) as error:
         translated = _translate(error)
@@ -55,11 +65,6 @@ def _usage(error: click.UsageError) -> QueueError:
     return InvalidInput(error.format_message(), hint=f"{where} --help")
 
 
-def _reader_gone(error: BrokenPipeError) -> QueueError:
-    _forget_stdout()
-    return Interrupted("the reader of our output has gone")
-
-
 def _file_error(error: OSError) -> QueueError:
     where = f": {error.filename}" if error.filename else ""
     return SpoolUnusable(f"{error.strerror or error}{where}")
@@ -76,7 +81,6 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ..
     (click.ClickException, lambda error: InvalidInput(error.format_message())),
     (KeyboardInterrupt, lambda error: Interrupted("interrupted")),
     (click.Abort, lambda error: Interrupted("interrupted")),
-    (BrokenPipeError, _reader_gone),
     (UnicodeEncodeError, lambda error: InvalidInput(f"not valid Unicode: {error.object!r}")),
     (OSError, _file_error),
     (sqlite3.Error, _index_error),

@@ -14,6 +14,22 @@ _SPOOL = "queuectl.spool"
 DEFAULT_SPOOL = "spool"
 
 
+class SuggestingGroup(click.Group):
+    """A group that suggests a command for a name that is nearly one, whatever click's version."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        """As click does."""
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], names, n=1)
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
+
 def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: Optional[str]) -> None:
     if value == "":
         raise click.BadParameter("a folder's name cannot be empty")

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import click
 
 from queuectl import __version__
-from queuectl.cli.common import spool_option
+from queuectl.cli.common import SuggestingGroup, spool_option
 
 _HOMES = {
     "run": "run",
@@ -31,7 +31,7 @@ _HOMES = {
 """Each command and its module in `queuectl.cli.commands`, in the order in which help shows them."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """After click's own example of lazily loaded subcommands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,17 +45,6 @@ class LazyGroup(click.Group):
         module: Any = import_module(f"queuectl.cli.commands.{_HOMES[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
-        """As click does, with a suggestion for a name that is nearly one."""
-        if args and args[0] not in _HOMES and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], _HOMES, n=1)
-            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import click
 
 from queuectl import system
+from queuectl.moment import format_duration, read_moment
+
+LONGEST_ERROR = 32
 
 
 class Table(NamedTuple):
@@ -49,30 +52,34 @@ def _draw(table: Table) -> None:
 _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "processing": "cyan"}
 
 
-def jobs_table(jobs: Sequence[dict[str, Any]]) -> Table:
+def jobs_table(jobs: Sequence[dict[str, Any]], now: float) -> Table:
     """The rows of `list`."""
     rows = [
-        [
-            job["id"],
-            job["state"],
-            f"{job['attempts']}/{job['max_retries'] + 1}",
-            job["run_at"] or "",
-            _what(job),
-        ]
+        [job["id"], job["state"], _attempts(job), _next_run(job, now), _short(job["error"]), _command(job)]
         for job in jobs
     ]
-    return Table(["ID", "STATE", "ATTEMPTS", "RUN AT", "COMMAND"], rows)
+    return Table(["ID", "STATE", "ATTEMPTS", "NEXT RUN", "ERROR", "COMMAND"], rows)
 
 
 def _attempts(job: dict[str, Any]) -> str:
     return f"{job['attempts']}/{job['max_retries'] + 1}"
 
 
-def _what(job: dict[str, Any]) -> str:
+def _next_run(job: dict[str, Any], now: float) -> str:
+    due = read_moment(job["run_at"]) if job["state"] in ("pending", "failed") else None
+    if due is None:
+        return ""
+    return f"in {format_duration(due - now)}" if due > now else "now"
+
+
+def _short(error: Optional[str]) -> str:
+    text = " ".join((error or "").split())
+    return text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
+
+
+def _command(job: dict[str, Any]) -> str:
     command = job["command"]
-    text = command if isinstance(command, str) else " ".join(command)
-    text = text.replace("\n", " ")
-    return f"{text}  [{job['error']}]" if job["error"] else text
+    return " ".join((command if isinstance(command, str) else " ".join(command)).split())
 
 
 def history_table(history: Sequence[dict[str, Any]]) -> Table:

@@ -88,7 +88,7 @@ def test_each_file_runs_once_however_it_comes(program: Program, ledger: Ledger) 
         name: ["start", "end"] for name in [*names, "slow", "moved again", "last"]
     }
     assert program.names("dead") == []
-    assert program.is_tidy()
+    assert program.left_behind() == []
     status = program.json("status")
     assert status["counts"]["completed"] == len(names) + 3
     assert [text for text in status["problems"] if "notes.txt" in text], "status tells of the stray file"

@@ -29,7 +29,7 @@ def test_run_examples_in_an_empty_folder(program: Program) -> None:
     assert failed["run_at"] > failed["updated_at"]
     assert program.where("job_success") == ["done"]
     assert program.where("job_sleep") == ["done"]
-    assert program.is_tidy()
+    assert program.left_behind() == []
     assert program.ok("logs", "job_success").lines == ["Hello from queuectl"]
     assert "This job fails on purpose" in program.ok("logs", "job_fail").out
 
@@ -53,7 +53,7 @@ def test_enqueue_then_a_worker_that_drains(program: Program, ledger: Ledger) -> 
     for words in ("first  started (attempt 1)", "first  completed in "):
         assert words in worker.err
     assert worker.out == ""
-    assert program.is_tidy()
+    assert program.left_behind() == []
 
 
 def test_queuectl_is_quick_to_say_what_it_can(program: Program) -> None:

@@ -62,8 +62,8 @@ def _sound_record(root: Path, path: Path) -> None:
     record = _record(path)
     assert isinstance(record, dict), f"{path} holds no record: {record!r}"
     where = path.relative_to(root).as_posix()
-    if path.parent.name in ("pending", "failed") and "id" not in record:
-        return  # Dragged there by hand before any worker had it.
+    if path.parent.name not in ("done", "dead") and "id" not in record:
+        return  # A drop is stamped when its first run has ended, or it was dragged here before.
     assert record.get("id") == path.stem, f"{where} gives the id {record.get('id')!r}"
 
 
@@ -96,4 +96,6 @@ def _attempts_in_limit(root: Path, max_attempts: Optional[int]) -> None:
     with Queue.open(str(root), create=False) as queue:
         for row in queue.jobs():
             limit = row["max_retries"] + 1 if max_attempts is None else max_attempts
-            assert row["attempts"] <= limit, f"{row['id']} has run {row['attempts']} times, the limit is {limit}"
+            assert row["attempts"] <= limit, (
+                f"{row['id']} has run {row['attempts']} times, the limit is {limit}"
+            )

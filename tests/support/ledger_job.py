@@ -3,7 +3,7 @@
 `<folder> run NAME SECONDS CODE`   runs so long, ends with this code
 `<folder> hold NAME`               runs until NAME.go is there (a minute at most)
 `<folder> tree NAME`               like `hold`, with a child that does the same as NAME-child
-`<folder> daemon NAME`             leaves a child behind that does `hold NAME-child` and has all our open files
+`<folder> daemon NAME`             leaves a child behind, with our open files, that does `hold NAME-child`
 `<folder> crash NAME`              kills the worker that runs it (POSIX)
 
 A lock, which the system frees on any death, is held meanwhile: a run that does not get it overlaps another.

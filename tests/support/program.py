@@ -230,9 +230,11 @@ class Program:
         os.replace(made, target)
         return target
 
-    def is_tidy(self) -> bool:
-        """Nothing is left in processing/ and locks/ (claim.lock may stay) and tmp/."""
-        return not self.names("processing") and not self.names("tmp") and self.locks() == []
-
-    def locks(self) -> list[str]:
-        return [name for name in self.names("locks") if name != "claim.lock" and not name.startswith(".")]
+    def left_behind(self) -> list[str]:
+        """What workers that have ended have left in processing/, locks/ and tmp/; claim.lock may stay."""
+        return [
+            f"{folder}/{name}"
+            for folder in ("processing", "locks", "tmp")
+            for name in self.names(folder)
+            if name != "claim.lock" and not name.startswith(".")
+        ]

@@ -191,7 +191,9 @@ def read_record(path: Path) -> dict[str, Any]:
 def _as_bytes(data: Any) -> bytes:
     if isinstance(data, bytes):
         return data
-    text = data if isinstance(data, str) else json.dumps(data if not isinstance(data, Mapping) else dict(data))
+    text = (
+        data if isinstance(data, str) else json.dumps(data if not isinstance(data, Mapping) else dict(data))
+    )
     return text.encode()
 
 

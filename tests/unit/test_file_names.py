@@ -29,7 +29,9 @@ def test_what_is_none_of_our_business(name: str) -> None:
     assert job_id_of(name) is None
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.txt", "thumbs.db.json", "my desktop.ini", "tmp", "part.json", "a.tmp.json"])
+@pytest.mark.parametrize(
+    "name", ["a.json", "a.txt", "thumbs.db.json", "my desktop.ini", "tmp", "part.json", "a.tmp.json"]
+)
 def test_what_is_looked_at(name: str) -> None:
     assert not is_ignored(name)
 
@@ -53,7 +55,9 @@ def test_the_id_that_a_file_stands_for(name: str, job_id: str) -> None:
     assert job_id_of(name) == job_id
 
 
-@pytest.mark.parametrize("name", ["a", "a.txt", "ajson", "a.jsonl", "a.json.bak", ".json.txt", "a.error.txt", "json"])
+@pytest.mark.parametrize(
+    "name", ["a", "a.txt", "ajson", "a.jsonl", "a.json.bak", ".json.txt", "a.error.txt", "json"]
+)
 def test_a_file_that_stands_for_no_job(name: str) -> None:
     assert job_id_of(name) is None
 
@@ -66,7 +70,7 @@ def test_the_name_that_we_give(name: str, ours: bool) -> None:
 @pytest.mark.parametrize("host", ["laptop", "my-laptop-2", "host"])
 def test_a_workers_name_tells_its_host_and_process(host: str) -> None:
     told = read_worker_name(make_worker_name(host, 4711, 2, "a1b2c3"))
-    assert told == (host, 4711)
+    assert told == (host, 4711, 2)
 
 
 def test_the_name_of_a_worker_of_this_machine_can_be_read() -> None:

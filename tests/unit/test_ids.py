@@ -31,7 +31,21 @@ def test_what_every_system_can_store_is_an_id(job_id: str) -> None:
     assert id_problem(job_id) is None
 
 
-DEVICES = ["con", "CON", "Prn", "aux", "nul", "com1", "COM9", "com0", "lpt3", "com¹", "LPT²", "conin$", "CONOUT$"]
+DEVICES = [
+    "con",
+    "CON",
+    "Prn",
+    "aux",
+    "nul",
+    "com1",
+    "COM9",
+    "com0",
+    "lpt3",
+    "com¹",
+    "LPT²",
+    "conin$",
+    "CONOUT$",
+]
 
 
 @pytest.mark.parametrize("job_id", [*DEVICES, "con.txt", "nul.tar.gz", "aux .log", "com1.json"])
@@ -121,6 +135,8 @@ def test_any_name_becomes_a_safe_id(raw: str, expected: str) -> None:
     assert safe_id(raw) == expected
 
 
-@pytest.mark.parametrize("raw", ["x" * 300, "é" * 300, "con." + "x" * 300, "\udcff\udcfe", "x" * 198 + ". .y"])
+@pytest.mark.parametrize(
+    "raw", ["x" * 300, "é" * 300, "con." + "x" * 300, "\udcff\udcfe", "x" * 198 + ". .y"]
+)
 def test_a_safe_id_is_one(raw: str) -> None:
     assert id_problem(safe_id(raw)) is None

@@ -116,16 +116,18 @@ def test_other_tools_times_without_a_zone_are_taken_as_utc() -> None:
         ("1D", 86400),
         (" 5 s ", 5),
         ("0", 0),
-        ("1h30", 5400 - 1770),
+        ("1h30", 3630),
     ],
 )
 def test_a_duration(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", " ", "s", "-5", "1e3", "5 5", "5x", "5s,", "1.5.5", "٣s", "inf", "nan", "5m-"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "s", "-5", "1e3", "5 5", "5x", "5s,", "1.5.5", "٣s", "inf", "nan", "5m-"]
+)
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="such as 90, 1.5s, 10m"):
+    with pytest.raises(ValueError, match=r"such as 90, 1\.5s, 10m"):
         parse_duration(text)
 
 

@@ -6,14 +6,14 @@ from typing import Any, Optional
 
 import click
 
-from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.config import SETTINGS, setting, show_value
+from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
+from queuectl.config import SETTINGS, parse_value, setting, show_value
 
 # `-1` is a value that is refused, not an option that there is not.
 _TAKES_MINUS: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True}}
 
 
-@click.group("config", epilog="\b\nExample:\n  queuectl config set max_retries 5")
+@click.group("config", cls=SuggestingGroup, epilog="\b\nExample:\n  queuectl config set max_retries 5")
 def config_command() -> None:
     """Read and change the settings of this spool."""
 
@@ -41,7 +41,7 @@ def get_setting(as_json: bool, key: Optional[str]) -> None:
 @click.argument("value")
 def set_setting(key: str, value: str) -> None:
     """Set one; it acts on jobs that are already queued, too."""
-    setting(key)
+    parse_value(key, value)
     with open_queue() as queue:
         say(f"{key} = {show_value(queue.set_config(key, value))}")
 

@@ -9,12 +9,12 @@ import click
 
 from queuectl import system
 from queuectl.cli.commands.look import print_job, print_jobs
-from queuectl.cli.common import command, json_option, open_queue, say, yes_option
+from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, say, yes_option
 from queuectl.errors import Conflict
 from queuectl.state import State
 
 
-@click.group("dlq", epilog="\b\nExample:\n  queuectl dlq list")
+@click.group("dlq", cls=SuggestingGroup, epilog="\b\nExample:\n  queuectl dlq list")
 def dlq_command() -> None:
     """The dead letter queue: jobs that have failed for good."""
 

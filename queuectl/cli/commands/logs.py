@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -13,6 +14,7 @@ from queuectl.queue import Queue
 from queuectl.state import State
 
 _STEP = 0.1
+_PIECE = 2**20
 
 
 @command("logs", "queuectl logs job_success\nqueuectl logs nightly --follow")
@@ -27,6 +29,8 @@ def logs_command(follow: bool, job_id: str) -> None:
         queue.locate(job_id)
         path = queue.store.spool.log_path(job_id)
         printed = _print_from(path, 0)
+        if follow and not _has_ended(queue, job_id) and not queue.status().workers:
+            say(f"{job_id} has not ended, and no worker runs: queuectl worker start")
         while follow:
             # Ended first, read then: what it printed last is there by then.
             ended = _has_ended(queue, job_id)
@@ -46,15 +50,16 @@ def _has_ended(queue: Queue, job_id: str) -> bool:
 
 
 def _print_from(path: str, start: int) -> int:
-    """Print the file from byte `start` on; where it ends now (a log that was cut is printed anew)."""
+    """Print the file from byte `start` on; up to where (a log that was cut meanwhile is printed anew)."""
     try:
         with open(path, "rb") as log:
-            size = log.seek(0, 2)
-            log.seek(start if size >= start else 0)
-            data = log.read()
+            printed = start if log.seek(0, os.SEEK_END) >= start else 0
+            log.seek(printed)
+            # Bytes, not text: the command's code page is its own affair.
+            while data := log.read(_PIECE):
+                sys.stdout.buffer.write(data)
+                printed += len(data)
     except FileNotFoundError:
         return start
-    # Bytes, not text: the command's code page is its own affair.
-    sys.stdout.buffer.write(data)
     sys.stdout.flush()
-    return max(size, start) if size >= start else size
+    return printed

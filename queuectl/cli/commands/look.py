@@ -6,8 +6,9 @@ from typing import Any, Optional
 
 import click
 
+from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.queue import Queue
+from queuectl.queue import Queue, as_state
 from queuectl.report import Status
 
 WATCH_SECONDS = 1.0
@@ -18,9 +19,9 @@ WATCH_SECONDS = 1.0
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
 def status_command(as_json: bool, watch: bool) -> None:
     """Show the counts, the workers, and what needs an eye."""
+    if watch and as_json:
+        raise click.UsageError("--watch draws for a person, --json is for programs: choose one")
     with open_queue() as queue:
-        if watch and as_json:
-            raise click.UsageError("--watch draws for a person, --json is for programs: choose one")
         if watch:
             _watch(queue)
             return
@@ -53,8 +54,6 @@ def _watch(queue: Queue) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from queuectl import system
-
     def picture() -> Text:
         return Text("\n".join(status_lines(queue.status())))
 
@@ -83,6 +82,7 @@ def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag:
 
 def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool) -> None:
     """The jobs of `list` and `dlq list`."""
+    as_state(state)
     with open_queue() as queue:
         jobs = queue.jobs(state=state, tag=tag, limit=limit)
     if as_json:
@@ -90,7 +90,7 @@ def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int]
     elif jobs:
         from queuectl.cli.tables import jobs_table, print_table
 
-        print_table(jobs_table(jobs))
+        print_table(jobs_table(jobs, system.now()))
     else:
         say("no jobs" + (f" that are {state}" if state else ""))
 

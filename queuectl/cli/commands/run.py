@@ -14,6 +14,8 @@ from queuectl.cli.log import Log, sentence
 from queuectl.errors import Interrupted
 from queuectl.events import Event
 
+_ENDS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_CANCELLED)
+
 
 @command("run", "queuectl run examples\nqueuectl run nightly.json --count 4")
 @json_option
@@ -82,6 +84,7 @@ class _Watcher:
     def __init__(self, expected: int) -> None:
         self.touched: dict[str, None] = {}
         self._expected = expected
+        self._ended: set[str] = set()
         self._log: Optional[Log] = None if system.is_interactive(sys.stderr) else Log()
         self._progress: Any = None
         self._bar: Any = None
@@ -112,5 +115,7 @@ class _Watcher:
             from rich.markup import escape
 
             self._progress.update(self._bar, description=escape(f"{event.job_id} {sentence(event)}"))
-            if event.kind in (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_CANCELLED):
-                self._progress.advance(self._bar)
+            if event.kind in _ENDS and event.job_id not in self._ended:
+                self._ended.add(event.job_id)
+                total = max(self._expected, len(self._ended)) or None
+                self._progress.update(self._bar, completed=len(self._ended), total=total)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 
 from queuectl import system
-from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
+from queuectl.cli.common import (
+    SuggestingGroup,
+    command,
+    ensure_spool,
+    json_option,
+    open_queue,
+    print_json,
+    say,
+)
 from queuectl.errors import Interrupted
 
 MAX_WORKERS = 256
@@ -16,7 +24,7 @@ count_option = click.option(
 )
 
 
-@click.group("worker", epilog="\b\nExample:\n  queuectl worker start --count 2")
+@click.group("worker", cls=SuggestingGroup, epilog="\b\nExample:\n  queuectl worker start --count 2")
 def worker_command() -> None:
     """Run workers, stop them, list them."""
 

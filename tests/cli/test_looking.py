@@ -1,0 +1,194 @@
+"""list, status, show, logs: what is shown, in which order, and what is left out."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import pytest
+
+from queuectl.cli import main
+from tests.support.commandline import CommandLine, LivingWorker
+
+
+def ids(cli: CommandLine, *args: str) -> list[str]:
+    return [job["id"] for job in cli.json("list", *args)]
+
+
+@pytest.fixture
+def full(cli: CommandLine, worker: LivingWorker) -> CommandLine:
+    """Two jobs done, one failed, one dead, one that runs, two that wait."""
+    cli.ok("enqueue", "--id", "done-1", "--tag", "odd", "--", "x")
+    worker.run(printed=b"one\r\n\xfftwo\n")
+    cli.ok("enqueue", "--id", "done-2", "--", "x")
+    worker.run()
+    cli.ok("enqueue", "--id", "failed-1", "--tag", "odd", "--", "x")
+    worker.run(3)
+    cli.ok("enqueue", "--id", "dead-1", "--tag", "odd", "--max-retries", "0", "--", "x")
+    worker.run(4)
+    cli.ok("enqueue", "--id", "runs", "--", "x")
+    worker.claim()
+    cli.ok("enqueue", "--id", "waits-1", "--tag", "odd", "--tag", "odder", "--", "x")
+    cli.ok("enqueue", "--id", "waits-2", "--priority", "5", "--", "x")
+    return cli
+
+
+def test_filters(full: CommandLine) -> None:
+    assert sorted(ids(full)) == ["dead-1", "done-1", "done-2", "failed-1", "runs", "waits-1", "waits-2"]
+    assert ids(full, "--state", "pending") == ["waits-2", "waits-1"], "in the order of their running"
+    assert ids(full, "--state", "processing") == ["runs"]
+    assert ids(full, "--state", "completed") == ["done-2", "done-1"], "the latest first"
+    assert ids(full, "--state", "done") == ["done-2", "done-1"]
+    assert ids(full, "--state", "failed") == ["failed-1"]
+    assert ids(full, "--state", "dead") == ["dead-1"]
+    assert sorted(ids(full, "--tag", "odd")) == ["dead-1", "done-1", "failed-1", "waits-1"]
+    assert ids(full, "--tag", "odder") == ["waits-1"]
+    assert ids(full, "--tag", "od") == []
+    assert ids(full, "--tag", "odd", "--state", "done") == ["done-1"]
+    assert len(ids(full, "--limit", "3")) == 3
+    assert ids(full, "--limit", "0") == []
+    assert ids(full, "--state", "done", "--limit", "1") == ["done-2"]
+    assert [job["id"] for job in full.json("dlq", "list", "--tag", "odd", "--limit", "5")] == ["dead-1"]
+
+
+def test_an_unknown_state(full: CommandLine) -> None:
+    line = full.fails(2, "list", "--state", "lost")
+    for word in ("'lost'", "pending", "processing", "completed", "failed", "dead"):
+        assert word in line
+    full.fails(2, "list", "--state", "")
+
+
+def test_tables_are_plain_where_no_person_looks(full: CommandLine) -> None:
+    lines = full.ok("list").lines
+    assert lines[0].split() == ["ID", "STATE", "ATTEMPTS", "RUN", "AT", "COMMAND"]
+    rows = {line.split()[0]: line for line in lines[1:]}
+    assert "failed" in rows["failed-1"]
+    assert "1/4" in rows["failed-1"]
+    assert "[exit code 3]" in rows["failed-1"]
+    assert "1/1" in rows["dead-1"]
+    assert "\x1b" not in "".join(lines)
+    assert full.ok("dlq", "list").lines[1].startswith("dead-1")
+    assert full.ok("list", "--tag", "nothing").out == ""
+    assert "no jobs" in full.ok("list", "--tag", "nothing").err
+
+
+def test_status(full: CommandLine, worker: LivingWorker) -> None:
+    text = full.ok("status").out
+    for line in ("pending     2", "processing  1", "completed   2", "failed      1", "dead        1"):
+        assert line in text.splitlines()
+    assert worker.name in text
+    assert "runs runs" in text
+    assert "PAUSED" not in text
+    full.ok("pause")
+    assert "PAUSED" in full.ok("status").out
+    assert "already" in full.ok("pause").err
+    full.ok("resume")
+    assert "PAUSED" not in full.ok("status").out
+    assert "not paused" in full.ok("resume").err
+    lines = full.ok("worker", "list").lines
+    assert lines[0].split() == ["NAME", "PID", "SINCE", "JOB"]
+    assert lines[1].split()[0] == worker.name
+    assert lines[1].split()[-1] == "runs"
+
+
+def test_show(full: CommandLine) -> None:
+    text = full.ok("show", "failed-1").out
+    fields = dict(line.split(None, 1) for line in text.splitlines()[:12] if len(line.split(None, 1)) == 2)
+    assert (fields["id"], fields["state"], fields["exit_code"]) == ("failed-1", "failed", "3")
+    assert "OUTCOME" in text
+    assert os.path.join("failed", "failed-1.json") in text
+    assert "dead-1" in full.ok("dlq", "show", "dead-1").out
+
+
+def test_logs_byte_for_byte(full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    with pytest.raises(SystemExit) as exited:
+        main(["logs", "done-1"])
+    assert exited.value.code == 0
+    assert out.buffer.getvalue() == b"one\r\n\xfftwo\n"  # type: ignore[attr-defined]
+
+
+def test_logs_of_a_job_that_printed_nothing(full: CommandLine) -> None:
+    answer = full.ok("logs", "waits-1")
+    assert answer.out == ""
+    assert "printed nothing" in answer.err
+    assert full.ok("logs", "dead-1", "--follow").out == "", "one that has ended is not waited for"
+
+
+def test_cancel_and_retry(full: CommandLine) -> None:
+    assert "waits-1, failed-1" in full.ok("cancel", "waits-1", "failed-1").err
+    for name in ("waits-1", "failed-1"):
+        record = full.record("dead", name)
+        assert (record["state"], record["error"]) == ("dead", "cancelled")
+    full.ok("retry", "done-1", "waits-1", "dead-1")
+    for name in ("done-1", "waits-1", "dead-1"):
+        shown = full.json("show", name)
+        assert (shown["state"], shown["attempts"], shown["run_at"]) == ("pending", 0, None)
+    assert len(full.record("pending", "done-1")["history"]) == 1, "what was is kept"
+
+
+class TestDeadLetters:
+    def test_retry_all(self, full: CommandLine) -> None:
+        full.drop("bad.json", b'{"comand": "x"}', "dead")
+        answer = full.ok("dlq", "retry", "--all")
+        assert "dead-1" in answer.err
+        assert "bad" in answer.err
+        assert [job["id"] for job in full.json("dlq", "list")] == ["bad"]
+        assert full.json("show", "dead-1")["state"] == "pending"
+        full.drop("bad.json", b'{"command": "x"}', "dead")
+        full.ok("dlq", "retry", "--all")
+        assert full.json("dlq", "list") == []
+        assert "nothing to retry" in full.ok("dlq", "retry", "--all").err
+
+    def test_purge_asks_whoever_is_there(self, full: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "--yes" in full.fails(2, "dlq", "purge", stdin=b"y\n"), "a script has to mean it"
+        monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: stream is sys.stdin)
+        for answer in (b"n\n", b"\n", b""):
+            result = full("dlq", "purge", stdin=answer)
+            assert result.code == 130
+            assert "1 dead job" in result.err
+        assert [job["id"] for job in full.json("dlq", "list")] == ["dead-1"]
+        assert full("dlq", "purge", "dead-1", stdin=b"y\n").code == 0
+        assert full.json("dlq", "list") == []
+        assert full.fails(3, "show", "dead-1")
+
+    def test_purge_with_yes(self, full: CommandLine) -> None:
+        full.ok("cancel", "waits-1")
+        full.drop("bad.json", b"{", "dead")
+        full.drop("bad.error.txt", b"why", "dead")
+        assert full.fails(4, "dlq", "purge", "--yes", "dead-1", "waits-2")
+        assert "deleted 1" in full.ok("dlq", "purge", "--yes", "dead-1").err
+        assert "deleted 2" in full.ok("dlq", "purge", "-y").err
+        assert os.listdir(full.spool / "dead") == []
+        assert "nothing to delete" in full.ok("dlq", "purge", "--yes").err
+        assert len(ids(full)) == 5, "nothing else is gone"
+
+
+def test_house(full: CommandLine) -> None:
+    assert "indexed 7 jobs" in full.ok("reindex").err
+    before = full.json("list")
+    for path in full.spool.glob("index.sqlite3*"):
+        path.unlink(missing_ok=True)
+    assert full.json("list") == before
+    assert "all is well" in full.ok("doctor").err
+
+
+def test_run_of_files_and_folders(cli: CommandLine) -> None:
+    """Checked before anything is enqueued; nothing to do is no error."""
+    (cli.here / "jobs").mkdir()
+    assert "no .json file" in cli.fails(2, "run", "jobs")
+    (cli.here / "jobs" / "a.json").write_bytes(b'{"command": ["no-such-program-anywhere"], "max_retries": 0}')
+    (cli.here / "jobs" / "b.json").write_bytes(b"{")
+    assert "b.json" in cli.fails(2, "run", "jobs")
+    (cli.here / "jobs" / "b.json").unlink()
+    (cli.here / "jobs" / "notes.txt").write_bytes(b"milk")
+    (row,) = cli.json("run", "jobs")
+    assert (row["id"], row["state"], row["error"]) == (
+        "a",
+        "dead",
+        "program not found: no-such-program-anywhere",
+    )
+    assert "nothing to do" in cli.ok("run").err
+    assert cli.json("run", os.path.join("jobs", "*.json"))[0]["id"] == "a-2"

@@ -1,0 +1,167 @@
+"""Workers that are killed outright: nothing is lost, nothing runs beside itself."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.support.ledger import Ledger
+from tests.support.program import WINDOWS, Program
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+JOBS = 120 if WINDOWS else 500
+
+
+def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Program) -> None:
+    """Each job writes a line with the shell that the system has; one that ran twice would leave two."""
+    program.ok("config", "set", "settle_time", "60")
+    runs = program.here / "runs"
+    runs.mkdir()
+    names = [f"job-{number:03}" for number in range(JOBS)]
+    with program.workers(4, "--quiet") as first, program.workers(4, "--quiet") as second:
+        for name in names:
+            program.drop(
+                f"{name}.json", {"command": f'echo "ran" >>runs/{name}.txt'.replace("/", _SEPARATOR)}
+            )
+        program.wait_in("done", *names, deadline=100)
+        counts = program.json("status")["counts"]
+        assert counts == {"pending": 0, "processing": 0, "completed": JOBS, "failed": 0, "dead": 0}
+        program.ok("worker", "stop")
+        ended = (first.end(), second.end())
+    assert [(one.code, one.err) for one in ended] == [(0, "")] * 2
+    lines = {path.stem: path.read_text(encoding="utf-8").count("\n") for path in runs.iterdir()}
+    assert lines == dict.fromkeys(names, 1)
+    records = [program.record("done", name) for name in names]
+    assert {record["attempts"] for record in records} == {1}
+    who = {record["history"][0]["worker"] for record in records}
+    assert len(who) > 4, "both programs have worked"
+    assert program.left_behind() == []
+
+
+_SEPARATOR = "\\" if WINDOWS else "/"
+
+
+def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(
+    program: Program, ledger: Ledger
+) -> None:
+    program.ok("config", "set", "backoff_base", "0.1")
+    count = 40 if WINDOWS else 120
+    names = [f"job-{number:03}" for number in range(count)]
+    with program.workers(4) as victim, program.workers(4) as witness:
+        for name in names:
+            program.drop(f"{name}.json", ledger.job(name, "run", 0.05))
+        wait_until(lambda: len(program.names("done")) >= count // 5, "some are done", 60)
+        victim.kill()
+        program.wait_in("done", *names, deadline=100)
+        program.ok("worker", "stop")
+        assert witness.end().code == 0
+    assert len(program.names("done")) == count
+    assert program.names("dead") + program.names("failed") + program.names("pending") == []
+    assert ledger.overlaps() == []
+    records = {name: program.record("done", name) for name in names}
+    for name, record in records.items():
+        # A crash may cost a run; only a crash does.
+        assert ledger.runs(name) in (1, 1 + record["crashes"]), name
+        assert record["attempts"] == 1
+    assert sum(record["crashes"] for record in records.values()) <= 4, "it had four workers"
+    assert program.left_behind() == []
+
+
+def test_a_command_that_outlives_its_worker_still_owns_its_job(program: Program, ledger: Ledger) -> None:
+    """POSIX: it is waited for. Windows: it dies with its worker."""
+    program.ok("config", "set", "backoff_base", "0.1")
+    with program.workers() as victim:
+        program.drop("runs.json", ledger.job("runs", "hold"))
+        ledger.wait_started("runs")
+        victim.kill()
+    with program.workers(2) as witness:
+        program.drop("other.json", ledger.job("other"))
+        program.wait_in("done", "other")
+        if WINDOWS:
+            ledger.wait_dead("runs")
+        else:
+            assert ledger.lives("runs")
+            assert program.where("runs") == ["processing"]
+            problems = program.json("status")["problems"]
+            assert any("runs still runs" in text and "waited for" in text for text in problems)
+            # Several looks later it still has run once only.
+            program.drop("another.json", ledger.job("another"))
+            program.wait_in("done", "another")
+            assert ledger.words("runs") == ["start"]
+        ledger.let_go("runs")
+        program.wait_in("done", "runs")
+        witness.wait_for("runs  recovered")
+        program.ok("worker", "stop")
+        assert witness.end().code == 0
+    record = program.record("done", "runs")
+    assert (record["attempts"], record["crashes"]) == (1, 1)
+    assert [run["outcome"] for run in record["history"]] == ["crashed", "completed"]
+    assert ledger.overlaps() == []
+    assert program.left_behind() == []
+
+
+@pytest.mark.skipif(WINDOWS, reason="on Windows a command holds no lock of its worker")
+def test_a_daemon_that_an_earlier_job_left_does_not_hold_up_a_later_one(
+    program: Program, ledger: Ledger
+) -> None:
+    program.ok("config", "set", "backoff_base", "0.1")
+    try:
+        with program.workers() as victim:
+            program.drop("starter.json", ledger.job("starter", "daemon"))
+            program.wait_in("done", "starter")
+            assert ledger.lives("starter-child"), "the daemon lives on after its job"
+            program.drop("later.json", ledger.job("later", "run", 0.3))
+            ledger.wait_started("later")
+            victim.kill()
+        with program.workers() as witness:
+            program.wait_in("done", "later")
+            assert ledger.lives("starter-child")
+            program.ok("worker", "stop")
+            assert witness.end().code == 0
+        record = program.record("done", "later")
+        assert (record["crashes"], record["attempts"]) == (1, 1)
+        assert ledger.overlaps() == []
+        assert program.left_behind() == []
+    finally:
+        ledger.let_go("starter-child")
+        ledger.wait_dead("starter-child")
+
+
+def test_a_job_that_kills_its_worker_each_time_ends_in_dead(program: Program, ledger: Ledger) -> None:
+    program.ok("config", "set", "max_crashes", "2")
+    program.ok("config", "set", "backoff_base", "0.1")
+    mode = "hold" if WINDOWS else "crash"
+    program.drop("killer.json", ledger.job("killer", mode))
+    for crash in (1, 2):
+        with program.workers() as worker:
+            ledger.wait_started("killer", crash)
+            if WINDOWS:
+                worker.kill()
+            worker.process.wait(30)
+    with program.workers() as worker:
+        program.wait_in("dead", "killer")
+        program.drop("good.json", ledger.job("good"))
+        program.wait_in("done", "good")
+        program.ok("worker", "stop")
+        assert worker.end().code == 0
+    assert ledger.runs("killer") == 2
+    record = program.record("dead", "killer")
+    assert (record["crashes"], record["attempts"]) == (2, 0)
+    assert "died while it ran" in record["error"]
+    assert program.left_behind() == []
+
+    program.ok("dlq", "retry", "killer")
+    record = program.json("show", "killer")
+    assert (record["state"], record["crashes"], record["attempts"]) == ("pending", 0, 0)
+
+
+@pytest.mark.skipif(WINDOWS, reason="a signal of its own")
+def test_a_command_killed_by_a_signal_says_so(program: Program) -> None:
+    code = "import os; os.kill(os.getpid(), 9)"
+    program.ok("enqueue", "--id", "x", "--max-retries", "0", "--", sys.executable, "-I", "-S", "-c", code)
+    program.ok("worker", "start", "--drain")
+    record = program.record("dead", "x")
+    assert (record["exit_code"], record["error"]) == (-9, "killed by SIGKILL")

@@ -1,0 +1,151 @@
+"""What a person at a terminal sees: progress, tables, a status that renews itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from tests.support.program import PATIENCE, ROOT, WINDOWS, Program
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(WINDOWS, reason="needs a terminal that a test can open: pty"),
+]
+
+
+class Terminal:
+    """`queuectl ARGS` with a terminal for stdin, stdout and stderr."""
+
+    def __init__(self, program: Program, *args: str) -> None:
+        import pty
+
+        ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args],
+            cwd=program.here,
+            env={**program.env, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self._ours = ours
+        self._seen: list[bytes] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:
+                # How Linux says that the other end is closed.
+                return
+            if not data:
+                return
+            self._seen.append(data)
+
+    @property
+    def text(self) -> str:
+        return b"".join(self._seen).decode("utf-8", "replace")
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def end(self) -> int:
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(PATIENCE)
+        os.close(self._ours)
+
+
+def test_run_shows_progress_and_then_what_became_of_each(program: Program) -> None:
+    program.ok("config", "set", "max_retries", "0")
+    jobs = [str(ROOT / "examples" / f"{name}.json") for name in ("job_success", "job_fail")]
+    with Terminal(program, "run", *jobs) as terminal:
+        assert terminal.end() == 0
+        text = terminal.text
+    assert "Traceback" not in text
+    assert "2/2" in text, "progress"
+    assert "job_success" in text
+    assert "exit code 1" in text
+    assert "\x1b[" in text, "drawn"
+    assert program.where("job_success") == ["done"]
+
+    with Terminal(program, "list") as terminal:
+        assert terminal.end() == 0
+        assert "job_fail" in terminal.text
+        assert "─" in terminal.text, "a table"
+    # What looks like markup is text.
+    program.ok("enqueue", "--id", "odd", '{"command": "echo [/red] [b]x"}')
+    with Terminal(program, "list", "--state", "pending") as terminal:
+        assert terminal.end() == 0
+        assert "echo [/red] [b]x" in terminal.text
+    with Terminal(program, "show", "job_fail") as terminal:
+        assert terminal.end() == 0
+        assert "exit code 1" in terminal.text
+
+
+def test_status_watch_renews_itself_until_ctrl_c(program: Program) -> None:
+    program.ok("init")
+    with Terminal(program, "status", "--watch") as terminal:
+        wait_until(lambda: "pending     0" in terminal.text, "the first picture", PATIENCE)
+        program.drop("new.json", {"command": "x"})
+        wait_until(lambda: "pending     1" in terminal.text, "the drop is seen", PATIENCE)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+
+
+def test_purge_asks(program: Program) -> None:
+    program.ok("enqueue", "--id", "old", "--", "x")
+    program.ok("cancel", "old")
+    with Terminal(program, "dlq", "purge") as terminal:
+        wait_until(lambda: "for good?" in terminal.text, "the question", PATIENCE)
+        terminal.type("n\n")
+        assert terminal.end() == 130
+    assert program.where("old") == ["dead"]
+    with Terminal(program, "dlq", "purge") as terminal:
+        wait_until(lambda: "for good?" in terminal.text, "the question", PATIENCE)
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert program.where("old") == []
+
+
+def test_a_reader_that_goes_away_is_no_error_to_shout_about(program: Program) -> None:
+    """`queuectl list | head -1`"""
+    jobs = "\n".join(f'{{"id": "job-{number}", "command": "x"}}' for number in range(2000))
+    program.ok("enqueue", "-", stdin=jobs.encode())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "--spool", str(program.spool), "list", "--json"],
+        cwd=program.here,
+        env=program.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"[\n"
+    process.stdout.close()
+    error = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(PATIENCE) == 130
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error

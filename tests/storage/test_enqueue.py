@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl import system
+from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
+from queuectl.job import Job
+from tests.support.invariants import check
+from tests.support.spools import START, Desk
+
+KNOWN_IN = ["pending", "processing/host-1-1-old", "failed", "done", "dead"]
+
+
+def test_a_job_lies_in_pending_whole_when_its_id_is_given_back(desk: Desk) -> None:
+    (place,) = desk.queue.enqueue([{"id": "a", "command": "echo hi", "priority": 2}])
+    assert place.job_id == "a"
+    record = desk.record("pending", "a")
+    assert record == {
+        "id": "a",
+        "command": "echo hi",
+        "priority": 2,
+        "state": "pending",
+        "attempts": 0,
+        "crashes": 0,
+        "created_at": "2027-01-15T08:00:00.000000Z",
+        "updated_at": "2027-01-15T08:00:00.000000Z",
+    }
+    check(desk.root, ["a"])
+
+
+def test_a_job_object_is_taken_as_well(desk: Desk) -> None:
+    desk.queue.enqueue([Job(id="a", command=["x"])])
+    assert desk.row("a")["command"] == ["x"]
+
+
+def test_nothing_to_enqueue_is_no_error(desk: Desk) -> None:
+    assert desk.queue.enqueue([]) == []
+
+
+def test_a_job_without_an_id_gets_one_that_sorts_by_time(desk: Desk) -> None:
+    places = desk.queue.enqueue([{"command": "x"}, {"command": "y"}])
+    ids = [place.job_id for place in places]
+    assert len(set(ids)) == 2
+    assert all(one.startswith("20270115-080000-") for one in ids)
+    assert [desk.row(one)["command"] for one in ids] == ["x", "y"]
+
+
+def test_jobs_added_together_run_in_their_order(desk: Desk) -> None:
+    desk.add("c", "a", "b")
+    assert desk.ids() == ["c", "a", "b"]
+
+
+def test_what_a_job_says_of_earlier_runs_is_forgotten_but_not_its_birth(desk: Desk) -> None:
+    desk.add("a", state="dead", attempts=4, error="e", exit_code=1, created_at="2026-01-01T00:00:00Z")
+    record = desk.record("pending", "a")
+    assert (record["state"], record["attempts"], record["created_at"]) == (
+        "pending",
+        0,
+        "2026-01-01T00:00:00Z",
+    )
+    assert not {"error", "exit_code", "history"} & set(record)
+
+
+@pytest.mark.parametrize("folder", KNOWN_IN)
+@pytest.mark.parametrize("job_id", ["backup", "Backup", "BACKUP"])
+def test_a_known_id_is_refused_wherever_it_lies(desk: Desk, folder: str, job_id: str) -> None:
+    desk.put_job(folder, "backup")
+    desk.queue.refresh()
+    before = desk.files()
+    with pytest.raises(Conflict, match=f"a job '{job_id}' is in this spool already") as caught:
+        desk.queue.enqueue([{"id": job_id, "command": "x"}])
+    assert caught.value.hint == "give another id, or retry that one"
+    assert desk.files() == before
+
+
+@pytest.mark.parametrize("folder", KNOWN_IN)
+def test_a_known_id_is_refused_though_the_index_has_not_seen_it(desk: Desk, folder: str) -> None:
+    desk.put_job(folder, "backup")
+    with pytest.raises(Conflict):
+        desk.add("backup")
+
+
+def test_ids_that_are_one_on_a_mac_are_one_everywhere(desk: Desk) -> None:
+    desk.add("cafe\u0301")
+    with pytest.raises(Conflict):
+        desk.add("CAFÉ")
+
+
+@pytest.mark.parametrize("folder", KNOWN_IN)
+def test_a_known_id_can_be_given_the_next_number(desk: Desk, folder: str) -> None:
+    desk.put_job(folder, "backup")
+    desk.queue.refresh()
+    jobs = [{"id": "Backup", "command": "x"}, {"id": "backup", "command": "y"}]
+    places = desk.queue.enqueue(jobs, rename=True)
+    assert [place.job_id for place in places] == ["Backup-2", "backup-3"]
+    check(desk.root, ["backup", "Backup-2", "backup-3"])
+
+
+class TestAllOrNone:
+    def refused(self, desk: Desk, error: type[Exception], *jobs: Any) -> str:
+        before = desk.files()
+        with pytest.raises(error) as caught:
+            desk.queue.enqueue(jobs)
+        assert desk.files() == before
+        assert list((desk.root / "tmp").iterdir()) == []
+        return str(caught.value)
+
+    def test_one_bad_job(self, desk: Desk) -> None:
+        assert "command" in self.refused(desk, InvalidInput, {"command": "x"}, {"command": ""})
+
+    @pytest.mark.parametrize("bad", [{}, {"command": "x", "comand": 1}, 3, None, ["x"], {"command": b"x"}])
+    def test_one_that_is_no_job_at_all(self, desk: Desk, bad: Any) -> None:
+        self.refused(desk, InvalidInput, {"command": "x"}, bad)
+
+    @pytest.mark.parametrize(
+        "bad", [{"command": 3}, {"command": "x", "priority": "high"}, {"command": "x", "env": 3}]
+    )
+    def test_one_job_object_with_a_value_of_the_wrong_kind(self, desk: Desk, bad: dict[str, Any]) -> None:
+        self.refused(desk, InvalidInput, Job(command="x"), Job(**bad))
+
+    def test_one_known_id(self, desk: Desk) -> None:
+        desk.add("b")
+        self.refused(desk, Conflict, {"id": "a", "command": "x"}, {"id": "b", "command": "x"})
+        assert desk.ids() == ["b"]
+
+    def test_one_id_given_twice(self, desk: Desk) -> None:
+        text = self.refused(desk, Conflict, {"id": "a", "command": "x"}, {"id": "A", "command": "x"})
+        assert text == "the id 'A' is given twice"
+
+    @pytest.mark.parametrize("which", [1, 2, 3])
+    def test_a_move_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+        numbers, real = count(1), system.replace
+
+        def failing(source: str, target: str, **options: Any) -> None:
+            if next(numbers) == which:
+                raise OSError(28, "No space left on device", target)
+            real(source, target, **options)
+
+        monkeypatch.setattr(system, "replace", failing)
+        jobs = [{"id": name, "command": "x"} for name in "abc"]
+        assert "No space left on device" in self.refused(desk, SpoolUnusable, *jobs)
+
+    @pytest.mark.parametrize("which", [1, 3])
+    def test_a_write_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+        numbers, real = count(1), system.write_file
+
+        def failing(path: str, data: bytes) -> None:
+            if next(numbers) == which:
+                raise OSError(28, "No space left on device", path)
+            real(path, data)
+
+        monkeypatch.setattr(system, "write_file", failing)
+        self.refused(desk, SpoolUnusable, *({"id": name, "command": "x"} for name in "abc"))
+
+    def test_a_folder_that_cannot_be_synced(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        def failing(path: str) -> None:
+            raise OSError(5, "Input/output error", path)
+
+        monkeypatch.setattr(system, "sync_folder", failing)
+        self.refused(desk, SpoolUnusable, {"id": "a", "command": "x"})
+
+
+def test_the_folder_is_synced_when_the_job_lies_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(system, "sync_folder", lambda path: seen.append((path, os.listdir(path))))
+    desk.add("a")
+    assert seen == [(str(desk.root / "pending"), ["a.json"])]
+
+
+def test_what_is_enqueued_is_written_outside_of_pending(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    real = system.write_file
+
+    def noting(path: str, data: bytes) -> None:
+        written.append(Path(path).parent.name)
+        real(path, data)
+
+    monkeypatch.setattr(system, "write_file", noting)
+    desk.add("a")
+    assert written == ["tmp"]
+
+
+def test_a_job_for_later_waits_and_is_shown_to(desk: Desk) -> None:
+    desk.add("later", run_at="2027-01-15T08:01:00Z")
+    assert desk.run_once() is False
+    assert desk.row("later")["run_at"] == "2027-01-15T08:01:00Z"
+    assert desk.store.index.next_due() == START + 60
+    desk.clock.advance(60)
+    assert desk.run_once() is True

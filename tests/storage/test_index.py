@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from queuectl import index_schema
+from queuectl.errors import SpoolUnusable
+from queuectl.index import Entry, Index, Oddity
+from queuectl.state import State
+from queuectl.store import Store
+from tests.support.spools import START, Desk
+
+
+def entry(job_id: str, **changes: Any) -> Entry:
+    plain = Entry(
+        id=job_id,
+        fold=job_id.lower(),
+        state="pending",
+        worker=None,
+        mtime_ns=1,
+        size=1,
+        priority=0,
+        due=None,
+        created=START,
+        command='"x"',
+        attempts=0,
+        crashes=0,
+        max_retries=None,
+        run_at=None,
+        created_at=None,
+        updated_at=None,
+        exit_code=None,
+        error=None,
+        tags="",
+    )
+    return plain._replace(**changes)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with closing(Index(str(tmp_path / "index.sqlite3"), str(tmp_path / "lock"))) as one:
+        yield one
+
+
+def ready(index: Index, limit: int = 10) -> list[str]:
+    return [one.id for one in index.ready(limit)]
+
+
+class TestTheOrderOfClaims:
+    def test_priority_then_age_then_name(self, index: Index) -> None:
+        index.put(
+            [
+                entry("young", created=START + 1),
+                entry("b"),
+                entry("a"),
+                entry("high", priority=5, created=START + 9),
+                entry("low", priority=-1, created=START - 9),
+            ]
+        )
+        assert ready(index) == ["high", "a", "b", "young", "low"]
+        assert ready(index, 2) == ["high", "a"]
+
+    def test_what_waits_to_be_retried_takes_its_turn(self, index: Index) -> None:
+        index.put([entry("new", created=START + 1), entry("old", state="failed")])
+        assert ready(index) == ["old", "new"]
+
+    def test_nothing_else_is_ready(self, index: Index) -> None:
+        states = ["processing", "completed", "dead"]
+        index.put([entry(state, state=state) for state in states])
+        assert ready(index) == []
+
+    def test_what_is_not_due_is_not_ready_until_it_is_promoted(self, index: Index) -> None:
+        index.put([entry("later", due=START + 5, priority=9), entry("much", due=START + 50), entry("now")])
+        assert ready(index) == ["now"]
+        assert index.next_due() == START + 5
+        assert index.promote(START + 4.9) == 0
+        assert index.promote(START + 5) == 1
+        assert ready(index) == ["later", "now"]
+        assert index.next_due() == START + 50
+
+    def test_what_is_postponed_is_passed_over(self, index: Index) -> None:
+        index.put([entry("a"), entry("b")])
+        index.postpone("a", START + 0.5)
+        assert ready(index) == ["b"]
+        assert index.next_due() == START + 0.5
+        index.promote(START + 1)
+        assert ready(index) == ["a", "b"]
+
+    def test_nothing_is_due_in_an_empty_index(self, index: Index) -> None:
+        assert index.next_due() is None
+
+
+class TestRows:
+    def test_are_written_over_read_and_forgotten(self, index: Index) -> None:
+        index.put([entry("a", priority=1), entry("b")])
+        index.put([entry("a", priority=2)])
+        assert index.get("a") == entry("a", priority=2)
+        index.drop(["a", "never"])
+        assert index.get("a") is None
+        assert index.stamps() == {"b": entry("b").stamp}
+
+    def test_are_counted_by_state(self, index: Index) -> None:
+        index.put([entry("a"), entry("b"), entry("c", state="dead")])
+        assert index.counts() == {"pending": 2, "processing": 0, "completed": 0, "failed": 0, "dead": 1}
+
+    def test_of_ids_alike_are_found(self, index: Index) -> None:
+        index.put([entry("Backup"), entry("other")])
+        assert index.alike("backup") == ["Backup"]
+
+    def test_are_listed_by_state_tag_and_limit(self, index: Index) -> None:
+        index.put(
+            [
+                entry("a", tags="\nred\nblue\n"),
+                entry("b", tags="\nred-ish\n"),
+                entry("c", state="dead", tags="\nred\n"),
+            ]
+        )
+        assert [one.id for one in index.entries(tag="red")] == ["a", "c"]
+        assert [one.id for one in index.entries(tag="red", state=State.DEAD)] == ["c"]
+        assert [one.id for one in index.entries(tag="ish")] == []
+        assert [one.id for one in index.entries(tag="%")] == []
+        assert len(index.entries(limit=1)) == 1
+        assert index.entries(limit=0) == []
+
+    def test_are_listed_running_first_then_waiting_then_the_latest_to_end(self, index: Index) -> None:
+        index.put(
+            [
+                entry("ended", state="completed", updated_at="2027-01-01"),
+                entry("ended-later", state="dead", updated_at="2027-01-02"),
+                entry("later", state="failed", due=START + 5),
+                entry("next", priority=1),
+                entry("then"),
+                entry("runs", state="processing"),
+            ]
+        )
+        assert [one.id for one in index.entries()] == [
+            "runs",
+            "next",
+            "then",
+            "later",
+            "ended-later",
+            "ended",
+        ]
+
+    def test_of_a_block_that_fails_are_not_written(self, index: Index) -> None:
+        with pytest.raises(sqlite3.Error), index.transaction():
+            index.put([entry("a"), entry("b", state=None)])
+        assert index.get("a") is None
+
+    def test_are_cleared_without_the_settings(self, index: Index) -> None:
+        index.put([entry("a")])
+        index.put_oddities([Oddity("p", "r", 1, 1, 1.0)], whole=True)
+        index.set_setting("max_retries", "5")
+        index.clear()
+        assert (index.stamps(), index.oddities(), index.settings()) == ({}, [], {"max_retries": "5"})
+
+
+class TestOddities:
+    def test_some_are_added_and_all_are_replaced(self, index: Index) -> None:
+        first, second, third = (Oddity(path, "r", 1, 1, 1.0) for path in "abc")
+        index.put_oddities([first], whole=True)
+        index.put_oddities([second], whole=False)
+        assert index.oddities() == [first, second]
+        index.put_oddities([third], whole=True)
+        assert index.oddities() == [third]
+        index.drop_oddity("c")
+        assert index.oddities() == []
+
+
+class TestSettings:
+    def test_are_kept_and_forgotten(self, index: Index) -> None:
+        index.set_setting("a", "1")
+        index.set_setting("a", "2")
+        assert index.settings() == {"a": "2"}
+        index.unset_setting("a")
+        index.unset_setting("a")
+        assert index.settings() == {}
+
+
+class TestTheFile:
+    """What becomes of an index that cannot be used: set aside, and built anew from the files."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> Path:
+        with Desk(tmp_path / "spool") as desk:
+            desk.add(*(f"job-{number:03}" for number in range(60)), tags=["t" * 50])
+            desk.queue.set_config("max_retries", "7")
+            desk.queue.refresh()
+        return tmp_path / "spool"
+
+    def assert_as_new(self, spool: Path, *, max_retries: Optional[int] = None) -> None:
+        with Desk(spool) as desk:
+            assert len(desk.ids()) == 60
+            assert desk.queue.status().counts["pending"] == 60
+            assert desk.run_once() is True
+            if max_retries is not None:
+                assert desk.queue.get_config()["max_retries"] == max_retries
+
+    def set_aside(self, spool: Path) -> list[str]:
+        return sorted(
+            path.name
+            for path in spool.glob("index.sqlite3.damaged-*")
+            if path.name[-3:] not in ("wal", "shm")
+        )
+
+    def test_a_sound_one_is_kept(self, spool: Path) -> None:
+        self.assert_as_new(spool, max_retries=7)
+        assert self.set_aside(spool) == []
+
+    def test_one_that_was_deleted(self, spool: Path) -> None:
+        (spool / "index.sqlite3").unlink()
+        self.assert_as_new(spool, max_retries=3)
+
+    def test_one_that_was_deleted_without_its_journal(self, spool: Path) -> None:
+        (spool / "index.sqlite3").unlink()
+        (spool / "index.sqlite3-wal").write_bytes(os.urandom(4096))
+        self.assert_as_new(spool)
+
+    @pytest.mark.parametrize(
+        "data", [b"hello", b"SQLite format 3\0" + b"\xff" * 5000, bytes(range(256)) * 64]
+    )
+    def test_one_of_other_bytes(self, spool: Path, data: bytes) -> None:
+        (spool / "index.sqlite3").write_bytes(data)
+        self.assert_as_new(spool, max_retries=3)
+        (name,) = self.set_aside(spool)
+        assert (spool / name).read_bytes() == data
+
+    def test_an_empty_one(self, spool: Path) -> None:
+        (spool / "index.sqlite3").write_bytes(b"")
+        self.assert_as_new(spool, max_retries=3)
+
+    @pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 0.75, 0.95])
+    def test_one_that_ends_too_early(self, spool: Path, share: float) -> None:
+        data = (spool / "index.sqlite3").read_bytes()
+        (spool / "index.sqlite3").write_bytes(data[: int(len(data) * share)])
+        self.assert_as_new(spool)
+
+    @pytest.mark.parametrize("page", [1, 3, 4, 8, 10])
+    def test_one_with_a_page_of_rubbish(self, spool: Path, page: int) -> None:
+        data = bytearray((spool / "index.sqlite3").read_bytes())
+        size = int.from_bytes(data[16:18], "big")
+        if (page + 1) * size > len(data):
+            pytest.skip("the index has fewer pages")
+        data[page * size : (page + 1) * size] = b"\xa5" * size
+        (spool / "index.sqlite3").write_bytes(bytes(data))
+        self.assert_as_new(spool)
+
+    def test_one_without_its_tables(self, spool: Path) -> None:
+        with closing(sqlite3.connect(spool / "index.sqlite3")) as connection:
+            connection.execute("DROP TABLE jobs")
+            connection.commit()
+        self.assert_as_new(spool, max_retries=7)
+
+    @pytest.mark.parametrize("version", [0, 2, 99])
+    def test_one_of_another_version_leaves_its_settings(self, spool: Path, version: int) -> None:
+        with closing(sqlite3.connect(spool / "index.sqlite3")) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.commit()
+        self.assert_as_new(spool, max_retries=7)
+        assert len(self.set_aside(spool)) == 1
+
+    def test_settings_of_another_version_that_are_unknown_here_do_no_harm(self, spool: Path) -> None:
+        with closing(sqlite3.connect(spool / "index.sqlite3")) as connection:
+            connection.execute("INSERT INTO config VALUES ('from_the_future', 'x'), ('timeout', 'soon')")
+            connection.execute("PRAGMA user_version = 2")
+            connection.commit()
+        self.assert_as_new(spool, max_retries=7)
+
+    def test_one_that_somebody_holds_and_that_cannot_be_set_aside(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def held(source: str, target: str, **_: Any) -> None:
+            raise PermissionError(13, "held by somebody", source)
+
+        (spool / "index.sqlite3").write_bytes(b"rubbish")
+        monkeypatch.setattr(index_schema.system, "replace", held)
+        with pytest.raises(SpoolUnusable, match="stop the workers and delete it; no job is lost"):
+            Store.open(str(spool))
+
+    def test_one_that_many_open_at_once_is_made_once(self, spool: Path) -> None:
+        (spool / "index.sqlite3").write_bytes(b"rubbish")
+        barrier, errors = threading.Barrier(6), []
+
+        def open_it() -> None:
+            barrier.wait()
+            try:
+                Store.open(str(spool)).close()
+            except Exception as error:  # noqa: BLE001 (told below)
+                errors.append(error)
+
+        threads = [threading.Thread(target=open_it) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert len(self.set_aside(spool)) == 1
+
+    def test_on_a_spool_that_cannot_be_written_it_is_in_memory(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (spool / "index.sqlite3").unlink()
+        monkeypatch.setattr(index_schema.os, "access", lambda *_: False)
+        with closing(Store.open(str(spool))) as store:
+            assert store.index.in_memory
+        assert not (spool / "index.sqlite3").exists()
+
+
+class TestAReadOnlySpool:
+    """With real permissions; a superuser who may write anywhere cannot tell."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> Iterator[Path]:
+        with Desk(tmp_path / "spool") as desk:
+            desk.add("a", "b")
+            desk.queue.set_config("max_retries", "7")
+            desk.drop("new.json")
+        folders = [tmp_path / "spool", *(path for path in (tmp_path / "spool").iterdir() if path.is_dir())]
+        for folder in folders:
+            folder.chmod(0o555)
+        if os.access(folders[0], os.W_OK):
+            for folder in folders:
+                folder.chmod(0o755)
+            pytest.skip("this user may write anywhere")
+        yield folders[0]
+        for folder in folders:
+            folder.chmod(0o755)
+
+    @pytest.mark.parametrize("mode", [0o644, 0o444])
+    def test_can_be_looked_at(self, spool: Path, mode: int) -> None:
+        (spool / "index.sqlite3").chmod(mode)
+        with Desk(spool) as desk:
+            assert sorted(desk.ids()) == ["a", "b", "new"]
+            assert desk.queue.status().counts["pending"] == 3
+            assert desk.row("a")["max_retries"] == 7
+
+    def test_cannot_be_added_to(self, spool: Path) -> None:
+        with Desk(spool) as desk, pytest.raises(SpoolUnusable, match="cannot"):
+            desk.add("c")

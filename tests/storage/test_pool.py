@@ -1,0 +1,237 @@
+"""Several workers in one program, in a thread: draining, stopping, taking in drops, hearing requests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl import events, system
+from queuectl.errors import SpoolUnusable
+from queuectl.pool import Plan, Pool
+from queuectl.queue import Queue
+from tests.support.commands import post, python
+from tests.support.invariants import check, job_files
+from tests.support.spools import Heard
+from tests.support.waiting import wait_until
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with Queue.open(str(tmp_path / "spool")) as queue:
+        queue.set_config("poll_interval", "0.05")
+        queue.set_config("settle_time", "0")
+        queue.set_config("backoff_base", "0")
+    return tmp_path / "spool"
+
+
+def add(root: Path, *jobs: Any) -> None:
+    with Queue.open(str(root)) as queue:
+        queue.enqueue(jobs)
+
+
+def states(root: Path) -> dict[str, str]:
+    return {path.stem: path.relative_to(root).parts[0] for path in job_files(root)}
+
+
+def drain(root: Path, workers: int = 2) -> Heard:
+    heard = Heard()
+    with running(root, heard, Plan(workers, drain=True)):
+        pass
+    return heard
+
+
+@contextmanager
+def running(root: Path, heard: Heard, plan: Plan) -> Iterator[Pool]:
+    """A pool in a thread, waited for at the end and stopped unless it drains; raises what it raised."""
+    pool, errors = Pool(str(root), plan, heard), list[BaseException]()
+
+    def run() -> None:
+        try:
+            pool.run()
+        except BaseException as error:  # noqa: BLE001 (raised again below)
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield pool
+    finally:
+        if not plan.drain:
+            pool.stop()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+class TestDraining:
+    def test_an_empty_spool_ends_at_once(self, root: Path) -> None:
+        assert drain(root).kinds.count(events.WORKER_STARTED) == 2
+        assert list((root / "processing").iterdir()) == []
+        assert [path.name for path in (root / "locks").iterdir()] == ["claim.lock"]
+
+    def test_runs_all_there_is_and_retries_what_is_due(self, root: Path) -> None:
+        add(root, *({"id": f"ok-{n}", "command": python("pass")} for n in range(4)))
+        add(root, {"id": "bad", "command": python("raise SystemExit(3)"), "max_retries": 2})
+        heard = drain(root)
+        assert states(root) == {**{f"ok-{n}": "done" for n in range(4)}, "bad": "dead"}
+        assert heard.kinds.count(events.JOB_COMPLETED) == 4
+        assert [
+            one.attempt for one in heard.events if one.job_id == "bad" and one.kind == events.JOB_STARTED
+        ] == [*(1, 2, 3)]
+        check(root, states(root))
+
+    def test_takes_in_drops_of_every_kind(self, root: Path) -> None:
+        command = {"command": python("pass")}
+        add(root, {"id": "known", **command})
+        (root / "pending" / "plain.json").write_text(_json(command))
+        (root / "pending" / "windows.json.txt").write_bytes(_json(command).encode("utf-16"))
+        (root / "pending" / "rubbish.json").write_text("{")
+        (root / "pending" / "empty.json").touch()
+        (root / "done" / "second.json").write_text(_json({**command, "id": "second", "state": "completed"}))
+        (root / "pending" / "second.json").write_text(_json(command))
+        heard = drain(root)
+        assert states(root) == {
+            "known": "done",
+            "plain": "done",
+            "windows": "done",
+            "second": "done",
+            "second-2": "done",
+            "rubbish": "dead",
+            "empty": "pending",
+        }
+        told = {(one.kind, one.job_id) for one in heard.events}
+        assert {(events.JOB_RENAMED, "second-2"), (events.FILE_REFUSED, "rubbish")} <= told
+
+    def test_leaves_what_is_not_due(self, root: Path) -> None:
+        add(root, {"id": "later", "command": "x", "run_at": "2099-01-01T00:00:00Z"})
+        drain(root)
+        assert states(root) == {"later": "pending"}
+
+    def test_leaves_everything_while_it_is_paused(self, root: Path) -> None:
+        add(root, {"id": "a", "command": python("pass")})
+        with Queue.open(str(root)) as queue:
+            queue.pause()
+        drain(root)
+        assert states(root) == {"a": "pending"}
+
+    def test_frees_the_jobs_of_the_dead_first(self, root: Path) -> None:
+        folder = root / "processing" / "host-1-1-dead"
+        folder.mkdir()
+        (folder / "a.json").write_text(_json({"id": "a", "command": python("pass")}))
+        heard = drain(root)
+        assert states(root) == {"a": "done"}
+        assert events.JOB_RECOVERED in heard.kinds
+        check(root, ["a"])
+
+
+class TestRunningOn:
+    def test_a_drop_is_run_and_a_stop_lets_it_end(self, root: Path) -> None:
+        heard = Heard()
+        with post() as office, running(root, heard, Plan(1)) as pool:
+            (root / "pending" / "a.json").write_text(
+                _json({"command": python(_ASK, str(office.port))}), encoding="utf-8"
+            )
+            with office.line() as line:
+                pool.stop()
+                wait_until(lambda: events.STOPPING in heard.kinds, "it says that it stops", PATIENCE)
+                assert states(root) == {"a": "processing"}
+                line._connection.send(b"x")
+        assert states(root) == {"a": "done"}
+        assert heard.kinds[-1] == events.WORKER_STOPPED
+
+    def test_a_second_stop_kills_and_costs_no_attempt(self, root: Path) -> None:
+        heard = Heard()
+        with post() as office, running(root, heard, Plan(1)) as pool:
+            add(root, {"id": "a", "command": office.hold()})
+            with office.line() as line:
+                pool.stop()
+                pool.stop(kill=True)
+                line.wait_for_end()
+        assert states(root) == {"a": "pending"}
+        assert events.JOB_INTERRUPTED in heard.kinds
+        with Queue.open(str(root)) as queue:
+            assert queue.show("a")["attempts"] == 0
+        check(root, ["a"])
+
+    def test_a_running_job_can_be_cancelled(self, root: Path) -> None:
+        heard = Heard()
+        with post() as office, running(root, heard, Plan(2)), Queue.open(str(root)) as queue:
+            add(root, {"id": "a", "command": office.hold()})
+            with office.line() as line:
+                queue.cancel(["a"], deadline=PATIENCE)
+                line.wait_for_end()
+            assert queue.show("a")["error"] == "cancelled"
+        assert states(root) == {"a": "dead"}
+        assert events.JOB_CANCELLED in heard.kinds
+
+    @pytest.mark.parametrize("kill", [False, True])
+    def test_a_stop_through_the_spool_is_heard(self, root: Path, kill: bool) -> None:
+        heard = Heard()
+        with running(root, heard, Plan(2)), Queue.open(str(root)) as queue:
+            wait_until(lambda: heard.kinds.count(events.WORKER_STARTED) == 2, "two workers", PATIENCE)
+            names = queue.stop_workers(kill=kill)
+            assert len(names) == 2
+            wait_until(lambda: queue.living(names) == [], "that they have stopped", PATIENCE)
+        assert [path.name for path in (root / "locks").iterdir()] == ["claim.lock"]
+
+    def test_its_workers_are_told_by_status(self, root: Path) -> None:
+        heard = Heard()
+        with running(root, heard, Plan(3)), Queue.open(str(root)) as queue:
+            wait_until(lambda: heard.kinds.count(events.WORKER_STARTED) == 3, "three workers", PATIENCE)
+            workers = queue.status().workers
+        assert len(workers) == 3
+        assert {one.pid for one in workers} == {os.getpid()}
+        assert {one.host for one in workers} == {system.host_name()}
+
+    def test_without_events_scans_do_it_all(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from queuectl.system import watch
+
+        def refusing(*_: object) -> None:
+            raise OSError(28, "inotify watch limit reached")
+
+        monkeypatch.setattr(watch, "watch", refusing)
+        heard = Heard()
+        with running(root, heard, Plan(1)):
+            (root / "pending" / "a.json").write_text(_json({"command": python("pass")}))
+            wait_until(lambda: states(root) == {"a": "done"}, "the drop has run", PATIENCE)
+        assert "no file events" in heard.events[0].text
+
+
+def test_where_there_is_no_spool_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SpoolUnusable, match="is no spool"):
+        Pool(str(tmp_path / "nowhere"), Plan()).run()
+
+
+def test_a_listeners_mistake_stops_it_but_loses_no_outcome(root: Path) -> None:
+    class Broken(Heard):
+        def __call__(self, event: events.Event) -> None:
+            super().__call__(event)
+            if event.kind == events.JOB_COMPLETED:
+                raise ZeroDivisionError
+
+    add(root, {"id": "a", "command": python("pass")})
+    with pytest.raises(ZeroDivisionError), running(root, Broken(), Plan(1, drain=True)):
+        pass
+    assert states(root) == {"a": "done"}
+
+
+_ASK = (
+    "import socket, sys\n"
+    "line = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+    "line.settimeout(60)\nline.recv(1)"
+)
+
+
+def _json(data: Any) -> str:
+    import json
+
+    return json.dumps(data)

@@ -1,0 +1,277 @@
+"""One command: how it is started, how it ends, what it prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from queuectl import runner
+from queuectl.job import Job
+from queuectl.runner import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    TIMEOUT,
+    Outcome,
+    Runner,
+    Setting,
+    log_mark,
+    tidy_log,
+    trim_log,
+)
+from tests.support.commands import post, python
+
+WINDOWS = sys.platform == "win32"
+
+
+class Bench:
+    """Runs commands in a spool of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "spool"
+        (self.root / "logs").mkdir(parents=True)
+        self.log = self.root / "logs" / "a.log"
+        self.runner = Runner()
+
+    def run(
+        self, command: Any, *, timeout: Optional[float] = None, limit: int = 10_000, **fields: Any
+    ) -> Outcome:
+        job = Job(id="a", command=command, **fields)
+        return self.runner.run(job, Setting(str(self.root), str(self.log), None, timeout, limit, None))
+
+    def printed(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize("code", [0, 1, 3, 255])
+    def test_zero_alone_is_success(self, bench: Bench, code: int) -> None:
+        outcome = bench.run(python(f"raise SystemExit({code})"))
+        wanted = (COMPLETED, 0, None) if code == 0 else (FAILED, code, f"exit code {code}")
+        assert (outcome.verdict, outcome.exit_code, outcome.error) == wanted
+        assert outcome.started <= outcome.ended
+
+    @pytest.mark.parametrize(("code", "verdict"), [(3, COMPLETED), (0, FAILED)])
+    def test_a_job_may_say_which_are_success(self, bench: Bench, code: int, verdict: str) -> None:
+        assert bench.run(python(f"raise SystemExit({code})"), success_exit_codes=[3, 4]).verdict == verdict
+
+    @pytest.mark.skipif(WINDOWS, reason="Windows has no signals")
+    def test_a_signal_is_told_by_its_name(self, bench: Bench) -> None:
+        outcome = bench.run(python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
+        assert (outcome.verdict, outcome.exit_code, outcome.error) == (FAILED, -11, "killed by SIGSEGV")
+
+    def test_a_string_goes_to_the_shell(self, bench: Bench) -> None:
+        assert bench.run("exit 7").exit_code == 7
+        assert bench.run("echo one&& echo two").verdict == COMPLETED
+        assert [line.strip() for line in bench.printed()] == ["one", "two"]
+
+    def test_an_array_goes_to_no_shell(self, bench: Bench) -> None:
+        bench.run(python("import sys; print(sys.argv[1:])", "a b", "$HOME", "%PATH%", "&& echo", '"q"'))
+        assert bench.printed() == [str(["a b", "$HOME", "%PATH%", "&& echo", '"q"'])]
+
+
+class TestWhatCannotBeStarted:
+    def test_a_program_that_is_not_there(self, bench: Bench) -> None:
+        outcome = bench.run(["no-such-program-anywhere", "x"])
+        assert (outcome.verdict, outcome.exit_code) == (FAILED, None)
+        assert outcome.error == "program not found: no-such-program-anywhere"
+        assert not bench.log.exists()
+
+    def test_a_folder_that_is_not_there(self, bench: Bench) -> None:
+        outcome = bench.run(python("pass"), cwd="nowhere")
+        assert (outcome.verdict, outcome.exit_code) == (FAILED, None)
+        assert "nowhere" in (outcome.error or "")
+        assert "not there" in (outcome.error or "")
+
+    def test_a_folder_that_is_a_file(self, bench: Bench, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert "is not there" in (bench.run(python("pass"), cwd="file").error or "")
+
+    def test_a_shell_of_another_system(self, bench: Bench) -> None:
+        shell = "bash" if WINDOWS else "cmd"
+        outcome = bench.run("echo hi", shell=shell)
+        assert outcome.verdict == FAILED
+        assert outcome.exit_code is None or WINDOWS
+
+    @pytest.mark.skipif(WINDOWS, reason="any file may be run on Windows")
+    def test_a_file_that_is_no_program(self, bench: Bench, tmp_path: Path) -> None:
+        (tmp_path / "data").write_text("x")
+        outcome = bench.run([str(tmp_path / "data")])
+        assert (outcome.exit_code, "could not be started" in (outcome.error or "")) == (None, True)
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows replaces lone surrogates")
+    def test_an_argument_that_no_system_can_take(self, bench: Bench) -> None:
+        outcome = bench.run(["echo", "a\0b"])
+        assert (outcome.verdict, outcome.exit_code) == (FAILED, None)
+
+
+class TestSurroundings:
+    SHOW = "import os, sys; print('\\n'.join(os.environ.get(n, '-') for n in sys.argv[1:]))"
+
+    def test_it_knows_its_job_its_attempt_and_the_spool(self, bench: Bench) -> None:
+        bench.run(python(self.SHOW, "QUEUECTL_JOB_ID", "QUEUECTL_ATTEMPT", "QUEUECTL_SPOOL"), attempts=2)
+        assert bench.printed() == ["a", "3", str(bench.root)]
+
+    def test_it_has_the_jobs_variables_over_the_workers(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MINE", "worker")
+        monkeypatch.setenv("OTHER", "worker")
+        bench.run(python(self.SHOW, "MINE", "OTHER", "NEW"), env={"MINE": "job", "NEW": "a=b c"})
+        assert bench.printed() == ["job", "worker", "a=b c"]
+
+    def test_a_job_cannot_pretend_to_be_another(self, bench: Bench) -> None:
+        bench.run(python(self.SHOW, "QUEUECTL_JOB_ID"), env={"QUEUECTL_JOB_ID": "b"})
+        assert bench.printed() == ["a"]
+
+    @pytest.mark.parametrize(("cwd", "folder"), [(None, ""), ("sub", "sub"), ("./sub/../sub", "sub")])
+    def test_it_runs_beside_the_spool_or_from_there_on(
+        self, bench: Bench, tmp_path: Path, cwd: Optional[str], folder: str
+    ) -> None:
+        (tmp_path / "sub").mkdir()
+        bench.run(python("import os; print(os.getcwd())"), cwd=cwd)
+        assert os.path.samefile(bench.printed()[0], tmp_path / folder)
+
+    def test_it_may_run_in_any_folder(self, bench: Bench, tmp_path: Path) -> None:
+        bench.run(python("import os; print(os.getcwd())"), cwd=str(tmp_path / "spool" / "logs"))
+        assert os.path.samefile(bench.printed()[0], tmp_path / "spool" / "logs")
+
+    READ = "import sys; data = sys.stdin.buffer.read(); print(len(data), ascii(data.decode()))"
+
+    def test_it_reads_nothing_when_the_job_gives_nothing(self, bench: Bench) -> None:
+        bench.run(python(self.READ))
+        assert bench.printed() == ["0 ''"]
+
+    def test_it_reads_what_the_job_gives(self, bench: Bench) -> None:
+        bench.run(python(self.READ), stdin="ü\r\n\x1a.")
+        assert bench.printed() == ["6 '\\xfc\\r\\n\\x1a.'"]
+
+    def test_it_need_not_read_what_the_job_gives(self, bench: Bench) -> None:
+        assert bench.run(python("pass"), stdin="x" * 1_000_000).verdict == COMPLETED
+
+
+class TestTheEnd:
+    def test_a_timeout_ends_it(self, bench: Bench) -> None:
+        outcome = bench.run(python("import time; time.sleep(600)"), timeout=0.2)
+        assert (outcome.verdict, outcome.error) == (TIMEOUT, "timed out after 0.2 s")
+        assert outcome.ended - outcome.started < 60
+
+    def test_a_timeout_that_is_not_reached_does_nothing(self, bench: Bench) -> None:
+        assert bench.run(python("pass"), timeout=600).verdict == COMPLETED
+        assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+
+    @pytest.mark.parametrize("verdict", [CANCELLED, INTERRUPTED, TIMEOUT])
+    def test_a_kill_ends_all_that_it_started(self, bench: Bench, verdict: str) -> None:
+        with post() as office:
+            child = f"import subprocess, sys\nsubprocess.Popen({office.hold()!r})"
+            outcomes: list[Outcome] = []
+            job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold(child), timeout=500)))
+            job.start()
+            with office.line() as first, office.line() as second:
+                assert bench.runner.kill(verdict) is True
+                job.join()
+                first.wait_for_end()
+                second.wait_for_end()
+        assert outcomes[0].verdict == verdict
+        assert outcomes[0].error == ("timed out after 500 s" if verdict == TIMEOUT else verdict)
+
+    def test_the_first_reason_stands(self, bench: Bench) -> None:
+        with post() as office:
+            outcomes: list[Outcome] = []
+            job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold())))
+            job.start()
+            with office.line():
+                bench.runner.kill(CANCELLED)
+                bench.runner.kill(INTERRUPTED)
+                job.join()
+        assert outcomes[0].verdict == CANCELLED
+
+    @pytest.mark.skipif(WINDOWS, reason="Windows has no gentle way that could be ignored")
+    def test_what_does_not_want_to_end_is_ended(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(runner, "KILL_GRACE", 0.05)
+        stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"
+        with post() as office:
+            outcomes: list[Outcome] = []
+            job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold(stubborn))))
+            job.start()
+            with office.line():
+                bench.runner.kill(CANCELLED)
+                job.join()
+        assert (outcomes[0].verdict, outcomes[0].exit_code) == (CANCELLED, -9)
+
+    def test_where_nothing_runs_there_is_nothing_to_kill(self, bench: Bench) -> None:
+        assert bench.runner.kill(CANCELLED) is False
+        bench.run(python("pass"))
+        assert bench.runner.kill(CANCELLED) is False
+        assert bench.run(python("pass")).verdict == COMPLETED
+
+
+class TestTheLog:
+    def test_has_what_it_printed_on_both_ways(self, bench: Bench) -> None:
+        bench.run(python("import os; os.write(1, b'out\\n'); os.write(2, b'err\\n')"))
+        assert bench.printed() == ["out", "err"]
+
+    def test_is_not_there_when_it_printed_nothing(self, bench: Bench) -> None:
+        bench.run(python("pass"))
+        assert not bench.log.exists()
+
+    def test_sets_runs_apart(self, bench: Bench) -> None:
+        for attempts in range(3):
+            bench.run(python("print('hi')"), attempts=attempts)
+        lines = bench.printed()
+        assert [line for line in lines if line == "hi"] == ["hi"] * 3
+        marks = [line for line in lines if line.startswith("--- attempt ")]
+        assert [mark.split(",")[0] for mark in marks] == ["--- attempt 2", "--- attempt 3"]
+
+    def test_that_is_too_long_keeps_its_end(self, bench: Bench) -> None:
+        bench.run(python("for n in range(3000): print('line', n)"), limit=2000)
+        lines = bench.printed()
+        assert bench.log.stat().st_size <= 2000
+        assert lines[0].endswith("bytes cut here (log_max_bytes) ---")
+        assert lines[-1] == "line 2999"
+        assert all(line.startswith("line ") for line in lines[1:])
+
+    def test_its_folder_is_made_again(self, bench: Bench) -> None:
+        (bench.root / "logs").rmdir()
+        assert bench.run(python("print('hi')")).verdict == COMPLETED
+        assert bench.printed() == ["hi"]
+
+    def test_can_be_cut_while_it_is_written(self, bench: Bench) -> None:
+        with post() as office:
+            talk = "import os\nos.write(1, b'early\\n' * 1000)"
+            job = threading.Thread(target=lambda: bench.run(office.hold(talk), limit=2000))
+            job.start()
+            with office.line():
+                bench.runner.trim()
+                assert bench.log.stat().st_size <= 2000
+                bench.runner.kill(CANCELLED)
+                job.join()
+        bench.runner.trim()
+        assert bench.printed()[-1] == "early"
+
+    @pytest.mark.parametrize(("size", "kept"), [(1000, 1000), (1001, None)])
+    def test_is_cut_only_when_it_is_over_the_limit(
+        self, tmp_path: Path, size: int, kept: Optional[int]
+    ) -> None:
+        log = tmp_path / "a.log"
+        log.write_bytes(b"x" * (size - 1) + b"\n")
+        trim_log(str(log), 1000)
+        assert (log.stat().st_size == size) is (kept is not None)
+
+    def test_that_is_not_there_needs_nothing(self, tmp_path: Path) -> None:
+        missing = str(tmp_path / "a.log")
+        log_mark(missing, Job(id="a", command="x"), 0)
+        trim_log(missing, 1000)
+        tidy_log(missing, 1000)
+        assert not os.path.exists(missing)

@@ -1,0 +1,231 @@
+"""A file enters a folder whole, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from typing import Any
+
+import pytest
+
+from queuectl import layout, system
+from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
+from queuectl.job import Job
+from queuectl.queue import Queue
+from queuectl.spool import Place
+from queuectl.state import State
+from tests.support.spools import Desk
+
+WORKER = "host-1-1-abc"
+PLACES = [Place(state, "a", WORKER if state is State.PROCESSING else None) for state in State]
+PAIRS = [(one, other) for one, other in product(PLACES, PLACES) if one != other]
+
+
+def lay(desk: Desk, place: Place, command: str = "echo hi") -> bytes:
+    folder = f"processing/{WORKER}" if place.state is State.PROCESSING else place.state.folder
+    return desk.put_job(folder, place.job_id, command=command).read_bytes()
+
+
+def names(pair: Any) -> str:
+    return str(pair.state.value) if isinstance(pair, Place) else ""
+
+
+class TestAMove:
+    @pytest.mark.parametrize(("source", "target"), PAIRS, ids=names)
+    def test_onto_a_file_is_refused_and_changes_nothing(
+        self, desk: Desk, source: Place, target: Place
+    ) -> None:
+        first, second = lay(desk, source, "one"), lay(desk, target, "two")
+        with pytest.raises(Conflict, match=r"a\.json exists already"):
+            desk.store.spool.move(source, target)
+        assert _read(desk, source) == first
+        assert _read(desk, target) == second
+
+    @pytest.mark.parametrize(("source", "target"), PAIRS, ids=names)
+    def test_takes_the_file_as_it_is(self, desk: Desk, source: Place, target: Place) -> None:
+        first = lay(desk, source)
+        (desk.root / "processing" / WORKER).mkdir(exist_ok=True)
+        desk.store.spool.move(source, target)
+        assert _read(desk, target) == first
+        assert not os.path.lexists(desk.store.spool.path(source))
+
+    @pytest.mark.parametrize("place", PLACES, ids=names)
+    def test_beside_a_file_takes_the_next_name(self, desk: Desk, place: Place) -> None:
+        for target in (State.PENDING, State.FAILED, State.COMPLETED, State.DEAD):
+            if target is place.state:
+                continue
+            moved = lay(desk, place, "one")
+            kept = lay(desk, Place(target, "a"), "two")
+            found = desk.store.spool.move_beside(place, target)
+            assert found == Place(target, "a-2")
+            assert (_read(desk, found), _read(desk, Place(target, "a"))) == (moved, kept)
+
+    def test_onto_a_folder_or_a_link_is_refused_too(self, desk: Desk) -> None:
+        lay(desk, PLACES[0])
+        desk.path("done", "a.json").mkdir()
+        with pytest.raises(Conflict):
+            desk.store.spool.move(PLACES[0], Place(State.COMPLETED, "a"))
+
+
+class TestAdmission:
+    def test_onto_a_file_is_refused(self, desk: Desk) -> None:
+        kept = lay(desk, Place(State.PENDING, "a"))
+        prepared = desk.store.spool.prepare(Job(id="a", command="new"))
+        with pytest.raises(Conflict):
+            desk.store.spool.admit(prepared, Place(State.PENDING, "a"))
+        assert _read(desk, Place(State.PENDING, "a")) == kept
+
+    def test_what_is_prepared_is_whole_and_in_tmp(self, desk: Desk) -> None:
+        prepared = desk.store.spool.prepare(Job(id="é" * 100, command="x"))
+        assert os.path.dirname(prepared) == str(desk.root / "tmp")
+        assert len(os.fsencode(os.path.basename(prepared))) <= 255
+        assert desk.files() == {}
+
+
+class TestAStamp:
+    PLACE = Place(State.PENDING, "a")
+    NEW = Job(id="a", command="new", attempts=1)
+
+    def test_replaces_the_record_and_tells_its_version(self, desk: Desk) -> None:
+        lay(desk, self.PLACE)
+        version = desk.store.spool.stamp(self.PLACE, self.NEW)
+        assert desk.record("pending", "a")["command"] == "new"
+        assert version == system.file_stamp(os.stat(desk.store.spool.path(self.PLACE)))
+
+    @pytest.mark.parametrize("call", ["write_file", "replace"])
+    def test_that_fails_leaves_the_old_one_and_nothing_in_tmp(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        old = lay(desk, self.PLACE)
+
+        def failing(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(system, call, failing)
+        with pytest.raises(OSError, match="No space"):
+            desk.store.spool.stamp(self.PLACE, self.NEW)
+        assert _read(desk, self.PLACE) == old
+        assert os.listdir(desk.root / "tmp") == []
+
+    def test_goes_through_a_file_of_its_own(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        old = lay(desk, self.PLACE)
+        seen: list[bytes] = []
+        real = system.replace
+
+        def watching(source: str, target: str, **options: Any) -> None:
+            seen.append(_read(desk, self.PLACE))
+            real(source, target, **options)
+
+        monkeypatch.setattr(system, "replace", watching)
+        desk.store.spool.stamp(self.PLACE, self.NEW)
+        assert seen == [old]
+
+
+class TestSettingAside:
+    DATA = b"\xff\xfe\x00no job\r\n"
+
+    def test_keeps_every_byte_and_writes_why(self, desk: Desk) -> None:
+        desk.drop("a.json", self.DATA)
+        target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
+        assert target == Place(State.DEAD, "a")
+        assert desk.path("dead", "a.json").read_bytes() == self.DATA
+        assert desk.store.spool.note_of("a") == "pending/a.json was not run: of a reason"
+        assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
+
+    def test_never_overwrites_a_job_or_a_note(self, desk: Desk) -> None:
+        job = lay(desk, Place(State.DEAD, "a"))
+        desk.drop("a-2.error.txt", b"a note", "dead")
+        desk.drop("a.json", self.DATA)
+        target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "r")
+        assert target.job_id == "a-3"
+        assert _read(desk, Place(State.DEAD, "a")) == job
+        assert desk.path("dead", "a-2.error.txt").read_bytes() == b"a note"
+
+    def test_a_note_that_is_not_there_or_empty_says_nothing(self, desk: Desk) -> None:
+        desk.drop("b.error.txt", b" \n", "dead")
+        assert desk.store.spool.note_of("a") is None
+        assert desk.store.spool.note_of("b") is None
+
+    def test_a_note_can_be_forgotten_twice(self, desk: Desk) -> None:
+        desk.drop("a.error.txt", b"x", "dead")
+        desk.store.spool.forget_note("a")
+        desk.store.spool.forget_note("a")
+        assert desk.files() == {}
+
+
+class TestReading:
+    def test_a_file_larger_than_the_limit_is_refused(self, desk: Desk) -> None:
+        size = len(lay(desk, Place(State.PENDING, "a")))
+        assert desk.store.spool.read(Place(State.PENDING, "a"), size).job.command == "echo hi"
+        with pytest.raises(InvalidInput, match="larger than max_job_bytes"):
+            desk.store.spool.read(Place(State.PENDING, "a"), size - 1)
+
+    def test_a_record_of_another_id_is_told(self, desk: Desk) -> None:
+        desk.drop("a.json", {"id": "b", "command": "x"})
+        read = desk.store.spool.read(Place(State.PENDING, "a"), 1000)
+        assert (read.job.id, read.faithful) == ("a", False)
+
+    def test_a_record_that_was_sound_and_is_not_any_more_is_damaged(self, desk: Desk) -> None:
+        desk.drop("a.json", b"{", "done")
+        with pytest.raises(DamagedRecord, match=r"done/a\.json holds no job: not JSON"):
+            desk.store.spool.read_sound(Place(State.COMPLETED, "a"), 1000)
+
+    @pytest.mark.parametrize("place", PLACES, ids=names)
+    def test_a_job_is_found_wherever_it_lies(self, desk: Desk, place: Place) -> None:
+        assert desk.store.spool.locate("a") is None
+        lay(desk, place)
+        assert desk.store.spool.locate("a") == place
+
+
+class TestLayout:
+    def test_a_new_spool_has_its_folders_its_readme_and_its_schema(self, tmp_path: Any) -> None:
+        root = tmp_path / "deep" / "spool"
+        assert layout.make_spool(str(root)) is True
+        assert {path.name for path in root.iterdir()} == {
+            *("pending", "processing", "done", "failed", "dead", "logs", "tmp", "locks"),
+            *("README.txt", "job.schema.json"),
+        }
+        readme = (root / "README.txt").read_bytes()
+        assert readme.count(b"\n") == readme.count(b"\r\n") > 10
+
+    def test_making_it_again_changes_nothing(self, desk: Desk) -> None:
+        desk.add("a")
+        (desk.root / "README.txt").write_text("mine")
+        assert layout.make_spool(str(desk.root)) is False
+        assert layout.ensure_spool(str(desk.root)) is False
+        assert (desk.root / "README.txt").read_text() == "mine"
+        assert desk.ids() == ["a"]
+
+    @pytest.mark.parametrize("name", ["logs", "tmp", "locks", "failed"])
+    def test_a_missing_folder_is_made_again(self, desk: Desk, name: str) -> None:
+        for path in (desk.root / name).iterdir():
+            path.unlink()
+        (desk.root / name).rmdir()
+        assert layout.ensure_spool(str(desk.root)) is False
+        assert (desk.root / name).is_dir()
+
+    def test_a_folder_of_other_things_is_no_spool(self, tmp_path: Any) -> None:
+        (tmp_path / "thesis.txt").touch()
+        with pytest.raises(SpoolUnusable, match="is no spool and holds other files") as caught:
+            layout.make_spool(str(tmp_path))
+        assert "init" in (caught.value.hint or "")
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+        assert layout.make_spool(str(tmp_path), force=True) is True
+
+    def test_a_folder_of_hidden_things_may_become_one(self, tmp_path: Any) -> None:
+        (tmp_path / ".gitkeep").touch()
+        assert layout.make_spool(str(tmp_path)) is True
+
+    def test_a_file_cannot_be_a_spool(self, tmp_path: Any) -> None:
+        (tmp_path / "spool").touch()
+        with pytest.raises(SpoolUnusable, match="cannot use"):
+            layout.make_spool(str(tmp_path / "spool"))
+
+    def test_a_queue_that_may_not_make_one_says_how(self, tmp_path: Any) -> None:
+        with pytest.raises(SpoolUnusable, match="queuectl init makes one"):
+            Queue.open(str(tmp_path / "spool"), create=False)
+
+
+def _read(desk: Desk, place: Place) -> bytes:
+    with open(desk.store.spool.path(place), "rb") as file:
+        return file.read()

@@ -1,0 +1,310 @@
+"""What people do to jobs: retry, cancel, purge, pause, show, settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queuectl import verbs
+from queuectl.errors import Busy, Conflict, DamagedRecord, InvalidInput, NoSuchJob
+from queuectl.state import State
+from tests.support.invariants import check
+from tests.support.spools import Desk, failing, succeeding
+
+LIVE = "host-1-1-abc"
+FINISHED = [("done", "completed"), ("failed", "failed"), ("dead", "dead")]
+
+
+class TestRetry:
+    @pytest.mark.parametrize(("folder", "state"), FINISHED)
+    def test_runs_it_again_as_if_it_never_had(self, desk: Desk, folder: str, state: str) -> None:
+        desk.put_job(
+            folder, "a", state=state, attempts=4, crashes=2, error="e", run_at="2099-01-01T00:00:00Z"
+        )
+        desk.queue.retry(["a"])
+        record = desk.record("pending", "a")
+        assert (record["state"], record["attempts"], record["crashes"]) == ("pending", 0, 0)
+        assert not {"run_at", "error"} & set(record)
+        assert desk.files() == {"pending": ["a.json"]}
+        check(desk.root, ["a"])
+        assert desk.run_once() is True
+
+    @pytest.mark.parametrize("folder", ["pending", f"processing/{LIVE}"])
+    def test_of_one_that_waits_or_runs_is_refused(self, desk: Desk, folder: str) -> None:
+        desk.put_job(folder, "a")
+        desk.put_job("dead", "b", state="dead")
+        before = desk.files()
+        with pytest.raises(Conflict, match="there is nothing to retry"):
+            desk.queue.retry(["b", "a"])
+        assert desk.files() == before
+
+    def test_of_an_unknown_one_is_refused_with_all_others(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead")
+        with pytest.raises(NoSuchJob, match="no job 'b'"):
+            desk.queue.retry(["a", "b"])
+        assert desk.folder_of("a") == ["dead"]
+
+    @pytest.mark.parametrize("job_id", ["", "../pending/a", "a/b", "con", "a\0"])
+    def test_of_what_is_no_id_finds_no_job(self, desk: Desk, job_id: str) -> None:
+        desk.add("a")
+        with pytest.raises(NoSuchJob):
+            desk.queue.retry([job_id])
+
+    def test_in_one_state_only(self, desk: Desk) -> None:
+        desk.put_job("failed", "a", state="failed")
+        with pytest.raises(Conflict, match="is failed, not dead"):
+            desk.queue.retry(["a"], only=State.DEAD)
+
+    def test_given_twice_is_given_once(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead")
+        desk.queue.retry(["a", "a"])
+        assert desk.files() == {"pending": ["a.json"]}
+
+    def test_beside_a_drop_of_its_name_loses_neither(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead", command="old")
+        desk.queue.refresh()
+        desk.drop("a.json", {"command": "new"})
+        desk.queue.retry(["a"] if desk.queue.locate("a").state is State.DEAD else [])
+        desk.look()
+        desk.queue.retry([job["id"] for job in desk.queue.jobs(state="dead")])
+        assert sorted(job["command"] for job in desk.queue.jobs(state="pending")) == ["new", "old"]
+        check(desk.root, desk.ids())
+
+    def test_of_all_dead_tells_those_that_are_no_job(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead")
+        desk.put_job("dead", "b", state="dead")
+        desk.put_job("failed", "c", state="failed")
+        desk.drop("bad.json", b"{", "dead")
+        retried, refused = desk.queue.retry_all_dead()
+        assert sorted(retried) == ["a", "b"]
+        assert len(refused) == 1
+        assert "dead/bad.json holds no job" in refused[0]
+        assert desk.folder_of("c") == ["failed"]
+
+    def test_of_what_is_no_job_says_what_to_do(self, desk: Desk) -> None:
+        desk.drop("bad.json", b"{", "dead")
+        with pytest.raises(DamagedRecord, match="mend the file, then retry it"):
+            desk.queue.retry(["bad"])
+        assert desk.files() == {"dead": ["bad.json"]}
+
+
+class TestCancel:
+    @pytest.mark.parametrize("folder", ["pending", "failed"])
+    def test_of_a_waiting_job_puts_it_with_the_dead(self, desk: Desk, folder: str) -> None:
+        desk.put_job(folder, "a", attempts=1, run_at="2099-01-01T00:00:00Z")
+        desk.queue.cancel(["a"])
+        record = desk.record("dead", "a")
+        assert (record["state"], record["error"], record["attempts"]) == ("dead", "cancelled", 1)
+        assert desk.row("a")["error"] == "cancelled"
+        check(desk.root, ["a"])
+        assert desk.run_once() is False
+
+    @pytest.mark.parametrize("folder", ["done", "dead"])
+    def test_of_one_that_has_ended_is_refused_with_all_others(self, desk: Desk, folder: str) -> None:
+        desk.add("a")
+        desk.put_job(folder, "b")
+        with pytest.raises(Conflict, match="there is nothing to cancel"):
+            desk.queue.cancel(["a", "b"])
+        assert desk.folder_of("a") == ["pending"]
+
+    def test_of_an_unknown_one_is_refused(self, desk: Desk) -> None:
+        with pytest.raises(NoSuchJob):
+            desk.queue.cancel(["a"])
+
+    def test_given_twice_is_given_once(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.queue.cancel(["a", "a"])
+        assert desk.files() == {"dead": ["a.json"]}
+
+    def test_beside_a_dead_one_of_its_name_loses_neither(self, desk: Desk) -> None:
+        desk.add("a")
+        kept = desk.put_job("dead", "a", state="dead", command="other").read_bytes()
+        desk.queue.cancel(["a"])
+        assert desk.path("dead", "a.json").read_bytes() == kept
+        assert desk.record("dead", "a-2")["error"] == "cancelled"
+        check(desk.root, ["a", "a-2"])
+
+    def test_of_a_job_whose_worker_has_died_frees_it_for_good(self, desk: Desk) -> None:
+        desk.put_job("processing/host-1-1-dead", "a")
+        desk.queue.cancel(["a"], deadline=5)
+        assert desk.folder_of("a") == ["dead"]
+        check(desk.root, ["a"])
+
+    def test_of_a_running_one_asks_its_worker_and_tells_when_it_does_not_end(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.look()
+        asked: list[Any] = []
+        run = succeeding(desk.clock)
+
+        def cancelling(job: Any, setting: Any) -> Any:
+            with pytest.raises(Busy, match="job 'a' still runs"):
+                desk.queue.cancel(["a"], deadline=0)
+            asked.append(desk.store.spool.asked(LIVE, ".cancel"))
+            return run(job, setting)
+
+        with desk.worker(cancelling, name=LIVE) as worker:
+            worker.run_once()
+            assert desk.store.spool.asked(LIVE, ".cancel") is None
+        assert asked == ["a"]
+        assert desk.folder_of("a") == ["done"]
+
+
+class TestPurge:
+    def test_deletes_the_dead_with_their_notes_and_logs(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead")
+        desk.drop("bad.json", b"{", "dead")
+        desk.drop("bad.error.txt", b"why", "dead")
+        desk.drop("a.log", b"hi", "logs")
+        desk.add("b")
+        assert sorted(desk.queue.purge()) == ["a", "bad"]
+        assert desk.files() == {"pending": ["b.json"]}
+        assert not desk.path("logs", "a.log").exists()
+        assert desk.ids() == ["b"]
+
+    def test_of_one_leaves_the_others(self, desk: Desk) -> None:
+        desk.put_job("dead", "a", state="dead")
+        desk.put_job("dead", "b", state="dead")
+        assert desk.queue.purge(["a", "a"]) == ["a"]
+        assert desk.ids() == ["b"]
+
+    @pytest.mark.parametrize("folder", ["pending", "failed", "done"])
+    def test_of_one_that_is_not_dead_is_refused_with_all_others(self, desk: Desk, folder: str) -> None:
+        desk.put_job("dead", "a", state="dead")
+        desk.put_job(folder, "b")
+        with pytest.raises(Conflict, match="not dead"):
+            desk.queue.purge(["a", "b"])
+        assert desk.folder_of("a") == ["dead"]
+
+    def test_of_nothing_is_no_error(self, desk: Desk) -> None:
+        assert desk.queue.purge() == []
+
+
+class TestPause:
+    def test_is_a_file_that_a_person_can_read_and_delete(self, desk: Desk) -> None:
+        assert desk.queue.pause() is True
+        assert desk.queue.pause() is False
+        assert desk.queue.status().paused is True
+        assert "queuectl resume" in (desk.root / "paused.txt").read_text()
+        (desk.root / "paused.txt").unlink()
+        assert desk.queue.status().paused is False
+
+    @pytest.mark.parametrize("name", ["paused.txt", "paused.txt.txt"])
+    def test_may_be_made_by_hand(self, desk: Desk, name: str) -> None:
+        (desk.root / name).touch()
+        desk.add("a")
+        assert desk.run_once() is False
+        assert desk.queue.resume() is True
+        assert desk.queue.resume() is False
+        assert desk.run_once() is True
+
+
+class TestStopping:
+    def test_asks_those_who_live(self, desk: Desk) -> None:
+        (desk.root / "processing" / "host-1-1-dead").mkdir()
+        with desk.worker(name=LIVE):
+            assert desk.queue.stop_workers() == [LIVE]
+            assert desk.store.spool.asked(LIVE, ".stop") == ""
+            assert desk.queue.stop_workers(kill=True) == [LIVE]
+            assert desk.store.spool.asked(LIVE, ".stop") == "now"
+            assert desk.queue.living([LIVE, "host-1-1-dead"]) == [LIVE]
+        assert desk.queue.living([LIVE]) == []
+        assert desk.store.spool.asked(LIVE, ".stop") is None
+
+    def test_where_nobody_lives_asks_nobody(self, desk: Desk) -> None:
+        assert desk.queue.stop_workers() == []
+        assert [path.name for path in (desk.root / "locks").iterdir() if path.suffix == ".stop"] == []
+
+
+class TestLooking:
+    def test_status_counts_what_lies_where(self, desk: Desk) -> None:
+        desk.add("a", "b")
+        desk.put_job("done", "c", state="completed")
+        desk.put_job("dead", "d", state="dead")
+        status = desk.queue.status()
+        assert status.counts == {"pending": 2, "processing": 0, "completed": 1, "failed": 0, "dead": 1}
+        assert (status.spool, status.workers, status.paused) == (str(desk.root), [], False)
+
+    def test_show_gives_the_whole_record_and_its_files(self, desk: Desk) -> None:
+        desk.add("a", meta={"n": 10**30})
+        shown = desk.queue.show("a")
+        assert (shown["id"], shown["meta"], shown["state"], shown["worker"]) == (
+            "a",
+            {"n": 10**30},
+            "pending",
+            None,
+        )
+        assert shown["file"] == str(desk.path("pending", "a.json"))
+        assert shown["log"] is None
+        desk.drop("a.log", b"hi", "logs")
+        assert desk.queue.show("a")["log"] == str(desk.path("logs", "a.log"))
+
+    def test_show_of_what_is_no_job_says_so(self, desk: Desk) -> None:
+        desk.drop("bad.json", b"{", "dead")
+        with pytest.raises(DamagedRecord, match=r"dead/bad\.json holds no job"):
+            desk.queue.show("bad")
+
+    def test_show_of_an_unknown_job(self, desk: Desk) -> None:
+        with pytest.raises(NoSuchJob):
+            desk.queue.show("a")
+
+    @pytest.mark.parametrize("state", ["completed", "done", State.COMPLETED])
+    def test_jobs_of_one_state(self, desk: Desk, state: Any) -> None:
+        desk.add("a")
+        desk.put_job("done", "b", state="completed")
+        assert [job["id"] for job in desk.queue.jobs(state=state)] == ["b"]
+
+    def test_jobs_of_a_state_that_is_none(self, desk: Desk) -> None:
+        with pytest.raises(InvalidInput, match=r"no state 'ready' \(there are pending, "):
+            desk.queue.jobs(state="ready")
+
+    def test_jobs_have_the_limit_that_holds_for_them_now(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("b", max_retries=1)
+        desk.queue.set_config("max_retries", "9")
+        assert {job["id"]: job["max_retries"] for job in desk.queue.jobs()} == {"a": 9, "b": 1}
+
+
+class TestSettings:
+    def test_are_set_got_and_unset(self, desk: Desk) -> None:
+        assert desk.queue.set_config("timeout", "5m") == 300
+        assert desk.queue.get_config()["timeout"] == 300
+        assert desk.queue.unset_config("timeout") is None
+        assert desk.queue.get_config()["timeout"] is None
+
+    def test_outlive_the_program(self, desk: Desk) -> None:
+        desk.queue.set_config("max_retries", "7")
+        with Desk(desk.root) as other:
+            assert other.queue.get_config()["max_retries"] == 7
+
+    def test_that_are_refused_change_nothing(self, desk: Desk) -> None:
+        for name, text in (("max_retries", "-1"), ("nothing", "1")):
+            with pytest.raises(InvalidInput):
+                desk.queue.set_config(name, text)
+        with pytest.raises(InvalidInput):
+            desk.queue.unset_config("nothing")
+        assert desk.store.index.settings() == {}
+
+
+def test_a_job_that_moves_between_the_look_and_the_lock_is_not_copied(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put_job("dead", "a", state="dead")
+    place = desk.queue.locate("a")
+    desk.drag("a", "dead", "pending")
+    with pytest.raises(Conflict, match="has just moved on"):
+        verbs.retry(desk.store, [place], only=None, now=desk.clock())
+    assert desk.files() == {"pending": ["a.json"]}
+
+
+def test_a_cancel_that_comes_too_late_does_not_meet_the_next_run(desk: Desk) -> None:
+    desk.add("a")
+    desk.look()
+
+    def asked(job: Any, setting: Any) -> Any:
+        desk.store.spool.ask(LIVE, ".cancel", "a")
+        return failing(desk.clock)(job, setting)
+
+    with desk.worker(asked, name=LIVE) as worker:
+        worker.run_once()
+        assert desk.store.spool.asked(LIVE, ".cancel") is None
