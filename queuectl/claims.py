@@ -16,6 +16,7 @@ from queuectl.index import Entry
 from queuectl.intake import note_quarantined
 from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
 from queuectl.names import next_free
+from queuectl.requests import is_paused
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
@@ -47,7 +48,7 @@ def claim(store: Store, worker: str, now: float) -> Optional[Claim]:
     Raises:
         Busy: `claim.lock` could not be had.
     """
-    if store.spool.paused or not has_work(store, now):
+    if is_paused(store.spool) or not has_work(store, now):
         return None
     with store.claiming():
         due = store.index.next_due()

@@ -108,7 +108,7 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
-    for path in store.spool.abandoned_tmp(system.now()):
+    for path in store.spool.tmp.abandoned(system.now()):
         yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
         if fix:
             system.remove(path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from json import dumps
+from typing import Any, Union
 
 from queuectl import system
-from queuectl.codec import job_size
-from queuectl.errors import Conflict, SpoolUnusable
+from queuectl.codec import checked, decode_job, job_size
+from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job, accepted
 from queuectl.names import fold, next_free
 from queuectl.spool import Place, too_large
@@ -50,6 +52,20 @@ def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> 
     finally:
         for path, _ in prepared:
             system.remove(path)
+
+
+def as_job(job: Union[Job, Mapping[str, Any]]) -> Job:
+    """What a program gives as a job, through the same checks as a file.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if isinstance(job, Job):
+        return checked(job)
+    try:
+        return decode_job(dumps(job).encode())
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a job is a mapping of JSON values: {error}") from error
 
 
 def new_id(now: float) -> str:

@@ -28,15 +28,18 @@ class Settled(NamedTuple):
     reason: Optional[str] = None
 
 
-def settle_drops(store: Store, unsettled: Sequence[Unsettled], now: float) -> list[Settled]:
-    """Rename or set aside what can be; the rest is left for the next look.
+def settle_drops(
+    store: Store, unsettled: Sequence[Unsettled], now: float
+) -> tuple[list[Settled], list[Unsettled]]:
+    """Rename or set aside what can be; what was done, and those that are left for another call.
 
-    At most `AT_ONCE` of them: ten thousand bad files must not hold up the good ones.
+    At most `AT_ONCE` are done: ten thousand bad files must not hold up the good ones. One that has not lain
+    still for long enough is left for the next look instead.
     """
     done: list[Settled] = []
-    for drop in unsettled:
+    for position, drop in enumerate(unsettled):
         if len(done) == AT_ONCE:
-            break
+            return done, list(unsettled[position:])
         patience = 0.0 if not drop.reason.startswith(NO_JOB) else store.config.settle_time
         if now - drop.oddity.seen < patience:
             continue
@@ -44,7 +47,7 @@ def settle_drops(store: Store, unsettled: Sequence[Unsettled], now: float) -> li
             if _unchanged(store, drop) and (outcome := _settle(store, drop, now)):
                 store.index.drop_oddities([drop.oddity.path])
                 done.append(outcome)
-    return done
+    return done, []
 
 
 def _unchanged(store: Store, drop: Unsettled) -> bool:

@@ -1,8 +1,7 @@
-"""N workers in one process: signals, requests through the spool, the sweep of the folders, draining.
+"""N workers in one process: signals, requests through the spool, draining.
 
-The main thread supervises: it waits at the doorbell, looks at what rang, and every `poll_interval` at
-everything, since events wake and scans decide. The workers are threads; each sleeps until the supervisor
-says that something may have become ready.
+The main thread supervises: it waits at the doorbell and sweeps the folders. The workers are threads; each
+sleeps until the supervisor says that something may have become ready.
 """
 
 from __future__ import annotations
@@ -18,16 +17,14 @@ from queuectl.claims import has_work
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
-from queuectl.intake import AT_ONCE, settle_drops
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
-from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
-from queuectl.recovery import recover
+from queuectl.requests import asked, is_paused
 from queuectl.runner import CANCELLED, INTERRUPTED
+from queuectl.spool import Spool
 from queuectl.store import Store
+from queuectl.sweep import Sweep
 from queuectl.worker import Hands, Worker
 
-SCAN_SHARE = 20
-"""A full look is followed by a pause of at least this many times what it took."""
 ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
 HELD_PATIENCE = 10.0
@@ -57,10 +54,6 @@ class Pool:
         self._turn = threading.Condition()
         self._generation = 0
         self._idle: dict[str, int] = {}
-        self._unsettled: list[Unsettled] = []
-        self._next_scan = 0.0
-        self._next_due: Optional[float] = None
-        self._poll_interval = RETRY_PAUSE
         self._random = random.Random()
         self._noticed = ""
         self._unheard = False
@@ -192,23 +185,51 @@ class Pool:
     # The supervisor
 
     def _supervise(self, store: Store, threads: list[threading.Thread]) -> None:
+        sweep = Sweep(store, self.emit)
         rings = Rings(frozenset(), True)
         said = 0
         while any(thread.is_alive() for thread in threads):
-            try:
-                self._look(store, rings)
-            except sqlite3.Error as error:
-                self._mend(store, error)
-            except (OSError, QueueError) as error:
-                self._notice(f"cannot look just now: {error}")
-            except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
-                self._fail(error)
+            more = self._attempt(sweep, rings)
             if self._stops:
                 self._wake_workers()
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self._kill_all()
-            rings = self.bell.wait(self._patience())
+            rings = self.bell.wait(0.0 if more else self._patience(sweep))
+
+    def _attempt(self, sweep: Sweep, rings: Rings) -> bool:
+        """One look; whether the next should follow at once. Nothing that it meets ends the supervisor."""
+        try:
+            return self._look(sweep, rings)
+        except SpoolUnusable as error:
+            self._fail(error)
+        except sqlite3.Error as error:
+            self._mend(sweep.store, error)
+            sweep.hasten()
+        except (OSError, QueueError) as error:
+            self._notice(f"cannot look just now: {error}")
+        except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
+            self._fail(error)
+        return False
+
+    def _look(self, sweep: Sweep, rings: Rings) -> bool:
+        if rings.asked or sweep.pause <= 0 or self._unheard:
+            self._hear_requests(sweep.store.spool)
+        if self._stops:
+            return False
+        more = sweep.look(rings.names, self.workers)
+        paused = is_paused(sweep.store.spool)
+        if has_work(sweep.store, system.now()) and not paused:
+            self._wake_workers()
+        elif self.plan.drain and not more and self._all_idle() and not self._waits_for_held():
+            self.stop()
+        return more
+
+    def _waits_for_held(self) -> bool:
+        """Whether a job is only held up, by somebody who has its file open, and not for long."""
+        now = system.now()
+        since = [moment for worker in self.workers for moment in list(worker.store.held.values())]
+        return any(now - moment < HELD_PATIENCE for moment in since)
 
     def _mend(self, store: Store, error: sqlite3.Error) -> None:
         """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
@@ -219,8 +240,6 @@ class Pool:
             healed, error = False, sqlite3.DatabaseError(f"{error}; {refused}")
         if healed:
             self._notice(f"the index was damaged and is built anew ({error})")
-            self._next_scan = 0.0
-            self.bell.ring()
         else:
             self._notice(f"the index cannot be used just now: {error}")
             system.sleep(RETRY_PAUSE)
@@ -232,87 +251,14 @@ class Pool:
             self._noticed = text
             self.emit(Event(events.NOTICE, text=text))
 
-    def _look(self, store: Store, rings: Rings) -> None:
-        now, scans = system.now(), system.monotonic() >= self._next_scan
-        if rings.asked or scans or self._unheard:
-            self._hear_requests(store)
-        if rings.names:
-            self._unsettled += reconcile_some(store, rings.names, now)
-        if scans:
-            self._scan(store, now)
-        if self._stops:
-            return
-        if self._unsettled:
-            self._settle_drops(store, now)
-        self._wake_or_drain(store, now)
-
-    def _wake_or_drain(self, store: Store, now: float) -> None:
-        due = store.index.next_due()
-        if due is not None and due <= now:
-            store.index.promote(now)
-            due = store.index.next_due()
-        self._next_due = None if store.spool.paused else due
-        if has_work(store, now) and not store.spool.paused:
-            self._wake_workers()
-        elif self.plan.drain and self._all_idle() and not self._waits_for_held(now):
-            self.stop()
-
-    def _waits_for_held(self, now: float) -> bool:
-        """Whether a job is only held up, by somebody who has its file open, and not for long."""
-        since = [moment for worker in self.workers for moment in [*worker.store.held.values()]]
-        return any(now - moment < HELD_PATIENCE for moment in since)
-
-    def _scan(self, store: Store, now: float) -> None:
-        began = system.monotonic()
-        try:
-            self._look_at_all(store, now)
-        finally:
-            took = system.monotonic() - began
-            self._next_scan = system.monotonic() + max(self._poll_interval, took * SCAN_SHARE)
-
-    def _look_at_all(self, store: Store, now: float) -> None:
-        if not os.path.isdir(self.root):
-            self._fail(SpoolUnusable(f"{self.root} has gone: the workers stop"))
-            return
-        self._remake_folders(store)
-        store.index.follow()
-        self._poll_interval = store.config.poll_interval
-        self._unsettled = reconcile_all(store, now)
-        for worker in self.workers:
-            worker.runner.trim()
-        for job in recover(store, now, self._random.random()):
-            text = f"{job.reason}: {job.state.value}"
-            self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-        for path in store.spool.abandoned_tmp(now):
-            system.remove(path)
-
-    def _remake_folders(self, store: Store) -> None:
-        # Somebody tidies up, or a tool takes empty folders for rubbish.
-        if not layout.is_whole(self.root):
-            layout.make_spool(self.root, force=True)
-            self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
-        for worker in self.workers:
-            system.make_folder(store.spool.worker_folder(worker.name))
-
-    def _settle_drops(self, store: Store, now: float) -> None:
-        settled = settle_drops(store, self._unsettled, now)
-        for drop in settled:
-            kind = events.JOB_RENAMED if drop.reason is None else events.FILE_REFUSED
-            self.emit(Event(kind, job_id=drop.job_id, text=drop.reason or f"was {drop.old_name}"))
-        if len(settled) < AT_ONCE:
-            self._unsettled = []
-        else:
-            # The rest after what else there is to do; what is settled has moved and is passed over.
-            self.bell.ring()
-
-    def _hear_requests(self, store: Store) -> None:
+    def _hear_requests(self, spool: Spool) -> None:
         self._unheard = False
         for worker in self.workers:
-            wish = store.spool.asked(worker.name, STOP_SUFFIX)
+            wish = asked(spool, worker.name, STOP_SUFFIX)
             if wish is not None:
                 self.stop(kill=wish == "now")
             busy = worker.current
-            if busy is not None and store.spool.asked(worker.name, CANCEL_SUFFIX) == busy.place.job_id:
+            if busy is not None and asked(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
                 # RACE: claimed, but its command not started yet: ask again soon.
                 self._unheard |= not worker.runner.kill(CANCELLED)
 
@@ -335,11 +281,11 @@ class Pool:
                 self.emit(Event(events.STOPPING, text=text))
         return self._stops
 
-    def _patience(self) -> float:
+    def _patience(self, sweep: Sweep) -> float:
         """Seconds until something is to be done without a ring."""
-        left = self._next_scan - system.monotonic()
-        if not self._stops and self._next_due is not None:
-            left = min(left, self._next_due - system.now())
+        left = sweep.pause
+        if not self._stops and sweep.next_due is not None:
+            left = min(left, max(sweep.next_due - system.now(), 0.0))
         if self._stops > 1 or self._unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

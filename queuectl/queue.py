@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from queuectl import config as settings
-from queuectl import layout, system
-from queuectl.errors import InvalidInput, NoSuchJob
+from queuectl import layout, requests, system
+from queuectl.errors import NoSuchJob
 from queuectl.report import Status, job_row, live_workers, problems
 from queuectl.spool import Place
 from queuectl.state import State
@@ -98,9 +98,9 @@ class Queue:
             Conflict: an id is taken or given twice.
             SpoolUnusable: the disk is full, or the spool cannot be written.
         """
-        from queuectl.enqueue import enqueue
+        from queuectl.enqueue import as_job, enqueue
 
-        return enqueue(self.store, [_as_job(job) for job in jobs], rename=rename, now=self._now())
+        return enqueue(self.store, [as_job(job) for job in jobs], rename=rename, now=self._now())
 
     # Looking
 
@@ -112,7 +112,7 @@ class Queue:
             spool=self.store.spool.root,
             counts=self.store.index.counts(),
             workers=live_workers(self.store),
-            paused=self.store.spool.paused,
+            paused=self.paused,
             problems=problems(self.store),
         )
 
@@ -126,7 +126,7 @@ class Queue:
     ) -> list[dict[str, Any]]:
         """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
         self.refresh()
-        chosen = as_state(state)
+        chosen = State.parse(state)
         config = self.store.config
         return [
             job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
@@ -228,17 +228,18 @@ class Queue:
 
     # Acting on workers
 
+    @property
+    def paused(self) -> bool:
+        """Whether new jobs are kept from starting."""
+        return requests.is_paused(self.store.spool)
+
     def pause(self) -> bool:
         """Keep new jobs from starting; False if they were already."""
-        from queuectl.verbs import pause
-
-        return pause(self.store)
+        return requests.pause(self.store.spool)
 
     def resume(self) -> bool:
         """Let jobs start again; False if they could already."""
-        from queuectl.verbs import resume
-
-        return resume(self.store)
+        return requests.resume(self.store.spool)
 
     def stop_workers(self, *, kill: bool = False) -> list[str]:
         """Ask every living worker to stop (with `kill`, also to end its command); their names."""
@@ -289,32 +290,3 @@ class Queue:
         self.store.index.clear()
         self.refresh()
         return sum(self.store.index.counts().values())
-
-
-def _as_job(job: JobLike) -> Job:
-    from json import dumps
-
-    from queuectl.codec import checked, decode_job
-    from queuectl.job import Job
-
-    if isinstance(job, Job):
-        return checked(job)
-    try:
-        return decode_job(dumps(job).encode())
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"a job is a mapping of JSON values: {error}") from error
-
-
-def as_state(state: Union[State, str, None]) -> Optional[State]:
-    """The state of this name (`done` is an alias).
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    if state is None or isinstance(state, State):
-        return state
-    try:
-        return State.parse(state)
-    except ValueError:
-        names = ", ".join(one.value for one in State)
-        raise InvalidInput(f"no state {state!r}", hint=f"there are {names}") from None

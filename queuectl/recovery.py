@@ -18,6 +18,7 @@ from queuectl.job import Job, Run, crashed
 from queuectl.liveness import outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
+from queuectl.requests import asked
 from queuectl.retry import Decision, after_crash
 from queuectl.spool import Place, Read
 from queuectl.spool_scan import Found
@@ -67,7 +68,7 @@ def _recover_if_dead(store: Store, worker: str, now: float, luck: float) -> list
 
 def clear_away(store: Store, worker: str) -> None:
     """Remove what a worker that is gone leaves in `processing/`, `tmp/` and `locks/`."""
-    store.spool.remove_tmp(worker)
+    store.spool.tmp.remove_of(worker)
     _remove_folder(store, worker)
     for suffix in (CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
         try:
@@ -131,7 +132,7 @@ def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> t
         error=f"worker {place.worker} died while it ran",
     )
     decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
-    if store.spool.asked(place.worker or "", CANCEL_SUFFIX) == place.job_id:
+    if asked(store.spool, place.worker or "", CANCEL_SUFFIX) == place.job_id:
         decision = Decision(State.DEAD)
     run_at = now + decision.delay if decision.delay else None
     return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision

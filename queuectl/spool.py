@@ -14,6 +14,7 @@ from queuectl import layout, system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
 from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free, read_worker_name
 from queuectl.spool_scan import Seen, look, scan, scan_worker
+from queuectl.spool_tmp import TmpFolder
 from queuectl.state import State
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ ROOM = 64 * 1024
 """Bytes that a record may have over its job's size, for the history of its runs."""
 LARGEST = 64 * 2**20
 """Bytes up to which we read a record that was a job once, whatever the setting is now."""
-TMP_AGE = 600.0
-"""Seconds after which a file in `tmp/` belongs to nobody any more."""
 SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
 
@@ -68,8 +67,7 @@ class Spool:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
-        self.owner = "-"
-        """In front of the names of our files in `tmp/`: a worker's are removed once it has died."""
+        self.tmp = TmpFolder(self.root)
 
     # Paths
 
@@ -218,30 +216,9 @@ class Spool:
         """Write the record to `tmp/`, flushed and fsynced; the path to move in from."""
         from queuectl.codec import encode_job
 
-        path = self._new_tmp(f"{job.name[:60]}{SUFFIX}")
+        path = self.tmp.new(f"{job.name[:60]}{SUFFIX}")
         system.write_file(path, encode_job(job))
         return path
-
-    def _new_tmp(self, name: str) -> str:
-        return os.path.join(self.root, layout.TMP, f"{self.owner}~{os.urandom(6).hex()}~{name}")
-
-    def abandoned_tmp(self, now: float) -> list[str]:
-        """Paths of files in `tmp/` that are older than `TMP_AGE`: whoever wrote them was killed."""
-        old = (one for one in self._tmp() if now - one.stat().st_mtime > TMP_AGE)
-        return [one.path for one in old if not one.name.startswith(".")]
-
-    def remove_tmp(self, owner: str) -> None:
-        """Remove the files in `tmp/` of a worker that has gone."""
-        for entry in self._tmp():
-            if entry.name.startswith(f"{owner}~"):
-                system.remove(entry.path)
-
-    def _tmp(self) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(os.path.join(self.root, layout.TMP)) as entries:
-                return [one for one in entries if one.is_file(follow_symlinks=False)]
-        except FileNotFoundError:
-            return []
 
     def admit(self, prepared: str, place: Place) -> None:
         """Move a prepared record in as a new job. The caller holds `claim.lock`.
@@ -291,17 +268,15 @@ class Spool:
         Raises:
             OSError: the note could not be written, or the file not moved; then it lies where it was.
         """
-
-        def taken(name: str) -> bool:
-            paths = (self.path(Place(State.DEAD, name)), self.error_path(name))
-            return any(os.path.lexists(path) for path in paths)
-
-        target = Place(State.DEAD, next_free(job_id, taken))
+        name = next_free(job_id, lambda name: self.is_there(Place(State.DEAD, name)))
+        target = Place(State.DEAD, name)
         note = (
             f"{self.in_spool(self.path(place))} was not run: {reason}\n\n"
             f"The file is kept as it was, in {self.in_spool(self.path(target))}. Mend it, then drag it\n"
             f"back to pending, or: queuectl dlq retry {target.job_id}\n"
         )
+        # A note without its file was left by somebody who was killed between these two steps.
+        self.forget_note(target.job_id)
         system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
         try:
             self.move(place, target)
@@ -332,30 +307,3 @@ class Spool:
         """Make the names in these states' folders outlive a power cut."""
         for state in states:
             system.sync_folder(os.path.join(self.root, state.folder))
-
-    # What people and other programs ask of workers, by files
-
-    def ask(self, worker: str, suffix: str, text: str = "") -> None:
-        """Leave this worker a request in `locks/`; it appears whole."""
-        prepared = self._new_tmp(worker + suffix)
-        system.write_file(prepared, text.encode())
-        system.replace(prepared, self.lock_path(worker + suffix))
-
-    def asked(self, worker: str, suffix: str) -> Optional[str]:
-        """The text of such a request; None when there is none."""
-        path = self.lock_path(worker + suffix)
-        if not os.path.lexists(path):
-            return None
-        try:
-            return system.read_file(path, 4096)[0].decode("utf-8", "replace")
-        except OSError:
-            return None
-
-    def pause_paths(self) -> list[str]:
-        """The files of which each keeps new jobs from starting."""
-        return [os.path.join(self.root, name) for name in layout.PAUSED]
-
-    @property
-    def paused(self) -> bool:
-        """Whether new jobs are kept from starting."""
-        return any(os.path.lexists(path) for path in self.pause_paths())

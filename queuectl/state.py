@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Optional
+
+from queuectl.errors import InvalidInput
 
 
 class State(str, Enum):
@@ -20,13 +23,19 @@ class State(str, Enum):
         return "done" if self is State.COMPLETED else self.value
 
     @classmethod
-    def parse(cls, text: str) -> State:
-        """The state that a user means by `text` (`done` is an alias of `completed`).
+    def parse(cls, text: Optional[str]) -> Optional[State]:
+        """The state that a user means by `text` (`done` is an alias of `completed`); None stays None.
 
         Raises:
-            ValueError: no state has this name.
+            InvalidInput: no state has this name.
         """
-        return cls.COMPLETED if text == "done" else cls(text)
+        if text is None:
+            return None
+        try:
+            return cls.COMPLETED if text == "done" else cls(text)
+        except ValueError:
+            names = ", ".join(state.value for state in cls)
+            raise InvalidInput(f"no state {text!r}", hint=f"there are {names}") from None
 
 
 WAITING = (State.PENDING, State.FAILED)

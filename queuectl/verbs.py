@@ -12,11 +12,11 @@ from queuectl.job import cancelled, retried
 from queuectl.liveness import is_alive
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.recovery import recover
+from queuectl.requests import ask, withdraw
 from queuectl.spool import Place, Read
 from queuectl.state import FINISHED, WAITING, State
 from queuectl.store import Store
 
-_PAUSED_TEXT = b"New jobs do not start while this file is here. Delete it, or: queuectl resume\r\n"
 _STEP = 0.02
 
 
@@ -60,20 +60,13 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
                 # RACE: claimed between our look and our lock.
                 running.append(found)
     for place in running:
-        _ask(store, place.worker or "", CANCEL_SUFFIX, place.job_id)
+        ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
     _await_cancelled(store, running, deadline)
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
     read = _read(store, place)
     store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
-
-
-def _ask(store: Store, worker: str, suffix: str, text: str) -> None:
-    store.spool.ask(worker, suffix, text)
-    if not is_alive(store.spool, worker):
-        # RACE: it closed before it could find the request, and would leave it behind.
-        system.remove(store.spool.lock_path(worker + suffix))
 
 
 def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
@@ -87,7 +80,7 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
                 raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
             system.sleep(_STEP)
         # It may have ended by itself; the request must not meet its next run.
-        system.remove(store.spool.lock_path(worker + CANCEL_SUFFIX))
+        withdraw(store.spool, worker, CANCEL_SUFFIX)
         _cancel_finished(store, place.job_id)
 
 
@@ -116,23 +109,9 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
     return [place.job_id for place in places]
 
 
-def pause(store: Store) -> bool:
-    """See `Queue.pause`."""
-    if store.spool.paused:
-        return False
-    system.write_file(store.spool.pause_paths()[0], _PAUSED_TEXT)
-    return True
-
-
-def resume(store: Store) -> bool:
-    """See `Queue.resume`."""
-    removed = [system.remove(path) for path in store.spool.pause_paths()]
-    return any(removed)
-
-
 def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
     living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
     for name in living:
-        _ask(store, name, STOP_SUFFIX, "now" if kill else "")
+        ask(store.spool, name, STOP_SUFFIX, "now" if kill else "")
     return living

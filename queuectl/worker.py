@@ -18,6 +18,7 @@ from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
 from queuectl.reconcile import reconcile_all
 from queuectl.recovery import clear_away
+from queuectl.requests import withdraw
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
 from queuectl.state import State
@@ -58,7 +59,7 @@ class Worker:
         Raises:
             QueueError: somebody else holds a lock of this name.
         """
-        self.store.spool.owner = self.name
+        self.store.spool.tmp.owner = self.name
         with self.store.claiming():
             self._life = locks.try_lock(self.store.spool.lock_path(self.name + LIFE_SUFFIX))
             if self._life is None:
@@ -173,7 +174,7 @@ class Worker:
 
     def _forget_request(self) -> None:
         # A cancel that came too late must not meet the job's next run.
-        system.remove(self.store.spool.lock_path(self.name + CANCEL_SUFFIX))
+        withdraw(self.store.spool, self.name, CANCEL_SUFFIX)
 
     def _decide(self, job: Job, outcome: Outcome) -> Decision:
         if outcome.verdict == COMPLETED:

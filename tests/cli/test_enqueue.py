@@ -89,6 +89,11 @@ class TestSources:
         assert {job["id"] for job in cli.json("list")} == set(ids)
         assert [job["id"] for job in cli.json("list")] == ids, "they run in the order in which they came"
 
+    def test_many_keep_their_order(self, cli: CommandLine) -> None:
+        ids = cli.ok("enqueue", "-", stdin=b'{"command": "x"}\n' * 300).lines
+        assert len(ids) == 300
+        assert [job["id"] for job in cli.json("list")] == ids
+
     def test_a_program_with_arguments_that_look_like_options(self, cli: CommandLine) -> None:
         args = [
             "prog",

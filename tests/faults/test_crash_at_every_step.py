@@ -143,7 +143,7 @@ def test_enqueue(tmp_path: Path) -> None:
     assert death.said == ["first", "second"]
 
 
-@pytest.mark.parametrize("action", ["complete", "fail"])
+@pytest.mark.parametrize("action", ["complete", pytest.param("fail", marks=pytest.mark.slow)])
 def test_a_run(tmp_path: Path, action: str) -> None:
     """From the claim to the worker's end: the job is run, once if it was recorded, and its limits hold."""
     before = make(tmp_path / "spool", {"id": "job", "max_retries": 1})

@@ -156,22 +156,20 @@ class TestRows:
 
     def test_are_cleared_without_the_settings(self, index: Index) -> None:
         index.put([entry("a")])
-        index.put_oddities([Oddity("p", "r", 1, 1, 1.0)], whole=True)
+        index.put_oddities([Oddity("p", "r", 1, 1, 1.0)])
         index.set_setting("max_retries", "5")
         index.clear()
         assert (index.stamps(), index.oddities(), index.settings()) == ({}, [], {"max_retries": "5"})
 
 
 class TestOddities:
-    def test_some_are_added_and_all_are_replaced(self, index: Index) -> None:
+    def test_are_remembered_and_forgotten(self, index: Index) -> None:
         first, second, third = (Oddity(path, "r", 1, 1, 1.0) for path in "abc")
-        index.put_oddities([first], whole=True)
-        index.put_oddities([second], whole=False)
-        assert index.oddities() == [first, second]
-        index.put_oddities([third], whole=True)
-        assert index.oddities() == [third]
-        index.drop_oddity("c")
-        assert index.oddities() == []
+        index.put_oddities([third, first])
+        index.put_oddities([second, first._replace(reason="other")])
+        assert index.oddities() == [first._replace(reason="other"), second, third]
+        index.drop_oddities(["a", "c", "never"])
+        assert index.oddities() == [second]
 
 
 class TestSettings:

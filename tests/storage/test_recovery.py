@@ -9,7 +9,7 @@ import pytest
 
 from queuectl import locks, system
 from queuectl.claims import claim
-from queuectl.recovery import Recovered, finish_moves, recover
+from queuectl.recovery import Recovered, recover
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import Desk, failing
@@ -222,16 +222,3 @@ class TestWhatElseLiesThere:
                 desk.put_job(f"processing/host-{number}-1-dead", f"{name}{number}")
         assert len(free(desk)) == 6
         assert len(desk.files()["failed"]) == 6
-
-
-class TestALiveWorkersUnfinishedMoves:
-    def test_are_finished_but_not_that_of_what_it_runs(self, desk: Desk) -> None:
-        desk.put_job(THEIRS, "settled", state="completed", attempts=1)
-        desk.put_job(THEIRS, "running", state="failed", attempts=1)
-        desk.put_job(THEIRS, "unsettled")
-        desk.drop("bad.json", b"{", THEIRS)
-        finish_moves(desk.store, DEAD, "running", desk.clock())
-        assert desk.files() == {
-            "done": ["settled.json"],
-            "processing": [f"{DEAD}/bad.json", f"{DEAD}/running.json", f"{DEAD}/unsettled.json"],
-        }

@@ -49,16 +49,20 @@ class TestAMove:
         assert _read(desk, target) == first
         assert not os.path.lexists(desk.store.spool.path(source))
 
-    @pytest.mark.parametrize("place", PLACES, ids=names)
-    def test_beside_a_file_takes_the_next_name(self, desk: Desk, place: Place) -> None:
-        for target in (State.PENDING, State.FAILED, State.COMPLETED, State.DEAD):
-            if target is place.state:
-                continue
-            moved = lay(desk, place, "one")
-            kept = lay(desk, Place(target, "a"), "two")
-            found = desk.store.spool.move_beside(place, target)
-            assert found == Place(target, "a-2")
-            assert (_read(desk, found), _read(desk, Place(target, "a"))) == (moved, kept)
+    @pytest.mark.parametrize(
+        ("source", "target"), [pair for pair in PAIRS if pair[1] != PLACES[1]], ids=names
+    )
+    def test_of_a_job_to_where_another_lies_takes_the_next_name(
+        self, desk: Desk, source: Place, target: Place
+    ) -> None:
+        lay(desk, source, "one")
+        kept = lay(desk, target, "two")
+        job = Job(id="a", command="moved", state=target.state, meta={"n": 10**30})
+        assert desk.store.transfer(source, job, desk.clock()) == Place(target.state, "a-2")
+        assert _read(desk, target) == kept
+        record = desk.record(target.state.folder, "a-2")
+        assert (record["id"], record["state"], record["command"]) == ("a-2", target.state.value, "moved")
+        assert not os.path.lexists(desk.store.spool.path(source))
 
     def test_onto_a_folder_or_a_link_is_refused_too(self, desk: Desk) -> None:
         lay(desk, PLACES[0])
@@ -154,11 +158,26 @@ class TestSettingAside:
 
 
 class TestReading:
-    def test_a_file_larger_than_the_limit_is_refused(self, desk: Desk) -> None:
-        size = len(lay(desk, Place(State.PENDING, "a")))
-        assert desk.store.spool.read(Place(State.PENDING, "a"), size).job.command == "echo hi"
-        with pytest.raises(InvalidInput, match="larger than max_job_bytes"):
-            desk.store.spool.read(Place(State.PENDING, "a"), size - 1)
+    LARGE = b'{"command": "x", "meta": {"a": "%s"}}' % (b"b" * 2000)
+
+    def test_a_drop_larger_than_the_limit_is_refused(self, desk: Desk) -> None:
+        desk.drop("a.json", self.LARGE)
+        assert desk.store.spool.read(Place(State.PENDING, "a"), len(self.LARGE)).job.command == "x"
+        with pytest.raises(InvalidInput, match=r"larger than max_job_bytes \(1900 bytes\)"):
+            desk.store.spool.read(Place(State.PENDING, "a"), 1900)
+
+    @pytest.mark.parametrize("folder", ["failed", "done", "dead"])
+    def test_a_record_that_was_a_job_once_stays_one_whatever_the_limit_is_now(
+        self, desk: Desk, folder: str
+    ) -> None:
+        desk.drop("a.json", self.LARGE, folder)
+        place = desk.queue.locate("a")
+        assert desk.store.spool.read(place, 100).job.command == "x"
+
+    def test_a_record_that_has_grown_by_its_runs_stays_a_job(self, desk: Desk) -> None:
+        history = [{"outcome": "failed", "error": "e" * 50}] * 30
+        desk.put_job("pending", "a", history=history)
+        assert desk.store.spool.read(Place(State.PENDING, "a"), 1000).job.command == "echo hi"
 
     def test_a_record_of_another_id_is_told(self, desk: Desk) -> None:
         desk.drop("a.json", {"id": "b", "command": "x"})

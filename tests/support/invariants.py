@@ -32,7 +32,7 @@ def check(
     files = job_files(root)
     _each_in_one_place(files, acknowledged_ids)
     for path in files:
-        _sound_record(root, path)
+        _sound_record(root, path, path.stem in acknowledged_ids)
     assert not any((root / "tmp").iterdir()), f"left in tmp: {sorted((root / 'tmp').iterdir())}"
     _index_follows(root)
     if attempts_matter:
@@ -54,25 +54,17 @@ def _each_in_one_place(files: list[Path], ids: Collection[str]) -> None:
         assert len(twins) == 1, f"one name, several places: {[str(one) for one in twins]}"
 
 
-def _sound_record(root: Path, path: Path) -> None:
+def _sound_record(root: Path, path: Path, acknowledged: bool) -> None:
     if path.parent.name == "dead" and path.with_name(f"{path.stem}.error.txt").exists():
         return  # A file that was no job, kept as it was.
-    if path.parent.name == "pending" and not _was_taken_in(path):
+    if path.parent.name == "pending" and not acknowledged:
         return  # A drop that no worker has looked at: its name counts, whatever it holds.
     record = _record(path)
     assert isinstance(record, dict), f"{path} holds no record: {record!r}"
     where = path.relative_to(root).as_posix()
-    if path.parent.name not in ("done", "dead") and "id" not in record:
-        return  # A drop is stamped when its first run has ended, or it was dragged here before.
+    if "id" not in record and "updated_at" not in record:
+        return  # A drop is stamped when its first run has ended; it runs, or was dragged here before.
     assert record.get("id") == path.stem, f"{where} gives the id {record.get('id')!r}"
-
-
-def _was_taken_in(path: Path) -> bool:
-    try:
-        record = _record(path)
-    except (ValueError, OSError):
-        return False
-    return isinstance(record, dict) and record.get("created_at") is not None and record.get("id") is not None
 
 
 def _record(path: Path) -> Any:

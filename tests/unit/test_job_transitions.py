@@ -11,8 +11,8 @@ from queuectl.job import (
     cancelled,
     claimed,
     crashed,
+    dated,
     finished,
-    max_retries_of,
     renamed,
     retried,
     success_codes,
@@ -52,8 +52,8 @@ def test_no_transition_changes_the_record_it_is_given() -> None:
     for change in (
         accepted(WORN, job_id="b", now=NOW),
         retried(WORN, now=NOW),
-        finished(WORN, FAILED_RUN, state=State.FAILED, run_at=NOW, created=NOW, now=NOW),
-        crashed(WORN, FAILED_RUN, state=State.DEAD, run_at=None, created=NOW, now=NOW),
+        finished(WORN, FAILED_RUN, state=State.FAILED, run_at=NOW, now=NOW),
+        crashed(WORN, FAILED_RUN, state=State.DEAD, run_at=None, now=NOW),
         cancelled(WORN, now=NOW),
     ):
         assert change != WORN
@@ -100,7 +100,7 @@ def test_a_claimed_job_does_not_look_finished() -> None:
 
 
 def test_a_failed_run_counts_and_says_when_the_next_is_due() -> None:
-    job = finished(WORN, FAILED_RUN, state=State.FAILED, run_at=NOW + 8, created=NOW, now=NOW)
+    job = finished(WORN, FAILED_RUN, state=State.FAILED, run_at=NOW + 8, now=NOW)
     assert (job.state, job.attempts, job.crashes) == (State.FAILED, 3, 1)
     assert (job.due, job.exit_code, job.error, job.updated_at) == (NOW + 8, 5, "exit code 5", STAMP)
     assert job.history == [FAILED_RUN, FAILED_RUN]
@@ -109,22 +109,18 @@ def test_a_failed_run_counts_and_says_when_the_next_is_due() -> None:
 
 def test_a_successful_run_leaves_no_error() -> None:
     run = Run(outcome="completed", exit_code=0)
-    job = finished(WORN, run, state=State.COMPLETED, run_at=None, created=NOW, now=NOW)
+    job = finished(WORN, run, state=State.COMPLETED, run_at=None, now=NOW)
     assert (job.state, job.attempts, job.run_at) == (State.COMPLETED, 3, None)
     assert (job.exit_code, job.error) == (0, None)
 
 
-def test_a_dropped_job_gets_its_missing_times_at_the_end_of_its_run() -> None:
-    job = finished(
-        Job(id="a", command="x"), FAILED_RUN, state=State.DEAD, run_at=None, created=NOW - 60, now=NOW
-    )
-    assert (job.created_at, job.updated_at) == (format_moment(NOW - 60), STAMP)
+def test_a_job_that_says_not_when_it_came_in_can_be_told() -> None:
+    assert dated(Job(command="x"), NOW).created_at == STAMP
+    assert dated(WORN, NOW) == WORN
 
 
 def test_a_crash_counts_apart_from_the_attempts() -> None:
-    job = crashed(
-        WORN, Run(outcome="crashed", error="gone"), state=State.FAILED, run_at=NOW + 4, created=NOW, now=NOW
-    )
+    job = crashed(WORN, Run(outcome="crashed", error="gone"), state=State.FAILED, run_at=NOW + 4, now=NOW)
     assert (job.state, job.attempts, job.crashes) == (State.FAILED, 2, 2)
     assert (job.due, job.exit_code, job.error) == (NOW + 4, None, "gone")
 
@@ -144,15 +140,10 @@ def test_the_history_keeps_the_latest_runs(crash: bool) -> None:
     runs = [Run(outcome="failed", attempt=number) for number in range(HISTORY_LIMIT)]
     full = msgspec.structs.replace(WORN, history=runs)
     change = crashed if crash else finished
-    job = change(full, FAILED_RUN, state=State.DEAD, run_at=None, created=NOW, now=NOW)
+    job = change(full, FAILED_RUN, state=State.DEAD, run_at=None, now=NOW)
     assert len(job.history) == HISTORY_LIMIT
     assert job.history[-1] == FAILED_RUN
     assert job.history[0].attempt == 1
-
-
-@pytest.mark.parametrize(("own", "holds"), [(None, 3), (0, 0), (7, 7)])
-def test_a_jobs_own_limit_wins_over_the_setting(own: int, holds: int) -> None:
-    assert max_retries_of(Job(command="x", max_retries=own), 3) == holds
 
 
 @pytest.mark.parametrize(("own", "codes"), [(None, (0,)), ([], ()), ([0, 3], (0, 3))])

@@ -85,8 +85,15 @@ def test_a_moment_is_written_in_utc_with_milliseconds() -> None:
     assert format_moment(NINE + 0.1234567, timespec="microseconds") == "2027-01-01T09:00:00.123457Z"
 
 
-def test_rounding_carries_into_the_next_second() -> None:
-    assert format_moment(NINE - 0.0001) == "2027-01-01T09:00:00.000Z"
+@pytest.mark.parametrize("early", [0.0001, 0.0005, 0.0009])
+def test_a_moment_is_never_written_later_than_it_is(early: float) -> None:
+    # What is due now must not become due half a millisecond later.
+    assert format_moment(NINE - early) == "2027-01-01T08:59:59.999Z"
+
+
+def test_a_whole_millisecond_is_written_as_it_is() -> None:
+    written = [format_moment(NINE + milliseconds / 1000) for milliseconds in range(1000)]
+    assert written == [f"2027-01-01T09:00:00.{milliseconds:03}Z" for milliseconds in range(1000)]
 
 
 @pytest.mark.parametrize("seconds", [-86400.0, -11_644_473_600.0, 1e12, -1e12])

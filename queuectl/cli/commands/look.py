@@ -8,8 +8,9 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.queue import Queue, as_state
+from queuectl.queue import Queue
 from queuectl.report import Status
+from queuectl.state import State
 
 WATCH_SECONDS = 1.0
 
@@ -82,7 +83,7 @@ def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag:
 
 def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool) -> None:
     """The jobs of `list` and `dlq list`."""
-    as_state(state)
+    State.parse(state)
     with open_queue() as queue:
         jobs = queue.jobs(state=state, tag=tag, limit=limit)
     if as_json:

@@ -36,7 +36,7 @@ def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
         pool.run()
     ids += [job_id for job_id in watcher.touched if job_id not in ids]
     with open_queue() as queue:
-        if queue.store.spool.paused:
+        if queue.paused:
             say("the queue is paused: nothing starts until queuectl resume")
         rows = {row["id"]: row for row in queue.jobs()}
     _print([rows[job_id] for job_id in ids if job_id in rows], as_json=as_json)

@@ -1,0 +1,61 @@
+"""What people and other programs ask of workers, through files: stop, end this job, start no new one."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from queuectl import layout, system
+from queuectl.liveness import is_alive
+from queuectl.spool import Spool
+
+_PAUSED_TEXT = b"New jobs do not start while this file is here. Delete it, or: queuectl resume\r\n"
+
+
+def ask(spool: Spool, worker: str, suffix: str, text: str = "") -> None:
+    """Leave this worker a request in `locks/`; it appears whole. One that has gone is left none."""
+    prepared = spool.tmp.new(worker + suffix)
+    system.write_file(prepared, text.encode())
+    system.replace(prepared, spool.lock_path(worker + suffix))
+    if not is_alive(spool, worker):
+        # RACE: it closed before it could find the request, which would stay for good.
+        withdraw(spool, worker, suffix)
+
+
+def asked(spool: Spool, worker: str, suffix: str) -> Optional[str]:
+    """The text of such a request; None when there is none."""
+    path = spool.lock_path(worker + suffix)
+    if not os.path.lexists(path):
+        return None
+    try:
+        return system.read_file(path, 4096)[0].decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def withdraw(spool: Spool, worker: str, suffix: str) -> None:
+    """Take a request back, or away once it has been met."""
+    system.remove(spool.lock_path(worker + suffix))
+
+
+def is_paused(spool: Spool) -> bool:
+    """Whether new jobs are kept from starting."""
+    return any(os.path.lexists(path) for path in _pause_paths(spool))
+
+
+def pause(spool: Spool) -> bool:
+    """Keep new jobs from starting; False if they were already."""
+    if is_paused(spool):
+        return False
+    system.write_file(_pause_paths(spool)[0], _PAUSED_TEXT)
+    return True
+
+
+def resume(spool: Spool) -> bool:
+    """Let jobs start again; False if they could already."""
+    removed = [system.remove(path) for path in _pause_paths(spool)]
+    return any(removed)
+
+
+def _pause_paths(spool: Spool) -> list[str]:
+    return [os.path.join(spool.root, name) for name in layout.PAUSED]

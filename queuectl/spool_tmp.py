@@ -1,0 +1,41 @@
+"""`tmp/`: files on their way into the spool. Nobody reads them; what a killed program leaves is removed."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl import layout, system
+
+ABANDONED_AGE = 600.0
+"""Seconds after which a file in `tmp/` belongs to nobody any more."""
+
+
+class TmpFolder:
+    """The `tmp/` of one spool."""
+
+    def __init__(self, root: str) -> None:
+        self._path = os.path.join(root, layout.TMP)
+        self.owner = "-"
+        """In front of the names of our files: a worker's are removed once it has died."""
+
+    def new(self, name: str) -> str:
+        """A path for a file on its way to a place of this name."""
+        return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
+
+    def abandoned(self, now: float) -> list[str]:
+        """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
+        old = (one for one in self._files() if now - one.stat().st_mtime > ABANDONED_AGE)
+        return [one.path for one in old if not one.name.startswith(".")]
+
+    def remove_of(self, owner: str) -> None:
+        """Remove the files of a worker that has gone."""
+        for one in self._files():
+            if one.name.startswith(f"{owner}~"):
+                system.remove(one.path)
+
+    def _files(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._path) as entries:
+                return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
