@@ -10,12 +10,16 @@ from queuectl import layout, system
 from queuectl.errors import InvalidInput
 from queuectl.intake import settle_drops
 from queuectl.liveness import is_alive, outlived_by_command
-from queuectl.names import ERROR_SUFFIX, LIFE_SUFFIX, SUFFIX
+from queuectl.names import ERROR_SUFFIX, SUFFIX
 from queuectl.reconcile import place_of, reconcile_all
-from queuectl.recovery import clear_away, recover
+from queuectl.recovery import ownerless_locks, recover
+from queuectl.report import damaged_indexes
 from queuectl.spool_scan import Found
 from queuectl.state import State
 from queuectl.store import Store
+
+ABANDONED_AGE = 600.0
+"""Seconds after which a file in `tmp/` is taken to be left by a program that was killed."""
 
 
 class Finding(NamedTuple):
@@ -61,6 +65,8 @@ def _index(store: Store) -> Iterator[Finding]:
     reconcile_all(store, system.now())
     after = store.index.stamps()
     behind = sum(known.get(job_id) != stamp and job_id in found for job_id, stamp in after.items())
+    for text in damaged_indexes(store):
+        yield Finding(text)
     if behind:
         yield Finding(f"{layout.INDEX}: rows of {behind} changed files were behind", True)
     if gone:
@@ -108,7 +114,7 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
-    for path in store.spool.tmp.abandoned(system.now()):
+    for path in store.spool.tmp.abandoned(system.now(), ABANDONED_AGE):
         yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
         if fix:
             system.remove(path)
@@ -121,18 +127,8 @@ def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _stale_locks(store: Store, fix: bool) -> Iterator[Finding]:
-    if not os.path.isdir(os.path.join(store.spool.root, layout.LOCKS)):
-        return
-    # Under claim.lock no worker can be between making its lock and making its folder.
-    with store.claiming():
-        owners = set(store.spool.workers())
-        for path in _files(os.path.join(store.spool.root, layout.LOCKS)):
-            name = os.path.basename(path)[: -len(LIFE_SUFFIX)]
-            if not path.endswith(LIFE_SUFFIX) or name in ("claim", *owners) or is_alive(store.spool, name):
-                continue
-            yield Finding(f"locks/{name}{LIFE_SUFFIX}: its worker has gone", fix)
-            if fix:
-                clear_away(store, name)
+    for name in ownerless_locks(store, clear=fix):
+        yield Finding(f"locks/{name}.*: its worker has gone", fix)
 
 
 def _files(folder: str) -> list[str]:

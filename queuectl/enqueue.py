@@ -85,7 +85,7 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
         elif fold(wanted) in used:
             raise Conflict(f"the id {wanted!r} is given twice")
         used.add(fold(wanted))
-        named.append(accepted(job, job_id=wanted, now=now + position * 1e-6))
+        named.append(accepted(job, job_id=wanted, now=now, position=position))
     return named
 
 

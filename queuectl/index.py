@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
 from queuectl.errors import SpoolUnusable
-from queuectl.index_schema import connect, identity_of, is_damage, rebuild, usable_error
+from queuectl.index_schema import connect, identity_of, in_memory, is_damage, rebuild, usable_error
 from queuectl.state import State
 
 
@@ -104,10 +104,21 @@ class Index:
             self._identity = identity_of(self._path)
 
     def heal(self) -> None:
-        """Set the damaged file aside, and begin a new one with the settings that could be read."""
+        """Set the damaged file aside, and begin a new one with the settings that could be read.
+
+        Where others hold it open (Windows) this goes on in memory, until the next start.
+        """
         self.close()
-        self._sql = rebuild(self._path, self._lock_path, self._identity)
+        try:
+            self._sql = rebuild(self._path, self._lock_path, self._identity)
+        except SpoolUnusable:
+            self.leave_disk()
         self._identity = identity_of(self._path)
+
+    def leave_disk(self) -> None:
+        """Go on in memory, with the settings as far as they can be read."""
+        self.close()
+        self._sql, self.in_memory = in_memory(self._path), True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

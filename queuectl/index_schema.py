@@ -11,6 +11,8 @@ from queuectl.errors import Busy, QueueError, SpoolUnusable
 from queuectl.moment import format_moment
 
 VERSION = 1
+DAMAGED = "damaged"
+"""In the name of an index that was set aside for it."""
 _BUSY_SECONDS = 30.0
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column", "closed database")
 _SCHEMA = """
@@ -55,7 +57,6 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
     """A connection to a sound index of this version at `path`, and whether it is one in memory.
 
     Raises:
-        SpoolUnusable: the file is damaged, and held open by somebody else.
         sqlite3.OperationalError: somebody else has locked it all the time.
     """
     try:
@@ -66,13 +67,17 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
             connection.close()
     except sqlite3.DatabaseError as error:
         if _is_unwritable(error, path):
-            return _in_memory(path), True
+            return in_memory(path), True
         if not is_damage(error):
             raise
     if not os.access(os.path.dirname(path), os.W_OK):
-        return _in_memory(path), True
-    with locks.exclusive(lock_path):
-        return _make(path), False
+        return in_memory(path), True
+    try:
+        with locks.exclusive(lock_path):
+            return _make(path), False
+    except SpoolUnusable:
+        # Damaged, and others hold it open (Windows): the files tell all the same.
+        return in_memory(path), True
 
 
 def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> sqlite3.Connection:
@@ -85,7 +90,7 @@ def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> s
     """
     with locks.exclusive(lock_path):
         if identity == identity_of(path):
-            return _replace(path)
+            return _replace(path, DAMAGED)
         return _make(path)
 
 
@@ -142,18 +147,20 @@ def _make(path: str) -> sqlite3.Connection:
         return _create(path, {})
     try:
         connection = _open(path)
-        if _version(connection) == VERSION:
+        version = _version(connection)
+        if version == VERSION:
             return connection
         connection.close()
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-    return _replace(path)
+        return _replace(path, DAMAGED)
+    return _replace(path, f"version-{version}")
 
 
-def _replace(path: str) -> sqlite3.Connection:
+def _replace(path: str, why: str) -> sqlite3.Connection:
     settings = _salvage(path)
-    _set_aside(path)
+    _set_aside(path, why)
     return _create(path, settings)
 
 
@@ -187,12 +194,12 @@ def _salvage(path: str) -> dict[str, str]:
     return {}
 
 
-def _set_aside(path: str) -> None:
+def _set_aside(path: str, why: str) -> None:
     stamp = format_moment(system.now()).replace(":", "").replace(".", "")
     try:
         for suffix in ("-wal", "-shm", ""):
             if os.path.exists(path + suffix):
-                system.replace(path + suffix, f"{path}.damaged-{stamp}{suffix}")
+                system.replace(path + suffix, f"{path}.{why}-{stamp}{suffix}")
     except OSError as error:
         raise SpoolUnusable(
             f"the index {path} is damaged or of another version and cannot be set aside: {error}",
@@ -200,7 +207,8 @@ def _set_aside(path: str) -> None:
         ) from error
 
 
-def _in_memory(path: str) -> sqlite3.Connection:
+def in_memory(path: str) -> sqlite3.Connection:
+    """An index that is this connection's alone, with the settings of the one at `path`."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     _fill(connection, _salvage(path))
     return connection

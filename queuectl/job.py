@@ -10,13 +10,14 @@ from typing import Annotated, Any, NamedTuple, Optional, Union
 
 import msgspec
 
-from queuectl.moment import format_moment, parse_moment, read_moment
+from queuectl.moment import format_microseconds, format_moment, parse_moment, read_moment
 from queuectl.names import SHELLS, id_problem
 from queuectl.state import FINISHED, State
 
 # msgspec evaluates the annotations below at run time, where Python 3.9 knows neither `X | Y` nor the
 # aliases that newer versions have: hence typing's names in this module.
-Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+MOST = 1_000_000_000
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
@@ -189,10 +190,11 @@ def _command_problem(command: Union[str, list[str]]) -> Optional[str]:
     return None
 
 
-def accepted(job: Job, *, job_id: str, now: float) -> Job:
-    """A job on its way in: named, waiting, never run."""
-    # Microseconds, so that jobs that are added together keep their order.
-    stamp = format_moment(now, timespec="microseconds")
+def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
+    """A job on its way in: named, waiting, never run; `position` is its place among those added with it."""
+    # Microseconds, so that jobs that are added together keep their order; whole ones, since floats of today
+    # are a quarter of a microsecond apart.
+    stamp = format_microseconds(round(now * 1e6) + position)
     return msgspec.structs.replace(
         job,
         id=job_id,
@@ -236,7 +238,7 @@ def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: 
     return msgspec.structs.replace(
         job,
         state=state,
-        attempts=job.attempts + 1,
+        attempts=min(job.attempts + 1, MOST),
         run_at=None if run_at is None else format_moment(run_at),
         updated_at=format_moment(now),
         exit_code=run.exit_code,
@@ -250,7 +252,7 @@ def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: f
     return msgspec.structs.replace(
         job,
         state=state,
-        crashes=job.crashes + 1,
+        crashes=min(job.crashes + 1, MOST),
         run_at=None if run_at is None else format_moment(run_at),
         updated_at=format_moment(now),
         exit_code=None,

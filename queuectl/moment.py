@@ -17,15 +17,22 @@ _FLOAT_ERROR = 0.002
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def format_moment(seconds: float, *, timespec: str = "milliseconds") -> str:
-    """`seconds` since the epoch as RFC 3339 in UTC, e.g. `2026-11-24T09:00:00.000Z`."""
+def format_moment(seconds: float) -> str:
+    """`seconds` since the epoch as RFC 3339 in UTC with milliseconds, e.g. `2026-11-24T09:00:00.000Z`."""
     # A file's time can be anything; what no calendar has becomes the nearest that it has.
     seconds = min(max(seconds, _FIRST), _LAST)
-    if timespec == "milliseconds":
-        # Down: a job whose retry is due now must not become due half a millisecond later.
-        seconds = math.floor(seconds * 1000 + _FLOAT_ERROR) / 1000
-    moment = _EPOCH + timedelta(seconds=round(seconds, 6))
-    return moment.isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
+    # Down: a job whose retry is due now must not become due half a millisecond later.
+    whole = math.floor(seconds * 1000 + _FLOAT_ERROR)
+    return _text(timedelta(milliseconds=whole), "milliseconds")
+
+
+def format_microseconds(microseconds: int) -> str:
+    """Microseconds since the epoch as RFC 3339 in UTC, to the last of them."""
+    return _text(timedelta(microseconds=microseconds), "microseconds")
+
+
+def _text(since_epoch: timedelta, timespec: str) -> str:
+    return (_EPOCH + since_epoch).isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
 
 
 def parse_moment(text: str) -> float:

@@ -18,6 +18,7 @@ from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
+from queuectl.recovery import clear_away
 from queuectl.requests import asked, is_paused
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.spool import Spool
@@ -73,8 +74,7 @@ class Pool:
                 raise SpoolUnusable(f"{self.root} cannot be written: workers cannot run in it")
             # A spool that came with a repository or a backup may lack what git or zip leave out.
             layout.make_spool(self.root)
-            if problem := self.bell.start():
-                self.emit(Event(events.NOTICE, text=problem))
+            self._watch()
             threads = self._start_workers()
             try:
                 self._supervise(store, threads)
@@ -83,9 +83,16 @@ class Pool:
                 self._wake_workers()
                 for thread in threads:
                     thread.join()
+                    # RACE: the last sweep may have made the folder of one that was just closing.
+                    clear_away(store, thread.name)
                 self.bell.close()
         if self._error is not None:
             raise self._error
+
+    def _watch(self) -> None:
+        self.bell.close()
+        if problem := self.bell.start():
+            self._notice(problem)
 
     def signalled(self) -> None:
         """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
@@ -218,6 +225,9 @@ class Pool:
         if self._stops:
             return False
         more = sweep.look(rings.names, self.workers)
+        if sweep.remade:
+            sweep.remade = False
+            self._watch()
         paused = is_paused(sweep.store.spool)
         if has_work(sweep.store, system.now()) and not paused:
             self._wake_workers()
@@ -235,9 +245,8 @@ class Pool:
         """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
         try:
             healed = store.heal(error)
-        except (QueueError, OSError, sqlite3.Error) as refused:
-            # Other threads have it open (Windows): each lets go of it when it meets the damage.
-            healed, error = False, sqlite3.DatabaseError(f"{error}; {refused}")
+        except (QueueError, OSError, sqlite3.Error):
+            healed = False
         if healed:
             self._notice(f"the index was damaged and is built anew ({error})")
         else:

@@ -79,10 +79,16 @@ class Queue:
         self.close()
 
     def refresh(self) -> None:
-        """Bring the index in line with the folders."""
+        """Bring the index in line with the folders; on a full disk, one in memory."""
         from queuectl.reconcile import reconcile_all
 
-        reconcile_all(self.store, self._now())
+        try:
+            reconcile_all(self.store, self._now())
+        except sqlite3.OperationalError as error:
+            if "full" not in str(error):
+                raise
+            self.store.index.leave_disk()
+            reconcile_all(self.store, self._now())
 
     # Jobs in
 
@@ -188,7 +194,7 @@ class Queue:
     @_healing
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
-        from queuectl.errors import DamagedRecord
+        from queuectl.errors import Conflict, DamagedRecord
 
         self.refresh()
         retried, refused = [], []
@@ -198,6 +204,9 @@ class Queue:
                 retried.append(entry.id)
             except DamagedRecord as error:
                 refused.append(str(error))
+            except (Conflict, NoSuchJob):
+                # RACE: somebody has dragged it away or deleted it meanwhile.
+                continue
         return tuple(retried), refused
 
     @_healing

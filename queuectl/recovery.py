@@ -8,16 +8,17 @@ each step leaves a file that tells what remains.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import NamedTuple, Optional
 
-from queuectl import locks, system
+from queuectl import layout, locks, system
 from queuectl.claims import policy_of
 from queuectl.errors import InvalidInput
 from queuectl.intake import quarantine
 from queuectl.job import Job, Run, crashed
-from queuectl.liveness import outlived_by_command
+from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.moment import format_moment
-from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX, read_worker_name
 from queuectl.requests import asked
 from queuectl.retry import Decision, after_crash
 from queuectl.spool import Place, Read
@@ -39,10 +40,13 @@ class Recovered(NamedTuple):
     delay: float = 0.0
 
 
-def recover(store: Store, now: float, luck: float) -> list[Recovered]:
-    """Free the jobs of every worker that has died and whose command has ended."""
+def recover(store: Store, now: float, luck: float, *, living: Collection[str] = ()) -> list[Recovered]:
+    """Free the jobs of every worker that has died and whose command has ended.
+
+    `living` are known to live.
+    """
     recovered: list[Recovered] = []
-    for worker in store.spool.workers():
+    for worker in set(store.spool.workers()).difference(living):
         try:
             recovered += _recover_if_dead(store, worker, now, luck)
         except OSError:
@@ -78,6 +82,32 @@ def clear_away(store: Store, worker: str) -> None:
             continue
 
 
+def ownerless_locks(store: Store, *, clear: bool) -> list[str]:
+    """The workers of whom only files in `locks/` are left; with `clear` these are removed."""
+    names = {path.split(".", 1)[0] for path in _names(os.path.join(store.spool.root, layout.LOCKS))}
+    if not any(_is_ownerless(store, name) for name in names):
+        return []
+    # Under claim.lock no worker can be between making its lock and making its folder.
+    with store.claiming():
+        gone = sorted(name for name in names if _is_ownerless(store, name))
+        for name in gone if clear else []:
+            clear_away(store, name)
+    return gone
+
+
+def _is_ownerless(store: Store, name: str) -> bool:
+    if read_worker_name(name) is None or os.path.isdir(store.spool.worker_folder(name)):
+        return False
+    return not (is_alive(store.spool, name) or outlived_by_command(store.spool, name))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
 def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
     recovered: list[Recovered] = []
     for seen in store.spool.scan_worker(worker):
@@ -95,10 +125,7 @@ def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[
 
 def _remove_folder(store: Store, worker: str) -> None:
     folder = store.spool.worker_folder(worker)
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return
+    names = _names(folder)
     if all(name.lower() in _RUBBISH for name in names):
         for name in names:
             system.remove(os.path.join(folder, name))

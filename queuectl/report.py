@@ -83,10 +83,11 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    return [*lines, *_damaged_indexes(store), *_dead_workers(store)]
+    return [*lines, *damaged_indexes(store), *_dead_workers(store)]
 
 
-def _damaged_indexes(store: Store) -> list[str]:
+def damaged_indexes(store: Store) -> list[str]:
+    """Of each index that was set aside because it was damaged, a line."""
     aside = [name for name in sorted(os.listdir(store.spool.root)) if name.startswith(f"{INDEX}.damaged-")]
     return [
         f"{name}: the index was damaged and has been built anew; check queuectl config get, then delete this"

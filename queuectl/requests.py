@@ -40,7 +40,7 @@ def withdraw(spool: Spool, worker: str, suffix: str) -> None:
 
 def is_paused(spool: Spool) -> bool:
     """Whether new jobs are kept from starting."""
-    return any(os.path.lexists(path) for path in _pause_paths(spool))
+    return any(os.path.isfile(path) for path in _pause_paths(spool))
 
 
 def pause(spool: Spool) -> bool:
@@ -53,7 +53,7 @@ def pause(spool: Spool) -> bool:
 
 def resume(spool: Spool) -> bool:
     """Let jobs start again; False if they could already."""
-    removed = [system.remove(path) for path in _pause_paths(spool)]
+    removed = [system.remove(path) for path in _pause_paths(spool) if os.path.isfile(path)]
     return any(removed)
 
 

@@ -120,7 +120,7 @@ class Runner:
         no command runs (yet): ask again.
         """
         with self._guard:
-            if self._process is None:
+            if self._process is None or self._process.ended:
                 return False
             if force or self._verdict is None:
                 self._verdict = self._verdict or verdict

@@ -253,7 +253,9 @@ class Spool:
             Conflict: the target is taken.
             OSError: the file could not be moved within `patience` seconds.
         """
-        self._refuse_taken(target)
+        # X.JSON and X.json are one file where case does not count: that move is over nobody.
+        if place.state is not target.state or not self.is_same_file(place, target):
+            self._refuse_taken(target)
         system.replace(self.path(place), self.path(target), patience=patience)
 
     def _refuse_taken(self, place: Place) -> None:

@@ -6,9 +6,6 @@ import os
 
 from queuectl import layout, system
 
-ABANDONED_AGE = 600.0
-"""Seconds after which a file in `tmp/` belongs to nobody any more."""
-
 
 class TmpFolder:
     """The `tmp/` of one spool."""
@@ -22,9 +19,9 @@ class TmpFolder:
         """A path for a file on its way to a place of this name."""
         return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
 
-    def abandoned(self, now: float) -> list[str]:
-        """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
-        old = (one for one in self._files() if now - one.stat().st_mtime > ABANDONED_AGE)
+    def abandoned(self, now: float, age: float) -> list[str]:
+        """The paths of files that are older than `age` seconds: whoever wrote them was killed."""
+        old = (one for one in self._files() if now - one.stat().st_mtime > age)
         return [one.path for one in old if not one.name.startswith(".")]
 
     def remove_of(self, owner: str) -> None:

@@ -16,13 +16,15 @@ from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.intake import settle_drops
 from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
-from queuectl.recovery import recover
+from queuectl.recovery import ownerless_locks, recover
 from queuectl.state import State
 from queuectl.store import Store
 from queuectl.worker import Worker
 
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""
+ABANDONED_AGE = 86400.0
+"""Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes its time."""
 FIRST_INTERVAL = 0.5
 """Seconds between full looks until the setting could be read."""
 
@@ -34,6 +36,8 @@ class Sweep:
         self.store, self.emit = store, emit
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
+        self.remade = False
+        """A folder was made anew, and nobody watches it yet."""
         self._unsettled: list[Unsettled] = []
         self._next_scan = 0.0
         self._interval = FIRST_INTERVAL
@@ -87,10 +91,12 @@ class Sweep:
         self._unsettled = reconcile_all(self.store, now)
         for worker in workers:
             worker.runner.trim()
-        for job in recover(self.store, now, self._random.random()):
+        living = [worker.name for worker in workers]
+        for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-        for path in self.store.spool.tmp.abandoned(now):
+        ownerless_locks(self.store, clear=True)
+        for path in self.store.spool.tmp.abandoned(now, ABANDONED_AGE):
             system.remove(path)
 
     def _remake_folders(self, workers: Sequence[Worker]) -> None:
@@ -100,6 +106,7 @@ class Sweep:
         # Somebody tidies up, or a tool takes empty folders for rubbish.
         if not layout.is_whole(root):
             layout.make_spool(root, force=True)
+            self.remade = True
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
         for worker in workers:
             system.make_folder(self.store.spool.worker_folder(worker.name))

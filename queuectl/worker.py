@@ -94,6 +94,9 @@ class Worker:
     def _claim(self) -> Optional[Claim]:
         self.store.index.follow()
         try:
+            if self.store.index.in_memory:
+                # Nobody else keeps this one.
+                reconcile_all(self.store, self.hands.now())
             return claim(self.store, self.name, self.hands.now())
         except sqlite3.Error as error:
             if not self.store.heal(error):

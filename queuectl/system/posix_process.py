@@ -42,6 +42,11 @@ class Process:
                 self._code = self._popen.wait()
             return self._code
 
+    @property
+    def ended(self) -> bool:
+        """Whether `wait` has seen the end of the command."""
+        return self._code is not None
+
     def kill(self, *, force: bool) -> None:
         """Ask the whole group to end (SIGTERM), or end it (``force``: SIGKILL). After the end: nothing.
 

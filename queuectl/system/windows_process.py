@@ -50,6 +50,11 @@ class Process:
                 self._close_job()
             return self._code
 
+    @property
+    def ended(self) -> bool:
+        """Whether `wait` has seen the end of the command."""
+        return self._code is not None
+
     def kill(self, *, force: bool) -> None:
         """End the whole tree at once, whatever ``force`` says: Windows has no gentle way.
 

@@ -23,9 +23,7 @@ def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Progra
     names = [f"job-{number:03}" for number in range(JOBS)]
     with program.workers(4, "--quiet") as first, program.workers(4, "--quiet") as second:
         for name in names:
-            program.drop(
-                f"{name}.json", {"command": f'echo "ran" >>runs/{name}.txt'.replace("/", _SEPARATOR)}
-            )
+            program.drop(f"{name}.json", {"command": f'echo "ran" >>"{runs / name}.txt"'})
         program.wait_in("done", *names, deadline=100)
         counts = program.json("status")["counts"]
         assert counts == {"pending": 0, "processing": 0, "completed": JOBS, "failed": 0, "dead": 0}
@@ -39,9 +37,6 @@ def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Progra
     who = {record["history"][0]["worker"] for record in records}
     assert len(who) > 4, "both programs have worked"
     assert program.left_behind() == []
-
-
-_SEPARATOR = "\\" if WINDOWS else "/"
 
 
 def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(

@@ -79,7 +79,7 @@ class TestTheFolders:
     def test_a_request_rings(self, desk: Desk, bell: Doorbell, name: str) -> None:
         heard = Collected(bell)
         worker, suffix = name.split(".")
-        desk.store.spool.ask(worker, f".{suffix}", "x")
+        desk.ask(worker, f".{suffix}", "x")
         wait_until(heard.was_asked, "a ring for the request", PATIENCE)
 
     def test_a_pause_and_its_end_ring(self, desk: Desk, bell: Doorbell) -> None:

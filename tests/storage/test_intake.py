@@ -11,6 +11,8 @@ import pytest
 
 from queuectl import system
 from queuectl.errors import DamagedRecord
+from queuectl.intake import AT_ONCE, settle_drops
+from queuectl.reconcile import reconcile_all
 from tests.support.invariants import check
 from tests.support.spools import Desk
 
@@ -267,6 +269,18 @@ class TestWhatIsNoJob:
         desk.drag("bad", "dead", "pending")
         assert desk.run_once() is True
         assert desk.folder_of("bad") == ["done"]
+
+    def test_in_great_numbers_is_set_aside_some_at_a_time(self, desk: Desk) -> None:
+        for number in range(AT_ONCE + 7):
+            desk.drop(f"bad-{number}.json", b"{")
+        reconcile_all(desk.store, desk.clock())
+        desk.clock.advance(10)
+        unsettled = reconcile_all(desk.store, desk.clock())
+        settled, left = settle_drops(desk.store, unsettled, desk.clock())
+        assert (len(settled), len(left)) == (AT_ONCE, 7)
+        settled, left = settle_drops(desk.store, left, desk.clock())
+        assert (len(settled), len(left)) == (7, 0)
+        assert "pending" not in desk.files()
 
     def test_waits_as_long_as_it_is_empty(self, desk: Desk) -> None:
         desk.drop("new.json", b"")

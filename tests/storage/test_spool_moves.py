@@ -136,14 +136,33 @@ class TestSettingAside:
         assert desk.store.spool.note_of("a") == "pending/a.json was not run: of a reason"
         assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
 
-    def test_never_overwrites_a_job_or_a_note(self, desk: Desk) -> None:
+    def test_never_overwrites_a_file_or_its_note(self, desk: Desk) -> None:
         job = lay(desk, Place(State.DEAD, "a"))
+        desk.drop("a-2.json", b"rubbish", "dead")
         desk.drop("a-2.error.txt", b"a note", "dead")
         desk.drop("a.json", self.DATA)
         target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "r")
         assert target.job_id == "a-3"
         assert _read(desk, Place(State.DEAD, "a")) == job
+        assert desk.path("dead", "a-2.json").read_bytes() == b"rubbish"
         assert desk.path("dead", "a-2.error.txt").read_bytes() == b"a note"
+
+    def test_replaces_a_note_that_speaks_of_no_file(self, desk: Desk) -> None:
+        desk.drop("a.error.txt", b"left by somebody who was killed", "dead")
+        desk.drop("a.json", self.DATA)
+        desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
+        assert desk.store.spool.note_of("a") == "pending/a.json was not run: of a reason"
+
+    @pytest.mark.parametrize("call", ["write_file", "replace"])
+    def test_that_fails_changes_nothing(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+        def failing(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        desk.drop("a.json", self.DATA)
+        monkeypatch.setattr(system, call, failing)
+        with pytest.raises(OSError, match="No space"):
+            desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "r")
+        assert desk.files() == {"pending": ["a.json"]}
 
     def test_a_note_that_is_not_there_or_empty_says_nothing(self, desk: Desk) -> None:
         desk.drop("b.error.txt", b" \n", "dead")

@@ -140,12 +140,12 @@ class TestCancel:
         def cancelling(job: Any, setting: Any) -> Any:
             with pytest.raises(Busy, match="job 'a' still runs"):
                 desk.queue.cancel(["a"], deadline=0)
-            asked.append(desk.store.spool.asked(LIVE, ".cancel"))
+            asked.append(desk.asked(LIVE, ".cancel"))
             return run(job, setting)
 
         with desk.worker(cancelling, name=LIVE) as worker:
             worker.run_once()
-            assert desk.store.spool.asked(LIVE, ".cancel") is None
+            assert desk.asked(LIVE, ".cancel") is None
         assert asked == ["a"]
         assert desk.folder_of("a") == ["done"]
 
@@ -204,12 +204,12 @@ class TestStopping:
         (desk.root / "processing" / "host-1-1-dead").mkdir()
         with desk.worker(name=LIVE):
             assert desk.queue.stop_workers() == [LIVE]
-            assert desk.store.spool.asked(LIVE, ".stop") == ""
+            assert desk.asked(LIVE, ".stop") == ""
             assert desk.queue.stop_workers(kill=True) == [LIVE]
-            assert desk.store.spool.asked(LIVE, ".stop") == "now"
+            assert desk.asked(LIVE, ".stop") == "now"
             assert desk.queue.living([LIVE, "host-1-1-dead"]) == [LIVE]
         assert desk.queue.living([LIVE]) == []
-        assert desk.store.spool.asked(LIVE, ".stop") is None
+        assert desk.asked(LIVE, ".stop") is None
 
     def test_where_nobody_lives_asks_nobody(self, desk: Desk) -> None:
         assert desk.queue.stop_workers() == []
@@ -302,9 +302,9 @@ def test_a_cancel_that_comes_too_late_does_not_meet_the_next_run(desk: Desk) -> 
     desk.look()
 
     def asked(job: Any, setting: Any) -> Any:
-        desk.store.spool.ask(LIVE, ".cancel", "a")
+        desk.ask(LIVE, ".cancel", "a")
         return failing(desk.clock)(job, setting)
 
     with desk.worker(asked, name=LIVE) as worker:
         worker.run_once()
-        assert desk.store.spool.asked(LIVE, ".cancel") is None
+        assert desk.asked(LIVE, ".cancel") is None

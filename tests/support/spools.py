@@ -15,6 +15,7 @@ from queuectl.job import Job
 from queuectl.layout import make_spool
 from queuectl.queue import Queue
 from queuectl.reconcile import reconcile_all
+from queuectl.requests import ask, asked
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Outcome, Setting
 from queuectl.store import Store
 from queuectl.worker import Hands, Worker
@@ -92,10 +93,21 @@ class Desk:
 
     def look(self) -> list[Settled]:
         """What a running worker does at each look: take in what has changed, settle what needs a hand."""
-        unsettled = reconcile_all(self.store, self.clock())
-        settled = settle_drops(self.store, unsettled, self.clock())
+        left = reconcile_all(self.store, self.clock())
+        settled: list[Settled] = []
+        while left:
+            some, left = settle_drops(self.store, left, self.clock())
+            settled += some
         reconcile_all(self.store, self.clock())
         return settled
+
+    def ask(self, worker: str, suffix: str, text: str = "") -> None:
+        """Leave a request for this worker."""
+        ask(self.store.spool, worker, suffix, text)
+
+    def asked(self, worker: str, suffix: str) -> Optional[str]:
+        """The request that lies there for this worker."""
+        return asked(self.store.spool, worker, suffix)
 
     def ids(self, state: Optional[str] = None) -> list[str]:
         return [job["id"] for job in self.queue.jobs(state=state)]

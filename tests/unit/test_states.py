@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from queuectl.errors import InvalidInput
 from queuectl.layout import STATE_FOLDERS
 from queuectl.state import State
 
 
 @pytest.mark.parametrize("name", ["pending", "processing", "completed", "failed", "dead"])
 def test_each_state_has_the_name_that_users_see(name: str) -> None:
-    assert State.parse(name).value == name
+    assert State.parse(name) == name
 
 
 def test_done_is_an_alias_of_completed() -> None:
@@ -17,8 +18,12 @@ def test_done_is_an_alias_of_completed() -> None:
 
 @pytest.mark.parametrize("name", ["", "Pending", "finished"])
 def test_another_name_is_no_state(name: str) -> None:
-    with pytest.raises(ValueError, match="State"):
+    with pytest.raises(InvalidInput, match=f"no state '{name}' .there are pending, processing, completed"):
         State.parse(name)
+
+
+def test_no_name_is_no_state_in_particular() -> None:
+    assert State.parse(None) is None
 
 
 def test_each_state_has_a_folder() -> None:

@@ -21,7 +21,7 @@ def dlq_command() -> None:
 
 @command("list", "queuectl dlq list --json", dlq_command)
 @json_option
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many.")
 @click.option("--tag", help="Only jobs with this tag.")
 def list_dead(as_json: bool, limit: Optional[int], tag: Optional[str]) -> None:
     """List the dead jobs, the latest first."""

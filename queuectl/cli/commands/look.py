@@ -71,7 +71,7 @@ def _watch(queue: Queue) -> None:
 @command("list", "queuectl list --state failed\nqueuectl list --tag nightly --limit 20 --json")
 @json_option
 @click.option("--state", help="Only pending, processing, completed (or done), failed or dead.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many.")
 @click.option("--tag", help="Only jobs with this tag.")
 def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag: Optional[str]) -> None:
     """List jobs.
