@@ -24,7 +24,7 @@ from queuectl.worker import Worker
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""
 ABANDONED_AGE = 86400.0
-"""Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes its time."""
+"""Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""
 FIRST_INTERVAL = 0.5
 """Seconds between full looks until the setting could be read."""
 

@@ -108,7 +108,7 @@ class TestADeadWorker:
     def test_of_whom_only_the_lock_is_left(self, desk: Desk) -> None:
         for suffix in (".lock", ".run", ".stop"):
             desk.drop(f"{DEAD}{suffix}", b"", "locks")
-        assert mended(desk) == [(f"locks/{DEAD}.lock: its worker has gone", True)]
+        assert mended(desk) == [(f"locks/{DEAD}.*: its worker has gone", True)]
         assert [path.name for path in (desk.root / "locks").iterdir()] == ["claim.lock"]
 
 

@@ -75,12 +75,12 @@ class TestTheFolders:
         desk.drop("b.json")
         wait_until(lambda: heard.has(State.PENDING, "b.json"), "a ring behind the claim", PATIENCE)
 
-    @pytest.mark.parametrize("name", ["w.stop", "w.cancel"])
-    def test_a_request_rings(self, desk: Desk, bell: Doorbell, name: str) -> None:
+    @pytest.mark.parametrize("suffix", [".stop", ".cancel"])
+    def test_a_request_rings(self, desk: Desk, bell: Doorbell, suffix: str) -> None:
         heard = Collected(bell)
-        worker, suffix = name.split(".")
-        desk.ask(worker, f".{suffix}", "x")
-        wait_until(heard.was_asked, "a ring for the request", PATIENCE)
+        with desk.worker() as worker:
+            desk.ask(worker.name, suffix, "x")
+            wait_until(heard.was_asked, "a ring for the request", PATIENCE)
 
     def test_a_pause_and_its_end_ring(self, desk: Desk, bell: Doorbell) -> None:
         heard = Collected(bell)

@@ -262,7 +262,9 @@ class TestTheFile:
             connection.execute(f"PRAGMA user_version = {version}")
             connection.commit()
         self.assert_as_new(spool, max_retries=7)
-        assert len(self.set_aside(spool)) == 1
+        assert (spool / f"index.sqlite3.version-{version}").exists() or list(
+            spool.glob(f"*version-{version}*")
+        )
 
     def test_settings_of_another_version_that_are_unknown_here_do_no_harm(self, spool: Path) -> None:
         with closing(sqlite3.connect(spool / "index.sqlite3")) as connection:

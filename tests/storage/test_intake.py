@@ -110,6 +110,7 @@ class TestAnotherEnding:
         assert desk.files() == {"pending": ["job.json"]}
         assert desk.row("job")["command"] == "mine"
         assert desk.queue.status().problems == []
+        assert desk.look() == []
 
     def test_becomes_the_next_number_when_the_name_is_known(self, desk: Desk) -> None:
         desk.put_job("done", "job", state="completed")

@@ -83,7 +83,7 @@ class TestAnUnrecordedRun:
 
     def test_of_a_job_that_was_to_be_cancelled_is_its_last(self, desk: Desk) -> None:
         desk.put_job(THEIRS, "a")
-        desk.ask(DEAD, ".cancel", "a")
+        desk.drop(f"{DEAD}.cancel", b"a", "locks")
         free(desk)
         assert desk.folder_of("a") == ["dead"]
 

@@ -211,6 +211,10 @@ class TestStopping:
         assert desk.queue.living([LIVE]) == []
         assert desk.asked(LIVE, ".stop") is None
 
+    def test_leaves_no_request_to_one_that_has_gone(self, desk: Desk) -> None:
+        desk.ask(LIVE, ".stop", "now")
+        assert desk.asked(LIVE, ".stop") is None
+
     def test_where_nobody_lives_asks_nobody(self, desk: Desk) -> None:
         assert desk.queue.stop_workers() == []
         assert [path.name for path in (desk.root / "locks").iterdir() if path.suffix == ".stop"] == []
