@@ -273,16 +273,22 @@ class TestTheFile:
             connection.commit()
         self.assert_as_new(spool, max_retries=7)
 
-    def test_one_that_somebody_holds_and_that_cannot_be_set_aside(
+    def test_one_that_others_hold_open_does_not_stop_the_work(
         self, spool: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def held(source: str, target: str, **_: Any) -> None:
             raise PermissionError(13, "held by somebody", source)
 
         (spool / "index.sqlite3").write_bytes(b"rubbish")
-        monkeypatch.setattr(index_schema.system, "replace", held)
-        with pytest.raises(SpoolUnusable, match="stop the workers and delete it; no job is lost"):
-            Store.open(str(spool))
+        with monkeypatch.context() as patch:
+            patch.setattr(index_schema.system, "replace", held)
+            desk = Desk(spool)
+        with desk:
+            assert desk.store.index.in_memory
+            assert len(desk.ids()) == 60
+            assert (spool / "index.sqlite3").read_bytes() == b"rubbish"
+            with pytest.raises(SpoolUnusable, match="settings cannot be changed"):
+                desk.queue.set_config("max_retries", "1")
 
     def test_one_that_many_open_at_once_is_made_once(self, spool: Path) -> None:
         (spool / "index.sqlite3").write_bytes(b"rubbish")
