@@ -166,7 +166,7 @@ class Pool:
                 self._mend(worker.store, error)
                 continue
             except (QueueError, OSError) as error:
-                self.emit(Event(events.NOTICE, worker.name, text=f"cannot claim just now: {error}"))
+                self._notice(f"cannot claim just now: {error}")
                 system.sleep(RETRY_PAUSE)
                 continue
             self._rest(worker.name, generation)
@@ -292,9 +292,10 @@ class Pool:
 
     def _patience(self, sweep: Sweep) -> float:
         """Seconds until something is to be done without a ring."""
-        left = sweep.pause
+        # Who stops looks no more, and only waits for the workers' rings, or for the wish to kill.
+        left = RETRY_PAUSE if self._stops else sweep.pause
         if not self._stops and sweep.next_due is not None:
-            left = min(left, max(sweep.next_due - system.now(), 0.0))
+            left = min(left, sweep.next_due - system.now())
         if self._stops > 1 or self._unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

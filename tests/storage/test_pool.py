@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from queuectl import events, system
+from queuectl.doorbell import Doorbell
 from queuectl.errors import SpoolUnusable
 from queuectl.pool import Plan, Pool
 from queuectl.queue import Queue
@@ -147,6 +148,25 @@ class TestRunningOn:
                 line._connection.send(b"x")
         assert states(root) == {"a": "done"}
         assert heard.kinds[-1] == events.WORKER_STOPPED
+
+    def test_who_waits_for_a_command_to_end_sleeps(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        heard, waits, real = Heard(), [], Doorbell.wait
+
+        def wait(bell: Doorbell, timeout: float) -> Any:
+            waits.append(timeout)
+            return real(bell, timeout)
+
+        monkeypatch.setattr(Doorbell, "wait", wait)
+        with post() as office, running(root, heard, Plan(1)) as pool:
+            add(root, {"id": "a", "command": office.hold()})
+            with office.line() as line:
+                pool.stop()
+                wait_until(lambda: events.STOPPING in heard.kinds, "it says that it stops", PATIENCE)
+                before = len(waits)
+                wait_until(lambda: len(waits) >= before + 3, "it has looked at its watch", PATIENCE)
+                pool.stop(kill=True)
+                line.wait_for_end()
+        assert all(timeout > 0.1 for timeout in waits[before : before + 3])
 
     def test_a_second_stop_kills_and_costs_no_attempt(self, root: Path) -> None:
         heard = Heard()
