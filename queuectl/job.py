@@ -6,6 +6,7 @@ finished run whose move is still to come (completed, failed, dead) from one that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple, Optional, Union
 
 import msgspec
@@ -16,6 +17,7 @@ from queuectl.state import FINISHED, State
 
 # msgspec evaluates the annotations below at run time, where Python 3.9 knows neither `X | Y` nor the
 # aliases that newer versions have: hence typing's names in this module.
+DEEPEST = 200
 MOST = 1_000_000_000
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -137,6 +139,7 @@ def problem_of(job: Job) -> Optional[Problem]:
         "env": _env_problem(job.env),
         "run_at": _run_at_problem(job.run_at),
         "tags": _tags_problem(job.tags),
+        "meta": _meta_problem(job.meta),
     }
     return next((Problem(field, text) for field, text in checks.items() if text), None)
 
@@ -171,6 +174,22 @@ def _run_at_problem(run_at: Optional[str]) -> Optional[str]:
     except ValueError as error:
         return str(error)
     return None
+
+
+def _meta_problem(meta: Optional[dict[str, Any]]) -> Optional[str]:
+    # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
+    level: list[Any] = [meta]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return None
+    return f"nested too deeply to be a job's (more than {DEEPEST} levels)"
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _tags_problem(tags: list[str]) -> Optional[str]:

@@ -128,8 +128,8 @@ def test_purge_asks(program: Program) -> None:
     assert program.where("old") == []
 
 
-def test_a_reader_that_goes_away_is_no_error_to_shout_about(program: Program) -> None:
-    """`queuectl list | head -1`"""
+def test_a_reader_that_goes_away_is_no_error(program: Program) -> None:
+    """`queuectl list | head -1`: whoever reads has seen enough."""
     jobs = "\n".join(f'{{"id": "job-{number}", "command": "x"}}' for number in range(2000))
     program.ok("enqueue", "-", stdin=jobs.encode())
     process = subprocess.Popen(
@@ -144,8 +144,6 @@ def test_a_reader_that_goes_away_is_no_error_to_shout_about(program: Program) ->
     assert process.stderr is not None
     assert process.stdout.readline() == b"[\n"
     process.stdout.close()
-    error = process.stderr.read().decode()
+    error = process.stderr.read()
     process.stderr.close()
-    assert process.wait(PATIENCE) == 0
-    assert "Traceback" not in error
-    assert "Exception ignored" not in error
+    assert (process.wait(PATIENCE), error) == (0, b"")
