@@ -34,19 +34,19 @@ class Entry(NamedTuple):
     worker: Optional[str]
     mtime_ns: int
     size: int
-    priority: int
-    due: Optional[float]
     created: float
-    command: str
-    attempts: int
-    crashes: int
-    max_retries: Optional[int]
-    run_at: Optional[str]
-    created_at: Optional[str]
-    updated_at: Optional[str]
-    exit_code: Optional[int]
-    error: Optional[str]
-    tags: str
+    command: str = '""'
+    priority: int = 0
+    due: Optional[float] = None
+    attempts: int = 0
+    crashes: int = 0
+    max_retries: Optional[int] = None
+    run_at: Optional[str] = None
+    created_at: Optional[str] = None
+    updated_at: Optional[str] = None
+    exit_code: Optional[int] = None
+    error: Optional[str] = None
+    tags: str = ""
 
     @property
     def stamp(self) -> Stamp:

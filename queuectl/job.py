@@ -254,29 +254,24 @@ def claimed(job: Job, *, now: float) -> Job:
 
 def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
     """A run that ended, with what follows from it."""
-    return msgspec.structs.replace(
-        job,
-        state=state,
-        attempts=min(job.attempts + 1, MOST),
-        run_at=None if run_at is None else format_moment(run_at),
-        updated_at=format_moment(now),
-        exit_code=run.exit_code,
-        error=run.error,
-        history=_extended(job, run),
-    )
+    return _ended(job, run, state, run_at, now, attempts=min(job.attempts + 1, MOST))
 
 
 def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
     """A run whose worker died in it: counted apart from the attempts."""
+    return _ended(job, run, state, run_at, now, crashes=min(job.crashes + 1, MOST))
+
+
+def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float, **counts: int) -> Job:
     return msgspec.structs.replace(
         job,
         state=state,
-        crashes=min(job.crashes + 1, MOST),
         run_at=None if run_at is None else format_moment(run_at),
         updated_at=format_moment(now),
-        exit_code=None,
+        exit_code=run.exit_code,
         error=run.error,
-        history=_extended(job, run),
+        history=[*job.history, run][-HISTORY_LIMIT:],
+        **counts,
     )
 
 
@@ -295,10 +290,6 @@ def dated(job: Job, created: float) -> Job:
 def renamed(job: Job, job_id: str) -> Job:
     """The same job under another id."""
     return msgspec.structs.replace(job, id=job_id)
-
-
-def _extended(job: Job, run: Run) -> list[Run]:
-    return [*job.history, run][-HISTORY_LIMIT:]
 
 
 def success_codes(job: Job) -> tuple[int, ...]:

@@ -195,30 +195,32 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
 
     from queuectl.job import wants_retry
 
-    waits = place.state in WAITING
-    fresh = place.state is State.PENDING and wants_retry(job)
-    due = job.due if waits and not fresh else None
-    return Entry(
-        id=place.job_id,
-        fold=fold(place.job_id),
-        state=place.state.value,
-        worker=place.worker,
-        mtime_ns=version[0],
-        size=version[1],
-        priority=job.priority,
-        due=None if due is None or due <= now else due,
+    row = _row(place, version)._replace(
         created=created_of(job, version),
         command=dumps(job.command, ensure_ascii=False),
-        attempts=0 if fresh else job.attempts,
-        crashes=0 if fresh else job.crashes,
+        priority=job.priority,
         max_retries=job.max_retries,
-        run_at=None if fresh else job.run_at,
         created_at=job.created_at,
         updated_at=job.updated_at,
-        exit_code=None if fresh else job.exit_code,
-        error=None if fresh else job.error,
         tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
     )
+    if place.state is State.PENDING and wants_retry(job):
+        # As the claim will make it: due now, and as if it never had run.
+        return row
+    due = job.due if place.state in WAITING else None
+    return row._replace(
+        due=None if due is None or due <= now else due,
+        attempts=job.attempts,
+        crashes=job.crashes,
+        run_at=job.run_at,
+        exit_code=job.exit_code,
+        error=job.error,
+    )
+
+
+def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:
+    """The index row of a file that should hold a job and does not."""
+    return _row(place, version)._replace(error=error)
 
 
 def created_of(job: Job, version: tuple[int, int]) -> float:
@@ -228,26 +230,14 @@ def created_of(job: Job, version: tuple[int, int]) -> float:
     return read_moment(job.created_at) or version[0] / 1e9
 
 
-def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:
-    """The index row of a file that should hold a job and does not."""
+def _row(place: Place, version: tuple[int, int]) -> Entry:
+    mtime_ns, size = version
     return Entry(
         id=place.job_id,
         fold=fold(place.job_id),
         state=place.state.value,
         worker=place.worker,
-        mtime_ns=version[0],
-        size=version[1],
-        priority=0,
-        due=None,
-        created=version[0] / 1e9,
-        command='""',
-        attempts=0,
-        crashes=0,
-        max_retries=None,
-        run_at=None,
-        created_at=None,
-        updated_at=None,
-        exit_code=None,
-        error=error,
-        tags="",
+        mtime_ns=mtime_ns,
+        size=size,
+        created=mtime_ns / 1e9,
     )
