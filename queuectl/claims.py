@@ -10,12 +10,12 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
-from queuectl import system
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.index import Entry
 from queuectl.intake import note_quarantined
 from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
 from queuectl.names import next_free
+from queuectl.reconcile import reconcile_one
 from queuectl.requests import is_paused
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
@@ -72,8 +72,8 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
             return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput, Conflict):
-        # Moved, deleted, edited or doubled by somebody: reconcile finds what became of it.
-        store.forget(entry.id)
+        # Moved, deleted, edited or doubled by somebody, or the row was behind.
+        reconcile_one(store, entry.id, now)
         return None
     except OSError:
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
@@ -81,6 +81,8 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         store.index.postpone(entry.id, now + POSTPONED)
         return None
     store.held.pop(entry.id, None)
+    # A file that was no job once, and has been mended and dragged back.
+    store.spool.forget_note(entry.id)
     store.record(target, job, version, now)
     return Claim(job, target, version)
 
@@ -122,9 +124,9 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
     run_at = now + decision.delay if decision.delay else None
     try:
         edited = _as_edited(store, claim)
-        job = finished(edited or claim.job, run, state=decision.state, run_at=run_at, now=now)
         if edited is None:
-            _displace(store, claim, job)
+            _keep_aside(store, place)
+        job = finished(edited or claim.job, run, state=decision.state, run_at=run_at, now=now)
         return store.transfer(place, job, now, read=claim.version)
     except FileNotFoundError:
         if store.spool.is_there(place):
@@ -161,16 +163,11 @@ def _as_edited(store: Store, claim: Claim) -> Optional[Job]:
     return msgspec.structs.replace(job, attempts=claim.job.attempts, history=claim.job.history)
 
 
-def _displace(store: Store, claim: Claim, job: Job) -> None:
-    """Keep what somebody made of the file, under another name, and put the job's record in its place."""
-    place = claim.place
-    prepared = store.spool.prepare(job)
-    try:
-        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
-        reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
-        target = store.spool.set_aside(place, name, reason)
-        # Two renames, and nothing between them that a full disk could stop.
-        store.spool.admit(prepared, place)
-    finally:
-        system.remove(prepared)
-    note_quarantined(store, target, reason)
+def _keep_aside(store: Store, place: Place) -> None:
+    """Keep what somebody made of a running job's file: a copy in `dead/`, under another name.
+
+    The file itself stays until the job's record is stamped over it, so that there is always one or the other.
+    """
+    name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
+    reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
+    note_quarantined(store, store.spool.copy_aside(place, name, reason), reason)

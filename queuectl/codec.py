@@ -19,6 +19,24 @@ from queuectl.job import KEPT_FIELDS, USER_FIELDS, Job, problem_of
 
 _DECODER = msgspec.json.Decoder(Job)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_ENUM = re.compile(r"^Invalid enum value (.*)$", re.S)
+_TIMES = ("created_at", "updated_at", "run_at")
+_MEANT = {
+    "cmd": "command",
+    "exec": "command",
+    "run": "command",
+    "args": "command",
+    "argv": "command",
+    "script": "command",
+    "retries": "max_retries",
+    "dir": "cwd",
+    "workdir": "cwd",
+    "environment": "env",
+    "delay": "run_at",
+}
+"""What people call a field whose name is not alike."""
+ONE_EACH = "a file in pending holds one job; of several: queuectl enqueue --file F"
 _AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", re.S)
 _AT_PATH = re.compile(r"^(.*) - at `\$(.*)`$", re.S)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.S)
@@ -68,7 +86,12 @@ def decode_text(data: bytes) -> str:
     Raises:
         InvalidInput: neither UTF-8 nor UTF-16 with a byte order mark.
     """
-    encoding = "utf-16" if data[:2] in _UTF16 else "utf-8"
+    if data[:4] in _UTF32:
+        encoding = "utf-32"
+    elif b"\0" in data[:4]:
+        encoding = "utf-16" if data[:2] in _UTF16 else _refuse_markless()
+    else:
+        encoding = "utf-16" if data[:2] in _UTF16 else "utf-8"
     if data.startswith(codecs.BOM_UTF8):
         data = data[len(codecs.BOM_UTF8) :]
     try:
@@ -79,6 +102,10 @@ def decode_text(data: bytes) -> str:
         raise InvalidInput(f"not text in UTF-8{place}", hint="save the file as UTF-8") from None
 
 
+def _refuse_markless() -> NoReturn:
+    raise InvalidInput("UTF-16 or UTF-32 without a byte order mark", hint="save the file as UTF-8")
+
+
 def decode_job(data: bytes) -> Job:
     """The job that a file of these bytes holds.
 
@@ -86,7 +113,12 @@ def decode_job(data: bytes) -> Job:
         InvalidInput: it holds none; says what is wrong and where.
     """
     text = decode_text(data)
-    return _decode(_Source(text, text))
+    try:
+        return _decode(_Source(text, text))
+    except InvalidInput as error:
+        if text.lstrip()[:1] == "[" or "trailing characters" in error.message:
+            raise InvalidInput(error.message, hint=ONE_EACH) from None
+        raise
 
 
 def decode_jobs(data: bytes) -> list[Job]:
@@ -158,21 +190,42 @@ def _told(source: _Source, error: Exception) -> InvalidInput:
         return _unknown_field(source, match[1])
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
         hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
-        raise InvalidInput(
-            f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint
-        ) from None
+        return InvalidInput(f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint)
+    if match := _AT_PATH.match(message):
+        return _unfit_value(source, match[2].lstrip("."), match[1])
+    return InvalidInput(_syntax(source, message))
+
+
+def _syntax(source: _Source, message: str) -> str:
     if match := _AT_BYTE.match(message):
         offset = len(source.text.encode()[: int(match[2])].decode("utf-8", "ignore"))
         # msgspec has consumed the first of these when it counts.
         offset -= match[1] == "trailing characters"
-        return InvalidInput(f"not JSON: {match[1]}{source.place(offset)}")
-    if match := _AT_PATH.match(message):
-        path = match[2].lstrip(".")
-        field = re.split(r"[.\[]", path, maxsplit=1)[0]
-        return InvalidInput(f"{path}: {_plain(match[1])}{source.place_of_field(field)}")
+        return f"not JSON: {match[1]}{source.place(offset)}"
     if "truncated" in message:
-        return InvalidInput(f"not JSON: it ends too early{source.place(len(source.text))}")
-    return InvalidInput(f"{_plain(message)}{source.place_among_others()}")
+        return f"not JSON: it ends too early{source.place(len(source.text))}"
+    return f"{_plain(message)}{source.place_among_others()}"
+
+
+def _unfit_value(source: _Source, path: str, message: str) -> InvalidInput:
+    field = re.split(r"[.\[]", path, maxsplit=1)[0]
+    what = _plain(message)
+    if field in _TIMES:
+        what = "not a time such as 2027-01-01T09:00:00Z"
+    elif path == "env[...]":
+        name = _bad_variable(source.text)
+        path = "env" if name is None else f"env: {name!r}"
+    return InvalidInput(f"{path}: {what}{source.place_of_field(field)}")
+
+
+def _bad_variable(text: str) -> Optional[str]:
+    """The first name in `env` whose value is not text; msgspec does not tell it."""
+    try:
+        env = msgspec.json.decode(text.encode())["env"]
+    except msgspec.DecodeError:
+        # Further on it is not even JSON.
+        return None
+    return next((name for name, value in env.items() if not isinstance(value, str)), None)
 
 
 def _plain(message: str) -> str:
@@ -187,7 +240,7 @@ def _plain(message: str) -> str:
 
 
 def _unknown_field(source: _Source, name: str) -> InvalidInput:
-    close = get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
+    close = [_MEANT[name]] if name in _MEANT else get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
     hint = f"did you mean {close[0]!r}?" if close else "your own data goes into 'meta'"
     return InvalidInput(f"unknown field {name!r}{source.place_of_field(name)}", hint=hint)
 

@@ -84,7 +84,8 @@ def _workers(store: Store, fix: bool) -> Iterator[Finding]:
 
 def _records(store: Store) -> Iterator[Finding]:
     limit = store.config.max_job_bytes
-    for seen in store.spool.scan():
+    # A scan may meet a name twice.
+    for seen in dict.fromkeys(store.spool.scan()):
         if not isinstance(seen, Found) or seen.state in (State.PENDING, State.DEAD):
             continue
         place = place_of(seen)

@@ -32,6 +32,7 @@ JOB_INTERRUPTED = "job_interrupted"
 JOB_RECOVERED = "job_recovered"
 JOB_RENAMED = "job_renamed"
 FILE_REFUSED = "file_refused"
+NEW_SPOOL = "new_spool"
 NOTICE = "notice"
 
 Listener = Callable[[Event], None]

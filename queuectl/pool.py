@@ -74,9 +74,10 @@ class Pool:
                 raise SpoolUnusable(f"{self.root} cannot be written: workers cannot run in it")
             # A spool that came with a repository or a backup may lack what git or zip leave out.
             layout.make_spool(self.root)
-            self._watch()
-            threads = self._start_workers()
+            threads: list[threading.Thread] = []
             try:
+                self._watch()
+                self._start_workers(threads)
                 self._supervise(store, threads)
             finally:
                 self._stops = max(self._stops, 1)
@@ -116,19 +117,21 @@ class Pool:
         if event.kind == events.JOB_FAILED:
             self.bell.ring()
 
-    def _start_workers(self) -> list[threading.Thread]:
+    def _start_workers(self, threads: list[threading.Thread]) -> None:
         host, pid, salt = system.host_name(), system.process_id(), os.urandom(3).hex()
-        names = [make_worker_name(host, pid, number, salt) for number in range(1, self.plan.workers + 1)]
-        ready = [threading.Event() for _ in names]
-        threads = [
-            threading.Thread(target=self._work, args=(name, event), name=name)
-            for name, event in zip(names, ready)
-        ]
-        for thread in threads:
-            thread.start()
+        ready: list[threading.Event] = []
+        for number in range(1, self.plan.workers + 1):
+            name, event = make_worker_name(host, pid, number, salt), threading.Event()
+            thread = threading.Thread(target=self._work, args=(name, event), name=name)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                told = QueueError(f"cannot start worker {number}: {error}", hint="a smaller --count")
+                raise told from error
+            threads.append(thread)
+            ready.append(event)
         for event in ready:
             event.wait()
-        return threads
 
     # The workers' threads
 

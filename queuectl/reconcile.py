@@ -179,6 +179,15 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
     return work.unsettled
 
 
+def reconcile_one(store: Store, job_id: str, now: float) -> None:
+    """Bring the row of this id in line with where its file lies now."""
+    work = _Round(store, now)
+    _reconcile_gone(work, job_id)
+    if not work.entries:
+        work.gone.append(job_id)
+    work.write(settled=set())
+
+
 def _reconcile_gone(work: _Round, job_id: str) -> None:
     place = work.store.spool.locate(job_id)
     if place is None:
@@ -200,7 +209,8 @@ def _reconcile_one(work: _Round, seen: Found) -> None:
 
 def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
     rival = found.get(seen.job_id)
-    if rival is None or not _lies_at(work.store, place_of(rival)):
+    # RACE: a folder may give a name twice when its file is replaced meanwhile (seen on tmpfs).
+    if rival is None or place_of(rival) == place_of(seen) or not _lies_at(work.store, place_of(rival)):
         found[seen.job_id] = seen
         return
     if not _lies_at(work.store, place_of(seen)):

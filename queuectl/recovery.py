@@ -65,7 +65,7 @@ def _recover_if_dead(store: Store, worker: str, now: float, luck: float) -> list
         recovered = _recover_worker(store, worker, now, luck)
     finally:
         held.release()
-    if not os.path.isdir(store.spool.worker_folder(worker)):
+    if not _has_folder(store, worker):
         clear_away(store, worker)
     return recovered
 
@@ -85,20 +85,24 @@ def clear_away(store: Store, worker: str) -> None:
 def ownerless_locks(store: Store, *, clear: bool) -> list[str]:
     """The workers of whom only files in `locks/` are left; with `clear` these are removed."""
     names = {path.split(".", 1)[0] for path in _names(os.path.join(store.spool.root, layout.LOCKS))}
-    if not any(_is_ownerless(store, name) for name in names):
+    without_folder = [name for name in names if read_worker_name(name) and not _has_folder(store, name)]
+    if not without_folder:
         return []
-    # Under claim.lock no worker can be between making its lock and making its folder.
+    # Under claim.lock no worker is between making its lock and making its folder; to look is to take it.
     with store.claiming():
-        gone = sorted(name for name in names if _is_ownerless(store, name))
+        gone = sorted(name for name in without_folder if _is_ownerless(store, name))
         for name in gone if clear else []:
             clear_away(store, name)
     return gone
 
 
+def _has_folder(store: Store, worker: str) -> bool:
+    return os.path.isdir(store.spool.worker_folder(worker))
+
+
 def _is_ownerless(store: Store, name: str) -> bool:
-    if read_worker_name(name) is None or os.path.isdir(store.spool.worker_folder(name)):
-        return False
-    return not (is_alive(store.spool, name) or outlived_by_command(store.spool, name))
+    living = is_alive(store.spool, name) or outlived_by_command(store.spool, name)
+    return not living and not _has_folder(store, name)
 
 
 def _names(folder: str) -> list[str]:
@@ -126,10 +130,14 @@ def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[
 def _remove_folder(store: Store, worker: str) -> None:
     folder = store.spool.worker_folder(worker)
     names = _names(folder)
-    if all(name.lower() in _RUBBISH for name in names):
-        for name in names:
-            system.remove(os.path.join(folder, name))
-        system.remove_folder(folder)
+    try:
+        if all(name.lower() in _RUBBISH for name in names):
+            for name in names:
+                system.remove(os.path.join(folder, name))
+            system.remove_folder(folder, patience=0.1)
+    except OSError:
+        # Somebody stands in it (Windows: a cmd.exe has it as its folder). A later scan sees to it.
+        return
 
 
 def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optional[Recovered]:

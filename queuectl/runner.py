@@ -74,7 +74,14 @@ class Runner:
                 raise
             tidy_log(setting.log_path, setting.log_max_bytes)
             return Outcome(FAILED, None, _start_error(job, error), started, system.now())
-        code = process.wait()
+        try:
+            code = process.wait()
+        except BaseException:
+            # Ctrl+C in a program that runs a worker in its main thread: the command must not run on unowned.
+            self.kill(INTERRUPTED, force=True)
+            process.wait()
+            self._end()
+            raise
         verdict = self._end()
         tidy_log(setting.log_path, setting.log_max_bytes)
         return _outcome(job, setting, code, verdict, started)
@@ -204,10 +211,12 @@ def log_mark(path: str, job: Job, now: float) -> None:
 
 
 def tidy_log(path: str, limit: int) -> None:
-    """Remove the log of a command that printed nothing; cut one that is too long."""
+    """Remove the log of a command that printed nothing (not on Windows); cut one that is too long."""
     try:
         if os.path.getsize(path) == 0:
-            system.remove(path)
+            # Else the next run of this job could open a file that is about to go.
+            if system.REMOVES_AT_ONCE:
+                system.remove(path)
             return
     except OSError:
         return

@@ -96,7 +96,8 @@ class Spool:
 
     def in_spool(self, path: str) -> str:
         """`path` as people see it: from the spool's root on, with forward slashes."""
-        return os.path.relpath(path, self.root).replace(os.sep, "/")
+        shown = os.path.relpath(path, self.root).replace(os.sep, "/")
+        return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
 
     # Looking
 
@@ -270,21 +271,35 @@ class Spool:
         Raises:
             OSError: the note could not be written, or the file not moved; then it lies where it was.
         """
-        name = next_free(job_id, lambda name: self.is_there(Place(State.DEAD, name)))
-        target = Place(State.DEAD, name)
-        note = (
-            f"{self.in_spool(self.path(place))} was not run: {reason}\n\n"
-            f"The file is kept as it was, in {self.in_spool(self.path(target))}. Mend it, then drag it\n"
-            f"back to pending, or: queuectl dlq retry {target.job_id}\n"
-        )
-        # A note without its file was left by somebody who was killed between these two steps.
-        self.forget_note(target.job_id)
-        system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
+        target = self._noted(place, job_id, reason)
         try:
             self.move(place, target)
         except BaseException:
             self.forget_note(target.job_id)
             raise
+        return target
+
+    def copy_aside(self, place: Place, job_id: str, reason: str) -> Place:
+        """Like `set_aside`, of a copy: the file itself stays. One of over `LARGEST` bytes is cut there."""
+        data, _ = system.read_file(self.path(place), LARGEST)
+        prepared = self.tmp.new(f"{job_id[:60]}{SUFFIX}")
+        system.write_file(prepared, data[:LARGEST])
+        target = self._noted(place, job_id, reason)
+        system.replace(prepared, self.path(target))
+        return target
+
+    def _noted(self, place: Place, job_id: str, reason: str) -> Place:
+        name = next_free(job_id, lambda name: self.is_there(Place(State.DEAD, name)))
+        target = Place(State.DEAD, name)
+        note = (
+            f"{reason}\n\n"
+            f"That is why {self.in_spool(self.path(place))} was not run. It is kept as it was, in\n"
+            f"{self.in_spool(self.path(target))}. Mend it, then drag it back to pending, or:\n"
+            f"queuectl dlq retry {target.job_id}\n"
+        )
+        # A note without its file was left by somebody who was killed between these two steps.
+        self.forget_note(target.job_id)
+        system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
         return target
 
     def note_of(self, job_id: str) -> Optional[str]:

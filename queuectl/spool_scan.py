@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 from queuectl import system
-from queuectl.layout import STATE_FOLDERS
 from queuectl.names import ERROR_SUFFIX, canonical, is_ignored, is_unicode, job_id_of, read_worker_name
 from queuectl.state import WAITING, State
+
+_SCAN_ORDER = (
+    State.PENDING,
+    State.FAILED,
+    State.PROCESSING,
+    State.FAILED,
+    State.COMPLETED,
+    State.DEAD,
+)
+"""Along the moves, so that a job which moves meanwhile is met: from `failed` to a worker, and back."""
 
 
 class Found(NamedTuple):
@@ -35,12 +44,12 @@ Seen = Union[Found, Stray]
 
 
 def scan(root: str) -> Iterator[Seen]:
-    """Everything in the state folders, in the direction in which jobs move."""
-    for folder, state in STATE_FOLDERS.items():
+    """Everything in the state folders, along the moves; a name may come twice."""
+    for state in _SCAN_ORDER:
         if state is State.PROCESSING:
             yield from _scan_processing(root)
         else:
-            yield from _scan_folder(os.path.join(root, folder), folder, state, None)
+            yield from _scan_folder(os.path.join(root, state.folder), state.folder, state, None)
 
 
 def _scan_processing(root: str) -> Iterator[Seen]:

@@ -21,8 +21,8 @@ class TmpFolder:
 
     def abandoned(self, now: float, age: float) -> list[str]:
         """The paths of files that are older than `age` seconds: whoever wrote them was killed."""
-        old = (one for one in self._files() if now - one.stat().st_mtime > age)
-        return [one.path for one in old if not one.name.startswith(".")]
+        ours = (one for one in self._files() if not one.name.startswith("."))
+        return [one.path for one in ours if now - _written(one, now) > age]
 
     def remove_of(self, owner: str) -> None:
         """Remove the files of a worker that has gone."""
@@ -36,3 +36,11 @@ class TmpFolder:
                 return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
         except FileNotFoundError:
             return []
+
+
+def _written(file: os.DirEntry[str], now: float) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        # RACE: it has just been moved in.
+        return now

@@ -17,6 +17,13 @@ class State(str, Enum):
     FAILED = "failed"
     DEAD = "dead"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Optional[State]:
+        """What other tools write: in capitals, or `done`. msgspec asks here too."""
+        lowered = value.lower() if isinstance(value, str) else None
+        value = cls.COMPLETED.value if lowered == "done" else lowered
+        return next((state for state in cls if state.value == value), None)
+
     @property
     def folder(self) -> str:
         """The name of this state's folder in the spool."""
@@ -32,11 +39,12 @@ class State(str, Enum):
         if text is None:
             return None
         try:
-            return cls.COMPLETED if text == "done" else cls(text)
+            return cls(text)
         except ValueError:
-            names = ", ".join(state.value for state in cls)
-            raise InvalidInput(f"no state {text!r}", hint=f"there are {names}") from None
+            raise InvalidInput(f"no state {text!r}", hint=f"there are {STATE_NAMES}") from None
 
+
+STATE_NAMES = ", ".join(state.value for state in State)
 
 WAITING = (State.PENDING, State.FAILED)
 """States that a worker claims from."""

@@ -13,7 +13,7 @@ from queuectl.liveness import is_alive
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.recovery import recover
 from queuectl.requests import ask, withdraw
-from queuectl.spool import Place, Read
+from queuectl.spool import Place, Read, too_large
 from queuectl.state import FINISHED, WAITING, State
 from queuectl.store import Store
 
@@ -28,11 +28,20 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}, not {only.value}")
             if place.state not in FINISHED:
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
-        reads = [_read(store, place) for place in places]
+        reads = [_runnable(store, place) for place in places]
         for place, read in zip(places, reads):
             store.transfer(place, retried(read.job, now=now), now, read=read.version)
             store.spool.forget_note(place.job_id)
         store.spool.sync(State.PENDING)
+
+
+def _runnable(store: Store, place: Place) -> Read:
+    from queuectl.codec import job_size
+
+    read, limit = _read(store, place), store.config.max_job_bytes
+    if job_size(read.job) > limit:
+        raise DamagedRecord(f"{store.spool.in_spool(store.spool.path(place))}: {too_large(limit)}")
+    return read
 
 
 def _read(store: Store, place: Place) -> Read:
@@ -54,11 +63,13 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
         for place in places:
             if place.state is State.PROCESSING:
                 continue
-            if os.path.lexists(store.spool.path(place)):
+            if store.spool.is_there(place):
                 _cancel_waiting(store, place, now)
             elif (found := store.spool.locate(place.job_id)) and found.state is State.PROCESSING:
                 # RACE: claimed between our look and our lock.
                 running.append(found)
+            else:
+                _cancel_finished(store, place.job_id)
     for place in running:
         ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
     _await_cancelled(store, running, deadline)
@@ -103,10 +114,13 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
         if place.state is not State.DEAD:
             raise Conflict(f"job {place.job_id!r} is {place.state.value}, not dead")
     with store.claiming():
-        for place in places:
+        # RACE: one that was retried between our look and our lock lives.
+        there = [place for place in places if store.spool.is_there(place)]
+        for place in there:
             store.spool.delete(place)
-    store.forget(*[place.job_id for place in places])
-    return [place.job_id for place in places]
+    ids = [place.job_id for place in there]
+    store.forget(*ids)
+    return ids
 
 
 def stop_workers(store: Store, *, kill: bool) -> list[str]:

@@ -72,13 +72,13 @@ def spool_path() -> str:
     return os.path.abspath(os.path.expanduser(str(chosen or DEFAULT_SPOOL)))
 
 
-def ensure_spool() -> str:
-    """The spool's path; made, with a word on stderr, where there is none."""
+def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
+    """The spool's path; made, with a word on stderr (or to `tell`), where there is none."""
     from queuectl import layout
 
     path = spool_path()
     if layout.ensure_spool(path):
-        say(f"made a new spool in {path}")
+        (tell or say)(f"made a new spool in {path}")
     return path
 
 

@@ -6,10 +6,11 @@ import glob
 import os
 import sys
 from collections.abc import Sequence
+from typing import Optional
 
 import msgspec
 
-from queuectl.codec import decode_jobs
+from queuectl.codec import decode_jobs, is_blank
 from queuectl.errors import InvalidInput
 from queuectl.job import Job
 from queuectl.names import is_ignored, job_id_of
@@ -54,20 +55,30 @@ def jobs_from_argument(source: Sequence[str]) -> list[Job]:
         InvalidInput: it holds no job.
     """
     if list(source) == ["-"]:
-        data, where = sys.stdin.buffer.read(), "standard input"
-    elif len(source) == 1 and source[0].lstrip()[:1] in ("{", "["):
-        data, where = source[0].encode("utf-8", "surrogateescape"), "the argument"
-    else:
-        raise InvalidInput(
-            f"{source[0]!r} is not JSON", hint=f"to run a program: queuectl enqueue -- {' '.join(source)}"
-        )
+        return _decoded(sys.stdin.buffer.read(), "standard input")
+    text = " ".join(source)
+    if len(source) == 1 and text.lstrip()[:1] in ("{", "["):
+        return _decoded(text.encode("utf-8", "surrogateescape"), "the argument", hint=_quotes_hint(text))
+    hint = f"to run a program: queuectl enqueue -- {text}" if text.strip() else None
+    raise InvalidInput(f"{text!r} is not JSON", hint=hint)
+
+
+def _quotes_hint(text: str) -> Optional[str]:
+    if '"' in text or ":" not in text:
+        return None
+    return "this shell has taken the quotes away; use --file, - or -- PROGRAM ARG..."
+
+
+def _decoded(data: bytes, where: str, hint: Optional[str] = None) -> list[Job]:
+    if is_blank(data):
+        raise InvalidInput(f"{where} is empty")
     try:
-        return _checked(decode_jobs(data), where)
+        jobs = decode_jobs(data)
     except InvalidInput as error:
-        if where == "the argument" and '"' not in source[0]:
-            hint = "this shell has taken the quotes away; use --file, - or -- PROGRAM ARG..."
-            raise InvalidInput(f"{where}: {error.message}", hint=hint) from None
-        raise InvalidInput(f"{where}: {error.message}", hint=error.hint) from None
+        raise InvalidInput(f"{where}: {error.message}", hint=hint or error.hint) from None
+    if not jobs:
+        raise InvalidInput(f"there is no job in {where}")
+    return jobs
 
 
 def _expanded(patterns: Sequence[str]) -> list[str]:
@@ -88,17 +99,9 @@ def _expanded(patterns: Sequence[str]) -> list[str]:
 def _jobs_in(path: str) -> list[Job]:
     try:
         with open(path, "rb") as file:
-            jobs = _checked(decode_jobs(file.read()), path)
+            jobs = _decoded(file.read(), path)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error.message}", hint=error.hint) from None
     if len(jobs) == 1 and jobs[0].id is None:
         return [msgspec.structs.replace(jobs[0], id=job_id_of(os.path.basename(path)))]
-    return jobs
-
-
-def _checked(jobs: list[Job], where: str) -> list[Job]:
-    if not jobs:
-        raise InvalidInput(f"there is no job in {where}")
     return jobs

@@ -12,6 +12,9 @@ from queuectl import system
 from queuectl.moment import format_duration, read_moment
 
 LONGEST_ERROR = 32
+GAP = 2
+LEAST_LAST = 20
+"""Columns that the last one must have, where it needs so many."""
 
 
 class Table(NamedTuple):
@@ -23,30 +26,33 @@ class Table(NamedTuple):
 
 def print_table(table: Table) -> None:
     """Show a table on stdout."""
-    if system.is_interactive(sys.stdout):
-        _draw(table)
-        return
-    lines = [table.headings, *table.rows]
+    lines = (table.headings, *table.rows)
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
+    if system.is_interactive(sys.stdout) and _draw(table, widths):
+        return
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
-def _draw(table: Table) -> None:
+def _draw(table: Table, widths: Sequence[int]) -> bool:
+    """Draw it, unless the terminal is too narrow for that."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    console = Console()
+    if sum(width + GAP for width in widths[:-1]) + min(widths[-1], LEAST_LAST) > console.width:
+        return False
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, heading in enumerate(table.headings[:-1]):
-        widest = max(len(row[column]) for row in (table.headings, *table.rows))
-        drawn.add_column(heading, no_wrap=True, min_width=widest)
+    for heading, width in zip(table.headings[:-1], widths):
+        drawn.add_column(heading, no_wrap=True, min_width=width)
     drawn.add_column(table.headings[-1], overflow="ellipsis", no_wrap=True)
     for row in table.rows:
         # As Text: a command may contain what rich would take for markup.
         drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console().print(drawn)
+    console.print(drawn)
+    return True
 
 
 _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "processing": "cyan"}

@@ -21,17 +21,19 @@ from queuectl.system.files import (
     write_file,
 )
 from queuectl.system.machine import NULL_DEVICE, host_name, is_interactive, process_id
-from queuectl.system.native import SHARES_LOCKS, WAIT_SLICE
+from queuectl.system.native import REMOVES_AT_ONCE, SHARES_LOCKS, WAIT_SLICE, is_locked
 from queuectl.system.patience import is_transient, with_patience
 
 __all__ = [
     "NULL_DEVICE",
+    "REMOVES_AT_ONCE",
     "SHARES_LOCKS",
     "WAIT_SLICE",
     "NotARegularFile",
     "file_stamp",
     "host_name",
     "is_interactive",
+    "is_locked",
     "is_transient",
     "make_folder",
     "monotonic",

@@ -117,10 +117,10 @@ def make_folder(path: str) -> bool:
     return True
 
 
-def remove_folder(path: str) -> bool:
+def remove_folder(path: str, *, patience: float = 2.0) -> bool:
     """Delete a folder if it is empty; False if it is not, or not there. Raises OSError."""
     try:
-        with_patience(lambda: os.rmdir(path))
+        with_patience(lambda: os.rmdir(path), patience=patience)
     except FileNotFoundError:
         return False
     except OSError as error:

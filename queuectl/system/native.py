@@ -6,9 +6,11 @@ import sys
 
 if sys.platform == "win32":
     from queuectl.system.windows import (
+        REMOVES_AT_ONCE,
         SHARES_LOCKS,
         WAIT_SLICE,
         is_link,
+        is_locked,
         is_terminal,
         is_transient,
         machine_name,
@@ -17,9 +19,11 @@ if sys.platform == "win32":
     )
 else:
     from queuectl.system.posix import (
+        REMOVES_AT_ONCE,
         SHARES_LOCKS,
         WAIT_SLICE,
         is_link,
+        is_locked,
         is_terminal,
         is_transient,
         machine_name,
@@ -28,9 +32,11 @@ else:
     )
 
 __all__ = [
+    "REMOVES_AT_ONCE",
     "SHARES_LOCKS",
     "WAIT_SLICE",
     "is_link",
+    "is_locked",
     "is_terminal",
     "is_transient",
     "machine_name",

@@ -14,6 +14,9 @@ assert sys.platform != "win32"
 # A signal interrupts a blocking wait here, so the main thread may block for as long as it likes.
 WAIT_SLICE: Optional[float] = None
 
+# The name of a file that is still open can be removed, and is free at once.
+REMOVES_AT_ONCE = True
+
 # A child that inherits the open file of a lock (flock) holds the lock with us.
 SHARES_LOCKS = True
 
@@ -38,6 +41,18 @@ def open_for_reading(path: str, seen: os.stat_result) -> int:
     ``seen`` is the `os.lstat` of the file; only `windows` needs it. Raises OSError.
     """
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether another open file of the same file is locked, by the same call that portalocker makes."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 def sync_folder(path: str) -> None:

@@ -13,6 +13,9 @@ assert sys.platform == "win32"
 # On Windows a blocked main thread never hears Ctrl+C or Ctrl+Break; it has to come up for air.
 WAIT_SLICE: Optional[float] = 0.2
 
+# A file that is still open somewhere keeps its name, even removed, until it is closed.
+REMOVES_AT_ONCE = False
+
 # A child cannot hold a lock with us; it dies with us instead (its Job Object).
 SHARES_LOCKS = False
 
@@ -85,6 +88,21 @@ def open_shared(path: str, access: int, disposition: int, flags: int, descriptor
         code = ctypes.get_last_error()
         raise OSError(0, ctypes.FormatError(code).strip(), path, code)
     return msvcrt.open_osfhandle(handle, descriptor_flags | os.O_NOINHERIT)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether another open file of the same file is locked, by the same call that portalocker makes.
+
+    ``descriptor`` stands at the file's beginning, where every lock begins.
+    """
+    import msvcrt
+
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return True
+    msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    return False
 
 
 def sync_folder(path: str) -> None:

@@ -226,7 +226,8 @@ class TestWhatIsNoJob:
         assert settled.job_id == "bad"
         assert desk.path("dead", "bad.json").read_bytes() == self.DATA
         note = desk.path("dead", "bad.error.txt").read_bytes().decode()
-        assert re.search(r"pending/bad\.json was not run: not JSON: .* at line 2, column 3", note)
+        assert re.match(r"not JSON: .* at line 2, column 3\r?\n", note)
+        assert "That is why pending/bad.json was not run" in note
         assert "dead/bad.json" in note
         assert "queuectl dlq retry bad" in note
         assert note.count("\n") == note.count(os.linesep)

@@ -193,7 +193,7 @@ class TestWhatElseLiesThere:
         (job,) = free(desk)
         assert (job.state, "no job" in job.reason) == (State.DEAD, True)
         assert desk.path("dead", "a.json").read_bytes() == b"rubbish"
-        assert "was not run: not JSON" in desk.path("dead", "a.error.txt").read_text()
+        assert desk.path("dead", "a.error.txt").read_text().startswith("not JSON")
         check(desk.root, ["a"])
 
     def test_everything_of_the_dead_is_cleared_away(self, desk: Desk) -> None:

@@ -133,7 +133,7 @@ class TestSettingAside:
         target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
         assert target == Place(State.DEAD, "a")
         assert desk.path("dead", "a.json").read_bytes() == self.DATA
-        assert desk.store.spool.note_of("a") == "pending/a.json was not run: of a reason"
+        assert desk.store.spool.note_of("a") == "of a reason"
         assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
 
     def test_never_overwrites_a_file_or_its_note(self, desk: Desk) -> None:
@@ -151,7 +151,7 @@ class TestSettingAside:
         desk.drop("a.error.txt", b"left by somebody who was killed", "dead")
         desk.drop("a.json", self.DATA)
         desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
-        assert desk.store.spool.note_of("a") == "pending/a.json was not run: of a reason"
+        assert desk.store.spool.note_of("a") == "of a reason"
 
     @pytest.mark.parametrize("call", ["write_file", "replace"])
     def test_that_fails_changes_nothing(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str) -> None:

@@ -137,7 +137,7 @@ def test_what_is_not_text_is_told_with_its_place(data: bytes, message: str) -> N
         ('"command": "x", "backoff_base": -1', "backoff_base: expected a number >= 0.0"),
         ('"command": "x", "priority": 2147483648', "priority: expected a whole number <= 2147483647"),
         ('"command": "x", "attempts": -1', "attempts: expected a whole number >= 0"),
-        ('"command": "x", "env": {"A": 1}', "env[...]: expected text, got a whole number"),
+        ('"command": "x", "env": {"A": 1}', "env: 'A': expected text, got a whole number"),
         ('"command": "x", "tags": "a"', "tags: expected a list, got text"),
         ('"command": "x", "meta": []', "meta: expected an object, got a list"),
         ('"command": "x", "state": "ready"', "state: invalid enum value 'ready'"),

@@ -46,7 +46,7 @@ def test_each_event_has_its_sentence(event: Event, words: str) -> None:
 
 def test_every_kind_of_event_has_a_sentence() -> None:
     kinds = [value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)]
-    assert len(kinds) == 13
+    assert len(kinds) == 14
     assert all(sentence(Event(kind, WORKER, "a", "why", 1)) for kind in kinds)
 
 

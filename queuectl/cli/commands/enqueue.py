@@ -67,7 +67,14 @@ class _EnqueueCommand(click.Command):
     cls=_EnqueueCommand,
 )
 @json_option
-@click.option("--file", "-f", "files", multiple=True, metavar="F", help="A job file; wildcards are expanded.")
+@click.option(
+    "--file",
+    "-f",
+    "files",
+    multiple=True,
+    metavar="F",
+    help="A job file, or several by wildcards; may be repeated.",
+)
 @click.option("--id", "job_id", help="The job's name; made up if left out.")
 @click.option("--priority", type=int, help="Higher runs first.")
 @click.option("--delay", callback=_seconds, metavar="TIME", help="Run not before so long: 90, 10m, 2h30m.")
@@ -76,8 +83,10 @@ class _EnqueueCommand(click.Command):
 @click.option("--timeout", callback=_seconds, metavar="TIME", help="Kill the command after so long.")
 @click.option("--cwd", help="Folder to run in.")
 @click.option("--shell", type=click.Choice(SHELLS), help="Shell for a command that is a string.")
-@click.option("--env", multiple=True, callback=_variables, metavar="K=V", help="Environment variable.")
-@click.option("--tag", "tags", multiple=True, help="A word to find the job by.")
+@click.option(
+    "--env", multiple=True, callback=_variables, metavar="K=V", help="Environment variable; may be repeated."
+)
+@click.option("--tag", "tags", multiple=True, help="A word to find the job by; may be repeated.")
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)
 def enqueue_command(
     as_json: bool,

@@ -39,8 +39,14 @@ def doctor_command(as_json: bool, fix: bool) -> int:
     else:
         for finding in findings:
             click.echo(f"{'mended' if finding.fixed else 'found '}  {finding.text}")
-        say("all is well" if not left else f"{len(left)} left: queuectl doctor --fix mends what it can")
+        say(_summary(len(left), fix))
     return 1 if left else 0
+
+
+def _summary(left: int, fix: bool) -> str:
+    if not left:
+        return "all is well"
+    return f"{left} left, for a person" if fix else f"{left} left: queuectl doctor --fix mends what it can"
 
 
 @command("reindex", "queuectl reindex")

@@ -14,6 +14,8 @@ from queuectl.queue import Queue
 from queuectl.state import State
 
 _STEP = 0.1
+_PATIENCE = 3.0
+"""Seconds after which it is told that nobody works: one that was just started needs a moment."""
 _PIECE = 2**20
 
 
@@ -29,17 +31,24 @@ def logs_command(follow: bool, job_id: str) -> None:
         queue.locate(job_id)
         path = queue.store.spool.log_path(job_id)
         printed = _print_from(path, 0)
-        if follow and not _has_ended(queue, job_id) and not queue.status().workers:
-            say(f"{job_id} has not ended, and no worker runs: queuectl worker start")
+        patience = system.monotonic() + _PATIENCE
         while follow:
             # Ended first, read then: what it printed last is there by then.
             ended = _has_ended(queue, job_id)
             printed = _print_from(path, printed)
             if ended:
                 break
+            if system.monotonic() > patience:
+                patience = float("inf")
+                _say_if_nobody_works(queue, job_id)
             system.sleep(_STEP)
     if printed == 0:
         say(f"{job_id} has printed nothing")
+
+
+def _say_if_nobody_works(queue: Queue, job_id: str) -> None:
+    if not queue.status().workers:
+        say(f"{job_id} has not ended, and no worker runs: queuectl worker start")
 
 
 def _has_ended(queue: Queue, job_id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from queuectl import system
+from queuectl import events, system
 from queuectl.cli.common import (
     SuggestingGroup,
     command,
@@ -15,6 +15,7 @@ from queuectl.cli.common import (
     say,
 )
 from queuectl.errors import Interrupted
+from queuectl.events import Event
 
 MAX_WORKERS = 256
 _STEP = 0.05
@@ -45,8 +46,8 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None
     from queuectl.cli.log import Log
     from queuectl.pool import Plan, Pool
 
-    path = ensure_spool()
     log = Log(as_json=log_format == "json", quiet=quiet)
+    path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))
     pool = Pool(path, Plan(workers=count, drain=drain), log)
     pool.run()
     if pool.interrupted:
