@@ -23,7 +23,7 @@ import click  # noqa: E402
 from queuectl import errors, retry  # noqa: E402
 from queuectl.cli.root import root  # noqa: E402
 from queuectl.codec import job_schema  # noqa: E402
-from queuectl.config import SETTINGS, Config, show_value  # noqa: E402
+from queuectl.config import SETTINGS, config_from, show_value  # noqa: E402
 from queuectl.job import KEPT_FIELDS, USER_FIELDS  # noqa: E402
 from queuectl.moment import format_duration  # noqa: E402
 from queuectl.state import State  # noqa: E402
@@ -163,7 +163,7 @@ def retry_table() -> str:
         if decision.state is not State.FAILED:
             rows.append([str(failures), "", "", folder])
             break
-        formula = f"`{Config().backoff_base} ** {failures}`"
+        formula = f"`{config_from({}).backoff_base} ** {failures}`"
         rows.append(
             [str(failures), formula, format_wait(decision.delay), f"{folder}, then run {failures + 1}"]
         )
@@ -172,7 +172,7 @@ def retry_table() -> str:
 
 def decide(failures: int) -> retry.Decision:
     """What follows the `failures`-th failed run at the default settings."""
-    defaults = Config()
+    defaults = config_from({})
     policy = retry.Policy(
         max_retries=defaults.max_retries,
         backoff_base=defaults.backoff_base,

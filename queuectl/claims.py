@@ -20,7 +20,7 @@ from queuectl.requests import is_paused
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
-from queuectl.store import Store
+from queuectl.store import Store, Stuck
 
 CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
@@ -51,9 +51,7 @@ def claim(store: Store, worker: str, now: float) -> Optional[Claim]:
     if is_paused(store.spool) or not has_work(store, now):
         return None
     with store.claiming():
-        due = store.index.next_due()
-        if due is not None and due <= now:
-            store.index.promote(now)
+        store.index.promote(now)
         for entry in store.index.ready(CANDIDATES):
             if (got := _try(store, entry, worker, now)) is not None:
                 return got
@@ -73,14 +71,16 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput, Conflict):
         # Moved, deleted, edited or doubled by somebody, or the row was behind.
+        store.stuck.pop(entry.id, None)
         reconcile_one(store, entry.id, now)
         return None
-    except OSError:
+    except OSError as error:
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
-        store.held.setdefault(entry.id, now)
+        since = store.stuck[entry.id].since if entry.id in store.stuck else now
+        store.stuck[entry.id] = Stuck(since, error.strerror or str(error))
         store.index.postpone(entry.id, now + POSTPONED)
         return None
-    store.held.pop(entry.id, None)
+    store.stuck.pop(entry.id, None)
     # A file that was no job once, and has been mended and dragged back.
     store.spool.forget_note(entry.id)
     store.record(target, job, version, now)

@@ -118,17 +118,17 @@ SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
 class Config(NamedTuple):
     """The settings that hold now; durations in seconds, sizes in bytes."""
 
-    max_retries: int = 3
-    backoff_base: float = 2
-    backoff_max: float = 3600
-    backoff_jitter: float = 0
-    timeout: Optional[float] = None
-    max_crashes: int = 3
-    poll_interval: float = 1
-    settle_time: float = 10
-    shell: Optional[str] = None
-    max_job_bytes: int = 2**20
-    log_max_bytes: int = 10 * 2**20
+    max_retries: int
+    backoff_base: float
+    backoff_max: float
+    backoff_jitter: float
+    timeout: Optional[float]
+    max_crashes: int
+    poll_interval: float
+    settle_time: float
+    shell: Optional[str]
+    max_job_bytes: int
+    log_max_bytes: int
 
 
 def setting(name: str) -> Setting:
@@ -174,7 +174,7 @@ def show_value(value: Value) -> str:
 
 def config_from(stored: Mapping[str, str]) -> Config:
     """The settings, from what was stored as text; what is unknown or unfit there is left at its default."""
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
     for name, text in stored.items():
         if name in SETTINGS:
             try:

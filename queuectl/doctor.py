@@ -18,9 +18,6 @@ from queuectl.spool_scan import Found
 from queuectl.state import State
 from queuectl.store import Store
 
-ABANDONED_AGE = 600.0
-"""Seconds after which a file in `tmp/` is taken to be left by a program that was killed."""
-
 
 class Finding(NamedTuple):
     """Something that is not as it should be."""
@@ -31,7 +28,7 @@ class Finding(NamedTuple):
 
 def examine(store: Store, *, fix: bool) -> list[Finding]:
     """Everything that is wrong with the spool, each mended where that is safe and `fix` is given."""
-    findings = [*_folders(store, fix), *_permissions(store), *_index(store)]
+    findings = [*_folders(store, fix), *_permissions(store), *_disks(store), *_index(store)]
     return [
         *findings,
         *_workers(store, fix),
@@ -49,6 +46,14 @@ def _folders(store: Store, fix: bool) -> Iterator[Finding]:
         yield Finding(f"{name}: the folder is missing", fix)
 
 
+def _disks(store: Store) -> Iterator[Finding]:
+    root = os.stat(store.spool.root).st_dev
+    for name in layout.FOLDERS:
+        path = os.path.join(store.spool.root, name)
+        if os.path.isdir(path) and os.stat(path).st_dev != root:
+            yield Finding(f"{name}: lies on another disk than the spool, so no file can be moved to it")
+
+
 def _permissions(store: Store) -> Iterator[Finding]:
     for name in layout.FOLDERS:
         path = os.path.join(store.spool.root, name)
@@ -58,7 +63,7 @@ def _permissions(store: Store) -> Iterator[Finding]:
 
 def _index(store: Store) -> Iterator[Finding]:
     if store.index.in_memory:
-        yield Finding(f"{layout.INDEX}: cannot be written; settings cannot be changed")
+        yield Finding(f"{layout.INDEX}: cannot be changed: {store.index.why_in_memory}")
     known = store.index.stamps()
     found = {seen.job_id: seen for seen in store.spool.scan() if isinstance(seen, Found)}
     gone = len(known.keys() - found.keys())
@@ -115,7 +120,7 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
-    for path in store.spool.tmp.abandoned(system.now(), ABANDONED_AGE):
+    for path in store.spool.tmp.abandoned(system.now()):
         yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
         if fix:
             system.remove(path)

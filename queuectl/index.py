@@ -82,14 +82,14 @@ class Index:
     def __init__(self, path: str, lock_path: str) -> None:
         """Open the index at `path`, made or rebuilt where it must be (under the lock at `lock_path`).
 
-        On a spool that cannot be written it is one in memory, for this program alone.
+        On a spool that cannot be written it is one in memory, for this program alone, and so it is where a
+        damaged one is held open by somebody else.
 
         Raises:
-            SpoolUnusable: it is damaged, and held open by somebody else.
             sqlite3.OperationalError: somebody else has locked it all the time.
         """
         self._path, self._lock_path = path, lock_path
-        self._sql, self.in_memory = connect(path, lock_path)
+        self._sql, self.why_in_memory = connect(path, lock_path)
         self._identity = identity_of(path)
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class Index:
         """If somebody has deleted or replaced the file, open the one that is there now."""
         if not self.in_memory and identity_of(self._path) != self._identity:
             self.close()
-            self._sql, self.in_memory = connect(self._path, self._lock_path)
+            self._sql, self.why_in_memory = connect(self._path, self._lock_path)
             self._identity = identity_of(self._path)
 
     def heal(self) -> None:
@@ -111,14 +111,19 @@ class Index:
         self.close()
         try:
             self._sql = rebuild(self._path, self._lock_path, self._identity)
-        except SpoolUnusable:
-            self.leave_disk()
+        except SpoolUnusable as error:
+            self.leave_disk(error.message)
         self._identity = identity_of(self._path)
 
-    def leave_disk(self) -> None:
+    def leave_disk(self, why: str) -> None:
         """Go on in memory, with the settings as far as they can be read."""
         self.close()
-        self._sql, self.in_memory = in_memory(self._path), True
+        self._sql, self.why_in_memory = in_memory(self._path), why
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether this index is this program's alone, and gone when it ends."""
+        return self.why_in_memory is not None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -149,7 +154,12 @@ class Index:
             self._sql.executemany("DELETE FROM jobs WHERE id = ?", ((job_id,) for job_id in job_ids))
 
     def clear(self) -> None:
-        """Forget every job, but no setting."""
+        """Forget every job, but no setting.
+
+        Raises:
+            SpoolUnusable: the spool cannot be written.
+        """
+        self._refuse_in_memory()
         with self.transaction():
             self._sql.execute("DELETE FROM jobs")
             self._sql.execute("DELETE FROM oddities")
@@ -199,10 +209,14 @@ class Index:
 
     # The order of claims
 
-    def promote(self, now: float) -> int:
-        """Make ready what has become due by `now`; how many that were."""
-        with self.transaction():
-            return self._sql.execute("UPDATE jobs SET due = NULL WHERE due <= ?", (now,)).rowcount
+    def promote(self, now: float) -> Optional[float]:
+        """Make ready what has become due by `now`; when the next one becomes due."""
+        due = self.next_due()
+        if due is not None and due <= now:
+            with self.transaction():
+                self._sql.execute("UPDATE jobs SET due = NULL WHERE due <= ?", (now,))
+            due = self.next_due()
+        return due
 
     def ready(self, limit: int) -> list[Entry]:
         """Jobs that may run now, in the order in which they should."""
@@ -249,7 +263,7 @@ class Index:
 
     def _refuse_in_memory(self) -> None:
         if self.in_memory:
-            raise SpoolUnusable(f"settings cannot be changed: {self._path} cannot be written")
+            raise SpoolUnusable(f"{self._path} cannot be changed: {self.why_in_memory}")
 
     def set_setting(self, name: str, value: str) -> None:
         """Keep this value.

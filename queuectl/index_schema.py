@@ -11,6 +11,7 @@ from queuectl.errors import Busy, QueueError, SpoolUnusable
 from queuectl.moment import format_moment
 
 VERSION = 1
+UNWRITABLE = "this user cannot write it"
 DAMAGED = "damaged"
 """In the name of an index that was set aside for it."""
 _BUSY_SECONDS = 30.0
@@ -53,8 +54,8 @@ CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
-def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
-    """A connection to a sound index of this version at `path`, and whether it is one in memory.
+def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, Optional[str]]:
+    """A connection to a sound index of this version at `path`, or to one in memory with the reason for that.
 
     Raises:
         sqlite3.OperationalError: somebody else has locked it all the time.
@@ -63,21 +64,21 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, bool]:
         if os.path.exists(path):
             connection = _open(path)
             if _version(connection) == VERSION:
-                return connection, False
+                return connection, None
             connection.close()
     except sqlite3.DatabaseError as error:
         if _is_unwritable(error, path):
-            return in_memory(path), True
+            return in_memory(path), UNWRITABLE
         if not is_damage(error):
             raise
     if not os.access(os.path.dirname(path), os.W_OK):
-        return in_memory(path), True
+        return in_memory(path), UNWRITABLE
     try:
         with locks.exclusive(lock_path):
-            return _make(path), False
-    except SpoolUnusable:
+            return _make(path), None
+    except SpoolUnusable as error:
         # Damaged, and others hold it open (Windows): the files tell all the same.
-        return in_memory(path), True
+        return in_memory(path), error.message
 
 
 def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> sqlite3.Connection:

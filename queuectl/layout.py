@@ -17,6 +17,8 @@ PAUSED = ("paused.txt", "paused.txt.txt")
 STATE_FOLDERS = {state.folder: state for state in State}
 FOLDERS = (*STATE_FOLDERS, LOGS, TMP, LOCKS)
 
+ENOUGH = 3
+"""State folders by which a spool is told."""
 README_TEXT = """\
 This folder is a job queue of queuectl. A job is a JSON file, and the folder
 it lies in is its state.
@@ -43,8 +45,8 @@ defaults. job.schema.json lets an editor check a job as you type.
 
 
 def is_spool(root: str) -> bool:
-    """Whether `root` has the folders of a spool that jobs go into."""
-    return all(os.path.isdir(os.path.join(root, name)) for name in ("pending", "processing", "done", "dead"))
+    """Whether `root` is a spool, even one of which somebody has removed a folder or two."""
+    return sum(os.path.isdir(os.path.join(root, name)) for name in STATE_FOLDERS) >= ENOUGH
 
 
 def is_whole(root: str) -> bool:
@@ -70,6 +72,8 @@ def make_spool(root: str, *, force: bool = False) -> bool:
         SpoolUnusable: it cannot be made there.
     """
     new = not is_spool(root)
+    if os.path.isfile(root):
+        raise SpoolUnusable(f"{root} is a file, not a folder")
     try:
         if new and not force and os.path.isdir(root) and not _may_become_spool(root):
             raise SpoolUnusable(

@@ -126,7 +126,7 @@ def wait_lock(path: str, deadline: float) -> HeldLock:
         if system.monotonic() >= end:
             file.close()
             raise Busy(
-                f"another program has held {os.path.basename(path)} for {deadline:g} s", hint="try again"
+                f"another program has held {os.path.basename(path)} for {deadline:.0f} s", hint="try again"
             )
         system.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
@@ -144,10 +144,11 @@ def exclusive(path: str, deadline: float = CLAIM_DEADLINE) -> Iterator[None]:
     """
     with _gates_guard:
         gate = _gates.setdefault(path, _Gate())
+    end = system.monotonic() + deadline
     if not gate.lock.acquire(timeout=deadline):
-        raise Busy(f"this program has held {os.path.basename(path)} for {deadline:g} s", hint="try again")
+        raise Busy(f"this program has held {os.path.basename(path)} for {deadline:.0f} s", hint="try again")
     try:
-        held = wait_lock(path, deadline) if gate.depth == 0 else None
+        held = wait_lock(path, end - system.monotonic()) if gate.depth == 0 else None
         gate.depth += 1
         try:
             yield

@@ -30,6 +30,8 @@ ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
 HELD_PATIENCE = 10.0
 """Seconds for which draining waits for a file that somebody has open."""
+LOG_INTERVAL = 1.0
+"""Seconds between looks at how long the logs of running commands have grown."""
 RETRY_PAUSE = 0.5
 """Seconds before a worker goes on after an error that may pass."""
 
@@ -54,7 +56,7 @@ class Pool:
         self._error: Optional[Exception] = None
         self._turn = threading.Condition()
         self._generation = 0
-        self._idle: dict[str, int] = {}
+        self._idle: set[str] = set()
         self._random = random.Random()
         self._noticed = ""
         self._unheard = False
@@ -71,7 +73,7 @@ class Pool:
 
         with stop_signals(self.signalled), Store.open(self.root) as store:
             if store.index.in_memory:
-                raise SpoolUnusable(f"{self.root} cannot be written: workers cannot run in it")
+                raise SpoolUnusable(f"workers cannot run in {self.root}: {store.index.why_in_memory}")
             # A spool that came with a repository or a backup may lack what git or zip leave out.
             layout.make_spool(self.root)
             threads: list[threading.Thread] = []
@@ -176,12 +178,12 @@ class Pool:
 
     def _rest(self, name: str, generation: int) -> None:
         with self._turn:
-            self._idle[name] = generation
+            self._idle.add(name)
             if self.plan.drain:
                 self.bell.ring()
             while self._generation == generation and not self._stops:
                 self._turn.wait()
-            del self._idle[name]
+            self._idle.discard(name)
 
     def _wake_workers(self) -> None:
         with self._turn:
@@ -200,6 +202,8 @@ class Pool:
         said = 0
         while any(thread.is_alive() for thread in threads):
             more = self._attempt(sweep, rings)
+            for worker in self.workers:
+                worker.runner.trim()
             if self._stops:
                 self._wake_workers()
                 said = self._say_stopping(said)
@@ -227,22 +231,28 @@ class Pool:
             self._hear_requests(sweep.store.spool)
         if self._stops:
             return False
-        more = sweep.look(rings.names, self.workers)
+        more = sweep.look(rings.names, [worker.name for worker in self.workers])
         if sweep.remade:
             sweep.remade = False
             self._watch()
         paused = is_paused(sweep.store.spool)
+        waits = self._waits_for_held()
         if has_work(sweep.store, system.now()) and not paused:
             self._wake_workers()
-        elif self.plan.drain and not more and self._all_idle() and not self._waits_for_held():
+        elif self.plan.drain and not more and not waits and self._all_idle():
             self.stop()
         return more
 
     def _waits_for_held(self) -> bool:
         """Whether a job is only held up, by somebody who has its file open, and not for long."""
-        now = system.now()
-        since = [moment for worker in self.workers for moment in list(worker.store.held.values())]
-        return any(now - moment < HELD_PATIENCE for moment in since)
+        now, waits = system.now(), False
+        for worker in self.workers:
+            for job_id, stuck in list(worker.store.stuck.items()):
+                if now - stuck.since < HELD_PATIENCE:
+                    waits = True
+                else:
+                    self._notice(f"{job_id} cannot be moved: {stuck.reason}")
+        return waits
 
     def _mend(self, store: Store, error: sqlite3.Error) -> None:
         """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
@@ -299,6 +309,8 @@ class Pool:
         left = RETRY_PAUSE if self._stops else sweep.pause
         if not self._stops and sweep.next_due is not None:
             left = min(left, sweep.next_due - system.now())
+        if any(worker.current is not None for worker in self.workers):
+            left = min(left, LOG_INTERVAL)
         if self._stops > 1 or self._unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 from queuectl import config as settings
 from queuectl import layout, requests, system
 from queuectl.errors import NoSuchJob
+from queuectl.names import id_problem
 from queuectl.report import Status, job_row, live_workers, problems
 from queuectl.spool import Place
 from queuectl.state import State
@@ -87,7 +88,7 @@ class Queue:
         except sqlite3.OperationalError as error:
             if "full" not in str(error):
                 raise
-            self.store.index.leave_disk()
+            self.store.index.leave_disk(str(error))
             reconcile_all(self.store, self._now())
 
     # Jobs in
@@ -148,13 +149,16 @@ class Queue:
         """
         from queuectl.codec import job_to_dict
 
-        place = self.locate(job_id)
-        job = self.store.spool.read_sound(place, self.store.config.max_job_bytes).job
+        config = self.store.config
+        found = None if id_problem(job_id) else self.store.spool.find(job_id, config.max_job_bytes)
+        if found is None:
+            raise NoSuchJob(job_id)
+        place, (job, version, _) = found
         log = self.store.spool.log_path(job_id)
-        entry = entry_of(place, job, self.store.spool.version(place), self._now())
+        entry = entry_of(place, job, version, self._now())
         return {
             **job_to_dict(job),
-            **job_row(entry, self.store.config),
+            **job_row(entry, config),
             "file": self.store.spool.path(place),
             "log": log if os.path.exists(log) else None,
         }
@@ -165,8 +169,6 @@ class Queue:
         Raises:
             NoSuchJob: nowhere.
         """
-        from queuectl.names import id_problem
-
         place = None if id_problem(job_id) else self.store.spool.locate(job_id)
         if place is None:
             raise NoSuchJob(job_id)

@@ -104,14 +104,17 @@ class _Round:
             return "to be renamed: a job's file ends in .json"
         if known is not None and known.state == found.state.value:
             return None
-        if found.state is State.PENDING and self._has_twin(place_of(found)):
-            return SECOND
-        return None
+        return SECOND if self._has_twin(place_of(found)) else None
 
     def _has_twin(self, place: Place) -> bool:
         """Whether another file of this id, or of one that Windows would call the same, is in the spool."""
         twin = self.folds.get(fold(place.job_id), place.job_id)
-        return twin != place.job_id or self.store.is_taken(place.job_id, besides=place)
+        if place.state is State.PENDING:
+            return twin != place.job_id or self.store.is_taken(place.job_id, besides=place)
+        # A newcomer in `pending` does not displace what waits for its retry.
+        others = {twin, *self.store.index.alike(fold(place.job_id))} - {place.job_id}
+        places = [self.store.spool.locate(other) for other in others]
+        return any(other is not None and other.state is not State.PENDING for other in places)
 
     def _take_unreadable(self, found: Found, known: Optional[Stamp], error: InvalidInput) -> None:
         place, version = place_of(found), (found.mtime_ns, found.size)

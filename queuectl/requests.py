@@ -19,7 +19,7 @@ def ask(spool: Spool, worker: str, suffix: str, text: str = "") -> None:
     system.replace(prepared, spool.lock_path(worker + suffix))
     if not is_alive(spool, worker):
         # RACE: it closed before it could find the request, which would stay for good.
-        withdraw(spool, worker, suffix)
+        withdraw(spool, worker, suffix, text)
 
 
 def asked(spool: Spool, worker: str, suffix: str) -> Optional[str]:
@@ -33,8 +33,10 @@ def asked(spool: Spool, worker: str, suffix: str) -> Optional[str]:
         return None
 
 
-def withdraw(spool: Spool, worker: str, suffix: str) -> None:
-    """Take a request back, or away once it has been met."""
+def withdraw(spool: Spool, worker: str, suffix: str, text: Optional[str] = None) -> None:
+    """Take a request back, or away once it has been met; one of another `text` is somebody else's."""
+    if text is not None and asked(spool, worker, suffix) != text:
+        return
     system.remove(spool.lock_path(worker + suffix))
 
 

@@ -73,7 +73,7 @@ class Runner:
             if error.errno in OUR_LACK:
                 raise
             tidy_log(setting.log_path, setting.log_max_bytes)
-            return Outcome(FAILED, None, _start_error(job, error), started, system.now())
+            return Outcome(FAILED, None, _start_error(job, setting, error), started, system.now())
         try:
             code = process.wait()
         except BaseException:
@@ -148,8 +148,14 @@ def _argv(job: Job, setting: Setting) -> Union[list[str], str]:
     from queuectl.system import process as processes
 
     if isinstance(job.command, str):
-        return processes.shell_argv(job.shell or setting.shell or processes.default_shell(), job.command)
+        return processes.shell_argv(_shell(job, setting), job.command)
     return job.command
+
+
+def _shell(job: Job, setting: Setting) -> str:
+    from queuectl.system import process as processes
+
+    return job.shell or setting.shell or processes.default_shell()
 
 
 def _folder(job: Job, setting: Setting) -> str:
@@ -170,9 +176,10 @@ def _environment(job: Job, setting: Setting) -> dict[str, str]:
     return processes.environment({**job.env, **ours})
 
 
-def _start_error(job: Job, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError) and error.filename in (None, job.command[0]):
-        return f"program not found: {job.command[0]}"
+def _start_error(job: Job, setting: Setting, error: OSError) -> str:
+    program = _shell(job, setting) if isinstance(job.command, str) else job.command[0]
+    if isinstance(error, FileNotFoundError) and error.filename in (None, program):
+        return f"program not found: {program}"
     where = f": {error.filename}" if error.filename else ""
     return f"could not be started: {error.strerror or error}{where}"
 

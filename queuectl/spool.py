@@ -200,6 +200,23 @@ class Spool:
         """
         return system.file_stamp(os.lstat(self.path(place)))
 
+    def find(self, job_id: str, limit: int) -> Optional[tuple[Place, Read]]:
+        """The job of this id, wherever it lies now; None when nowhere.
+
+        Raises:
+            DamagedRecord: its file holds no job.
+        """
+        for _ in range(LOOKS):
+            place = self.locate(job_id)
+            if place is None:
+                return None
+            try:
+                return place, self.read_sound(place, limit)
+            except FileNotFoundError:
+                # RACE: it has moved on.
+                continue
+        return None
+
     def read_sound(self, place: Place, limit: int) -> Read:
         """Like `read`, for a job that was one when last seen.
 

@@ -6,6 +6,9 @@ import os
 
 from queuectl import layout, system
 
+ABANDONED_AGE = 86400.0
+"""Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""
+
 
 class TmpFolder:
     """The `tmp/` of one spool."""
@@ -19,10 +22,10 @@ class TmpFolder:
         """A path for a file on its way to a place of this name."""
         return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
 
-    def abandoned(self, now: float, age: float) -> list[str]:
-        """The paths of files that are older than `age` seconds: whoever wrote them was killed."""
+    def abandoned(self, now: float) -> list[str]:
+        """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
         ours = (one for one in self._files() if not one.name.startswith("."))
-        return [one.path for one in ours if now - _written(one, now) > age]
+        return [one.path for one in ours if now - _written(one, now) > ABANDONED_AGE]
 
     def remove_of(self, owner: str) -> None:
         """Remove the files of a worker that has gone."""

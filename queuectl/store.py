@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl import layout, locks
 from queuectl.config import Config, config_from
@@ -23,14 +23,21 @@ if TYPE_CHECKING:
 CLAIM_LOCK = "claim.lock"
 
 
+class Stuck(NamedTuple):
+    """A job that could not be moved: since when (seconds since the epoch), and why."""
+
+    since: float
+    reason: str
+
+
 class Store:
     """One thread's hands on a spool."""
 
     def __init__(self, spool: Spool, index: Index) -> None:
         self.spool = spool
         self.index = index
-        self.held: dict[str, float] = {}
-        """Jobs that could not be moved, and since when: somebody holds their files."""
+        self.stuck: dict[str, Stuck] = {}
+        """Jobs whose files could not be moved the last time."""
         self._config: Optional[Config] = None
 
     @classmethod

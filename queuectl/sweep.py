@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Optional
 
 from queuectl import events, layout, system
@@ -19,12 +19,9 @@ from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
 from queuectl.recovery import ownerless_locks, recover
 from queuectl.state import State
 from queuectl.store import Store
-from queuectl.worker import Worker
 
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""
-ABANDONED_AGE = 86400.0
-"""Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""
 FIRST_INTERVAL = 0.5
 """Seconds between full looks until the setting could be read."""
 
@@ -45,15 +42,17 @@ class Sweep:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next full look, or none when drops wait for their turn."""
+        """Seconds until the next full look."""
         return self._next_scan - system.monotonic()
 
     def hasten(self) -> None:
         """Make the next look a full one."""
         self._next_scan = 0.0
 
-    def look(self, names: Collection[tuple[State, str]], workers: Sequence[Worker]) -> bool:
+    def look(self, names: Collection[tuple[State, str]], living: Collection[str]) -> bool:
         """Look at these names, and at everything when its time has come; whether drops are left to settle.
+
+        `living` are the workers of this process.
 
         Raises:
             SpoolUnusable: the spool has gone.
@@ -63,43 +62,33 @@ class Sweep:
         if names:
             self._unsettled += reconcile_some(self.store, names, now)
         if self.pause <= 0:
-            self._timed_scan(workers, now)
+            self._timed_scan(living, now)
         if self._unsettled:
             self._settle_drops(now)
-        self._promote(now)
+        self.next_due = self.store.index.promote(now)
         return bool(self._unsettled)
 
-    def _promote(self, now: float) -> None:
-        index = self.store.index
-        self.next_due = index.next_due()
-        if self.next_due is not None and self.next_due <= now:
-            index.promote(now)
-            self.next_due = index.next_due()
-
-    def _timed_scan(self, workers: Sequence[Worker], now: float) -> None:
+    def _timed_scan(self, living: Collection[str], now: float) -> None:
         began = system.monotonic()
         try:
-            self._scan(workers, now)
+            self._scan(living, now)
         finally:
             took = system.monotonic() - began
             self._next_scan = system.monotonic() + max(self._interval, took * SCAN_SHARE)
 
-    def _scan(self, workers: Sequence[Worker], now: float) -> None:
-        self._remake_folders(workers)
+    def _scan(self, living: Collection[str], now: float) -> None:
+        self._remake_folders(living)
         self.store.index.follow()
         self._interval = self.store.config.poll_interval
         self._unsettled = reconcile_all(self.store, now)
-        for worker in workers:
-            worker.runner.trim()
-        living = [worker.name for worker in workers]
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
         ownerless_locks(self.store, clear=True)
-        for path in self.store.spool.tmp.abandoned(now, ABANDONED_AGE):
+        for path in self.store.spool.tmp.abandoned(now):
             system.remove(path)
 
-    def _remake_folders(self, workers: Sequence[Worker]) -> None:
+    def _remake_folders(self, living: Collection[str]) -> None:
         root = self.store.spool.root
         if not os.path.isdir(root):
             raise SpoolUnusable(f"{root} has gone: the workers stop")
@@ -108,8 +97,8 @@ class Sweep:
             layout.make_spool(root, force=True)
             self.remade = True
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
-        for worker in workers:
-            system.make_folder(self.store.spool.worker_folder(worker.name))
+        for worker in living:
+            system.make_folder(self.store.spool.worker_folder(worker))
 
     def _settle_drops(self, now: float) -> None:
         settled, self._unsettled = settle_drops(self.store, self._unsettled, now)

@@ -30,6 +30,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
         reads = [_runnable(store, place) for place in places]
         for place, read in zip(places, reads):
+            # RACE: only a person's hand moves a file out of these folders without the lock.
             store.transfer(place, retried(read.job, now=now), now, read=read.version)
             store.spool.forget_note(place.job_id)
         store.spool.sync(State.PENDING)
@@ -91,7 +92,7 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
                 raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
             system.sleep(_STEP)
         # It may have ended by itself; the request must not meet its next run.
-        withdraw(store.spool, worker, CANCEL_SUFFIX)
+        withdraw(store.spool, worker, CANCEL_SUFFIX, place.job_id)
         _cancel_finished(store, place.job_id)
 
 

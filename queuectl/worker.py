@@ -152,7 +152,7 @@ class Worker:
                 self._tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
             else:
                 self._record(got, outcome)
-            self._forget_request()
+            self._forget_request(got)
         except _GivenUp as reason:
             text = f"{outcome.verdict}, but that cannot be recorded ({reason}): it will count as crashed"
             self._tell(events.NOTICE, got, text=text)
@@ -175,9 +175,9 @@ class Worker:
         else:
             self._report(got, outcome, decision)
 
-    def _forget_request(self) -> None:
+    def _forget_request(self, got: Claim) -> None:
         # A cancel that came too late must not meet the job's next run.
-        withdraw(self.store.spool, self.name, CANCEL_SUFFIX)
+        withdraw(self.store.spool, self.name, CANCEL_SUFFIX, got.place.job_id)
 
     def _decide(self, job: Job, outcome: Outcome) -> Decision:
         if outcome.verdict == COMPLETED:

@@ -17,15 +17,13 @@ from queuectl.system.files import (
     remove_folder,
     replace,
     sync_folder,
-    touch_exclusive,
     write_file,
 )
-from queuectl.system.machine import NULL_DEVICE, host_name, is_interactive, process_id
+from queuectl.system.machine import host_name, is_interactive, process_id
 from queuectl.system.native import REMOVES_AT_ONCE, SHARES_LOCKS, WAIT_SLICE, is_locked
 from queuectl.system.patience import is_transient, with_patience
 
 __all__ = [
-    "NULL_DEVICE",
     "REMOVES_AT_ONCE",
     "SHARES_LOCKS",
     "WAIT_SLICE",
@@ -45,7 +43,6 @@ __all__ = [
     "replace",
     "sleep",
     "sync_folder",
-    "touch_exclusive",
     "with_patience",
     "write_file",
 ]

@@ -20,7 +20,6 @@ __all__ = [
     "remove_folder",
     "replace",
     "sync_folder",
-    "touch_exclusive",
     "write_file",
 ]
 
@@ -89,15 +88,6 @@ def write_file(path: str, data: bytes) -> None:
         with suppress(OSError):
             remove(path)
         raise
-
-
-def touch_exclusive(path: str) -> bool:
-    """Create an empty file; False if there is something of that name. Raises OSError."""
-    try:
-        with_patience(lambda: _create(path)).close()
-    except FileExistsError:
-        return False
-    return True
 
 
 def make_folder(path: str) -> bool:

@@ -7,8 +7,6 @@ from typing import IO, Any, Optional
 
 from queuectl.system.native import is_terminal, machine_name
 
-NULL_DEVICE: str = os.devnull
-
 _LONGEST_HOST = 30
 
 

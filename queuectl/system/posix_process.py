@@ -123,7 +123,7 @@ def shell_argv(shell: str, command: str) -> Union[list[str], str]:
     if shell in ("powershell", "pwsh"):
         return [shell, "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-Command", command]
     if shell == "cmd":
-        raise FileNotFoundError(errno.ENOENT, "the shell 'cmd' exists on Windows only")
+        raise FileNotFoundError(errno.ENOENT, "the shell 'cmd' exists on Windows only", "cmd")
     raise OSError(errno.EINVAL, f"unknown shell {shell!r}")
 
 

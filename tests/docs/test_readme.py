@@ -18,7 +18,7 @@ import pytest
 from queuectl import layout, retry
 from queuectl.cli.root import root
 from queuectl.codec import decode_job
-from queuectl.config import Config
+from queuectl.config import SETTINGS, config_from
 from queuectl.job import HISTORY_LIMIT
 from queuectl.names import MAX_ID_BYTES
 from queuectl.state import State
@@ -144,7 +144,7 @@ def test_the_two_commands_of_a_newcomer_and_those_of_a_developer() -> None:
 
 
 def test_the_retry_table_agrees_with_the_code() -> None:
-    defaults = Config()
+    defaults = config_from({})
     policy = retry.Policy(
         max_retries=defaults.max_retries,
         backoff_base=defaults.backoff_base,
@@ -207,7 +207,7 @@ def test_the_json_contract_names_what_is_printed(program: Program) -> None:
         _JSON_FIELDS.findall(table["`status`"])
     )
     assert {"history", "worker", "file", "log"} <= set(program.json("show", "one"))
-    assert set(program.json("config", "get")) == set(Config._fields)
+    assert set(program.json("config", "get")) == set(SETTINGS)
     (program.spool / "pending" / "stray.txt").write_text("x", encoding="utf-8")
     found = program.call("doctor", "--json")
     assert (found.code, [set(one) for one in found.json]) == (1, [{"text", "fixed"}])

@@ -155,3 +155,37 @@ def test_the_index_may_be_deleted_while_nothing_runs(program: Program, ledger: L
         for path in program.spool.glob("index.sqlite3*"):
             path.unlink()
         assert program.json(*call) == seen, call
+
+
+def test_a_spool_that_was_tampered_with_is_mended(program: Program) -> None:
+    for name in ("one", "two"):
+        program.ok("enqueue", "--id", name, "--", "x")
+    program.ok("worker", "start", "--drain", "--quiet")
+    assert program.ok("doctor").code == 0
+    (program.spool / "pending" / "job.json.txt").write_text('{"command": "x"}', encoding="utf-8")
+    owned = program.spool / "processing" / "host-1-1-abc123"
+    owned.mkdir()
+    (owned / "stray.json").write_text('{"command": "x"}', encoding="utf-8")
+    sick = program.call("doctor", "--json")
+    assert sick.code == 1
+    assert {finding["fixed"] for finding in sick.json} == {False}
+    mended = program.ok("doctor", "--fix")
+    assert "mended" in mended.out
+    assert program.where("job") == ["pending"]
+    assert program.where("stray") == ["failed"], "a worker that died with it counts as a crash"
+    assert program.ok("doctor").lines == []
+
+
+def test_reindex_and_retry_of_what_has_ended(program: Program) -> None:
+    program.ok("config", "set", "max_retries", "0")
+    program.ok("enqueue", "--id", "ended", "--", sys.executable, "-c", "raise SystemExit(3)")
+    program.ok("worker", "start", "--drain", "--quiet")
+    before = program.json("list")
+    assert "indexed 1 jobs" in program.ok("reindex").err
+    assert program.json("list") == before
+    assert program.ok("config", "get", "max_retries").lines == ["0"], "settings are kept"
+    program.ok("retry", "ended")
+    assert program.where("ended") == ["pending"]
+    assert program.record("pending", "ended")["attempts"] == 0
+    program.ok("worker", "start", "--drain", "--quiet")
+    assert [run["exit_code"] for run in program.record("dead", "ended")["history"]] == [3, 3]

@@ -174,8 +174,8 @@ class TestALeftover:
         os.utime(path, (START - seconds, START - seconds))
 
     def test_in_tmp_that_is_old(self, desk: Desk) -> None:
-        self.aged(desk.drop("-~ab~old.json", b"x", "tmp"), 601)
-        self.aged(desk.drop("-~cd~new.json", b"x", "tmp"), 599)
+        self.aged(desk.drop("-~ab~old.json", b"x", "tmp"), 86401)
+        self.aged(desk.drop("-~cd~new.json", b"x", "tmp"), 86399)
         self.aged(desk.drop(".gitkeep", b"", "tmp"), 1e6)
         assert mended(desk) == [("tmp/-~ab~old.json: left by a program that was killed", True)]
         assert sorted(path.name for path in (desk.root / "tmp").iterdir()) == ["-~cd~new.json", ".gitkeep"]
@@ -190,5 +190,5 @@ class TestALeftover:
 
 
 def test_an_index_that_cannot_be_written(desk: Desk) -> None:
-    desk.store.index.in_memory = True
-    assert told(desk) == ["index.sqlite3: cannot be written; settings cannot be changed"]
+    desk.store.index.why_in_memory = "a test"
+    assert told(desk) == ["index.sqlite3: cannot be changed: a test"]

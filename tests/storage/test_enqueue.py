@@ -33,6 +33,30 @@ def test_a_job_lies_in_pending_whole_when_its_id_is_given_back(desk: Desk) -> No
     check(desk.root, ["a"])
 
 
+def test_its_bytes_are_on_the_disk_before_it_enters_pending(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+    moved: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        found = os.fstat(descriptor)
+        synced.append((found.st_ino, found.st_size))
+
+    def watched_replace(source: str, target: str) -> None:
+        found = os.stat(source)
+        assert (found.st_ino, found.st_size) in synced, "moved in before it was written through"
+        moved.append(os.path.basename(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    desk.queue.enqueue([{"id": "a", "command": "x"}, {"id": "b", "command": "y"}])
+    assert moved == ["a.json", "b.json"]
+
+
 def test_a_job_object_is_taken_as_well(desk: Desk) -> None:
     desk.queue.enqueue([Job(id="a", command=["x"])])
     assert desk.row("a")["command"] == ["x"]

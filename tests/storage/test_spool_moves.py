@@ -256,7 +256,7 @@ class TestLayout:
 
     def test_a_file_cannot_be_a_spool(self, tmp_path: Any) -> None:
         (tmp_path / "spool").touch()
-        with pytest.raises(SpoolUnusable, match="cannot use"):
+        with pytest.raises(SpoolUnusable, match="is a file, not a folder"):
             layout.make_spool(str(tmp_path / "spool"))
 
     def test_a_queue_that_may_not_make_one_says_how(self, tmp_path: Any) -> None:

@@ -136,12 +136,6 @@ class TestWrite:
             system.write_file(str(tmp_path / "new"), b"data")
         assert os.listdir(tmp_path) == []
 
-    def test_touch_exclusive(self, tmp_path: Path) -> None:
-        path = str(tmp_path / "mark")
-        assert system.touch_exclusive(path)
-        assert not system.touch_exclusive(path)
-        assert os.path.getsize(path) == 0
-
 
 class TestMoveAndRemove:
     def test_replace_moves_over_what_is_there(self, file: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_nobody_sits_behind_a_file_a_closed_stream_or_the_null_device() -> None:
     assert not system.is_interactive(None)
     assert not system.is_interactive(io.StringIO())
     assert not system.is_interactive(closed)
-    with open(system.NULL_DEVICE, encoding="utf-8") as stream:
+    with open(os.devnull, encoding="utf-8") as stream:
         assert not system.is_interactive(stream)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.config import SETTINGS, Config, config_from, parse_value, show_value
+from queuectl.config import SETTINGS, config_from, parse_value, show_value
 from queuectl.errors import InvalidInput
 
 
@@ -23,7 +23,7 @@ def test_the_defaults_are_those_that_are_promised() -> None:
         "max_job_bytes": 1024 * 1024,
         "log_max_bytes": 10 * 1024 * 1024,
     }
-    assert Config()._asdict() == defaults
+    assert config_from({})._asdict() == defaults
 
 
 def test_each_setting_says_what_it_means() -> None:
@@ -157,4 +157,4 @@ def test_what_is_stored_holds() -> None:
     ],
 )
 def test_what_is_stored_and_unfit_leaves_the_default(stored: dict[str, str]) -> None:
-    assert config_from({**stored, "max_crashes": "7"}) == Config(max_crashes=7)
+    assert config_from({**stored, "max_crashes": "7"}) == config_from({})._replace(max_crashes=7)

@@ -16,9 +16,12 @@ from queuectl.cli.common import (
 )
 from queuectl.errors import Interrupted
 from queuectl.events import Event
+from queuectl.queue import Queue
 
 MAX_WORKERS = 256
 _STEP = 0.05
+_PATIENCE = 1.0
+"""Seconds before it is told what is waited for."""
 
 count_option = click.option(
     "--count", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Workers to run."
@@ -64,12 +67,22 @@ def stop_workers(now: bool, no_wait: bool) -> None:
     """
     with open_queue() as queue:
         names = queue.stop_workers(kill=now)
-        while names and not no_wait and queue.living(names):
-            system.sleep(_STEP)
+        if not no_wait:
+            _await_end(queue, names)
     if not names:
         say("no workers run")
     else:
         say(f"{'asked' if no_wait else 'stopped'} {len(names)} worker{'s' if len(names) > 1 else ''}")
+
+
+def _await_end(queue: Queue, names: list[str]) -> None:
+    patience = system.monotonic() + _PATIENCE
+    while queue.living(names):
+        if system.monotonic() > patience:
+            patience = float("inf")
+            jobs = [worker.job for worker in queue.status().workers if worker.job]
+            say(f"waiting for {', '.join(jobs)} to end (queuectl worker stop --now kills)")
+        system.sleep(_STEP)
 
 
 @command("list", "queuectl worker list --json", worker_command)
