@@ -10,8 +10,8 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Callable, NamedTuple, Optional
 
-from queuectl import layout
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
+from queuectl.spool import layout
 from queuectl.state import WAITING, State
 
 _ASKED = {state.folder: state for state in WAITING}

@@ -12,17 +12,17 @@ import sqlite3
 import threading
 from typing import NamedTuple, Optional
 
-from queuectl import events, layout, system
-from queuectl.claims import has_work
+from queuectl import events, system
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
-from queuectl.recovery import clear_away
-from queuectl.requests import asked, is_paused
+from queuectl.queue.claims import has_work
+from queuectl.queue.recovery import clear_away
+from queuectl.queue.requests import asked, is_paused
+from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
-from queuectl.spool import Spool
-from queuectl.store import Store
+from queuectl.spool import Spool, layout
 from queuectl.sweep import Sweep
 from queuectl.worker import Hands, Worker
 

@@ -11,14 +11,15 @@ import random
 from collections.abc import Collection
 from typing import Optional
 
-from queuectl import events, layout, system
+from queuectl import events, system
 from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
-from queuectl.intake import settle_drops
-from queuectl.reconcile import Unsettled, reconcile_all, reconcile_some
-from queuectl.recovery import ownerless_locks, recover
+from queuectl.queue.intake import settle_drops
+from queuectl.queue.reconcile import Unsettled, reconcile_all, reconcile_some
+from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.queue.store import Store
+from queuectl.spool import layout
 from queuectl.state import State
-from queuectl.store import Store
 
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""

@@ -10,19 +10,19 @@ from contextlib import suppress
 from typing import Any, Callable, NamedTuple, Optional
 
 from queuectl import events, locks, system
-from queuectl.claims import Claim, claim, give_back, policy_of, settle
 from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.job import Job, Run
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
-from queuectl.reconcile import reconcile_all
-from queuectl.recovery import clear_away
-from queuectl.requests import withdraw
+from queuectl.queue.claims import Claim, claim, give_back, policy_of, settle
+from queuectl.queue.reconcile import reconcile_all
+from queuectl.queue.recovery import clear_away
+from queuectl.queue.requests import withdraw
+from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
 from queuectl.state import State
-from queuectl.store import Store
 
 _RECORD_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
 """Seconds between tries to record an outcome, on a full disk for example; the last one repeats."""

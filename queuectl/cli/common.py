@@ -74,7 +74,7 @@ def spool_path() -> str:
 
 def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
     """The spool's path; made, with a word on stderr (or to `tell`), where there is none."""
-    from queuectl import layout
+    from queuectl.spool import layout
 
     path = spool_path()
     if layout.ensure_spool(path):

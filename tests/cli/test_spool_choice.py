@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import layout
+from queuectl.spool import layout
 from tests.support.commandline import CommandLine
 
 

@@ -15,12 +15,13 @@ from typing import Any, Optional
 import click
 import pytest
 
-from queuectl import layout, retry
+from queuectl import retry
 from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
 from queuectl.job import HISTORY_LIMIT
 from queuectl.names import MAX_ID_BYTES
+from queuectl.spool import layout
 from queuectl.state import State
 from tests.docs.documents import (
     DOCUMENTS,

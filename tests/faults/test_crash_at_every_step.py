@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from queuectl import system
-from queuectl.doctor import examine
 from queuectl.queue import Queue
-from queuectl.recovery import recover
+from queuectl.queue.doctor import examine
+from queuectl.queue.recovery import recover
 from queuectl.runner import COMPLETED, Outcome
 from queuectl.worker import Worker
 from tests.support import crasher

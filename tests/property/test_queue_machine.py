@@ -18,9 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from queuectl.claims import claim
 from queuectl.errors import Conflict, DamagedRecord
-from queuectl.recovery import recover
+from queuectl.queue.claims import claim
+from queuectl.queue.recovery import recover
 from tests.support.invariants import check, job_files
 from tests.support.spools import Clock, Desk, Run, failing, interrupted, succeeding
 

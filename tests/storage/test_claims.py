@@ -8,8 +8,8 @@ from typing import Optional
 import pytest
 
 from queuectl import system
-from queuectl.claims import Claim, claim
-from queuectl.store import Store
+from queuectl.queue.claims import Claim, claim
+from queuectl.queue.store import Store
 from tests.support.spools import Desk, failing, succeeding
 
 WORKER = "host-1-1-abc"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from queuectl import doctor, locks, system
-from queuectl.doctor import examine
+from queuectl import locks, system
+from queuectl.queue import doctor
+from queuectl.queue.doctor import examine
 from tests.support.invariants import check
 from tests.support.spools import START, Clock, Desk, succeeding
 

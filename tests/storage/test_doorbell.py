@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.claims import claim
 from queuectl.doorbell import Doorbell, Rings
+from queuectl.queue.claims import claim
 from queuectl.state import State
 from tests.support.spools import Desk
 from tests.support.waiting import wait_until

@@ -10,11 +10,11 @@ from typing import Any, Optional
 
 import pytest
 
-from queuectl import index_schema
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, Oddity
+from queuectl.index import schema as index_schema
+from queuectl.queue.store import Store
 from queuectl.state import State
-from queuectl.store import Store
 from tests.support.spools import START, Desk
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from queuectl import system
 from queuectl.errors import DamagedRecord
-from queuectl.intake import AT_ONCE, settle_drops
-from queuectl.reconcile import reconcile_all
+from queuectl.queue.intake import AT_ONCE, settle_drops
+from queuectl.queue.reconcile import reconcile_all
 from tests.support.invariants import check
 from tests.support.spools import Desk
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from queuectl import Queue
-from queuectl.store import Store
+from queuectl.queue.store import Store
 from queuectl.worker import Hands, Worker
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.reconcile import reconcile_all, reconcile_some
+from queuectl.queue.reconcile import reconcile_all, reconcile_some
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import START, Desk

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from queuectl import locks, system
-from queuectl.claims import claim
-from queuectl.recovery import Recovered, recover
+from queuectl.queue.claims import claim
+from queuectl.queue.recovery import Recovered, recover
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import Desk, failing

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from queuectl import events, system
-from queuectl.claims import policy_of
+from queuectl.queue.claims import policy_of
 from queuectl.runner import CANCELLED, FAILED, TIMEOUT
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, Run, during, ending, failing, interrupted, succeeding

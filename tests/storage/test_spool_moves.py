@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from queuectl import layout, system
+from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.spool import Place
+from queuectl.spool import Place, layout
 from queuectl.state import State
 from tests.support.spools import Desk
 

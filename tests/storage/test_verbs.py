@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from queuectl import verbs
 from queuectl.errors import Busy, Conflict, DamagedRecord, InvalidInput, NoSuchJob
+from queuectl.queue import verbs
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import Desk, failing, succeeding

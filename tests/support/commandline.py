@@ -11,11 +11,11 @@ from typing import Any, Optional
 import pytest
 
 from queuectl import system
-from queuectl.claims import Claim, claim
 from queuectl.cli import main
 from queuectl.names import make_worker_name
+from queuectl.queue.claims import Claim, claim
+from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, Outcome
-from queuectl.store import Store
 from queuectl.worker import Worker
 from tests.support.program import Result
 

@@ -73,7 +73,7 @@ def copy_then_remove() -> None:
 
 def move_then_stamp() -> None:
     """A finished run is moved first and recorded then."""
-    from queuectl import claims
+    from queuectl.queue import claims
     from queuectl.spool import Spool
     from queuectl.state import FINISHED, State
 
@@ -115,8 +115,8 @@ def enqueue(spool: str, ids: list[str]) -> None:
 def work(spool: str, *, code: int) -> None:
     """One worker runs one job, without a command: it only says that it ran."""
     from queuectl import system
+    from queuectl.queue.store import Store
     from queuectl.runner import COMPLETED, FAILED, Outcome
-    from queuectl.store import Store
     from queuectl.worker import Worker
 
     def run(job: Any, setting: Any) -> Outcome:
@@ -134,8 +134,9 @@ def work(spool: str, *, code: int) -> None:
 
 
 def recover(spool: str) -> None:
-    from queuectl import recovery, system
-    from queuectl.store import Store
+    from queuectl import system
+    from queuectl.queue import recovery
+    from queuectl.queue.store import Store
 
     with Store.open(spool) as store:
         for job in recovery.recover(store, system.now(), 0.5):
@@ -145,9 +146,9 @@ def recover(spool: str) -> None:
 def take_in(spool: str) -> None:
     """A look at the drops, as the workers' supervisor does it."""
     from queuectl import system
-    from queuectl.intake import settle_drops
-    from queuectl.reconcile import reconcile_all
-    from queuectl.store import Store
+    from queuectl.queue.intake import settle_drops
+    from queuectl.queue.reconcile import reconcile_all
+    from queuectl.queue.store import Store
 
     with Store.open(spool) as store:
         # Later than any settle_time.
@@ -176,7 +177,7 @@ ACTIONS: dict[str, Callable[[str], None]] = {
 
 def main(spool: str, action: str, number: str, variant: str = "sound") -> None:
     # What is imported lazily is no step, and neither is the making of the index.
-    from queuectl import codec, doctor, enqueue, intake, recovery, verbs, worker  # noqa: F401
+    from queuectl import codec, worker  # noqa: F401
     from queuectl.queue import Queue
 
     with Queue.open(spool) as queue:

@@ -67,8 +67,8 @@ class Race:
 def claim(spool: str, number: int, variant: str = "sound") -> list[str]:
     """Run whatever can be claimed; the ids, in order."""
     from queuectl import system
+    from queuectl.queue.store import Store
     from queuectl.runner import COMPLETED, Outcome
-    from queuectl.store import Store
     from queuectl.worker import Hands, Worker
 
     if variant == "careless":
@@ -100,8 +100,8 @@ def _be_careless() -> None:
     """No lock around the claim, and a move that two can win, as on Windows."""
     import shutil
 
+    from queuectl.queue.store import Store
     from queuectl.spool import Spool
-    from queuectl.store import Store
 
     def move(self: Spool, place: Any, target: Any, **_: Any) -> None:
         shutil.copyfile(self.path(place), self.path(target))
@@ -117,8 +117,8 @@ def _be_careless() -> None:
 def fail_once(spool: str, number: int) -> list[str]:
     """Run jobs, each of which fails the first time and succeeds at once when tried again."""
     from queuectl import system
+    from queuectl.queue.store import Store
     from queuectl.runner import COMPLETED, FAILED, Outcome
-    from queuectl.store import Store
     from queuectl.worker import Worker
 
     ran: list[str] = []
@@ -158,7 +158,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {"claim": claim, "enqueue": enqueue, "f
 
 
 def main(spool: str, ready: str, action: str, number: str, *details: str) -> None:
-    from queuectl import claims, codec, enqueue, queue, worker  # noqa: F401  before the start
+    from queuectl import codec, queue, worker  # noqa: F401  before the start
 
     Path(ready, number).touch()
     while not os.path.exists(f"{ready}.go"):

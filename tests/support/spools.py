@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from queuectl.events import Event
-from queuectl.intake import Settled, settle_drops
 from queuectl.job import Job
-from queuectl.layout import make_spool
 from queuectl.queue import Queue
-from queuectl.reconcile import reconcile_all
-from queuectl.requests import ask, asked
+from queuectl.queue.intake import Settled, settle_drops
+from queuectl.queue.reconcile import reconcile_all
+from queuectl.queue.requests import ask, asked
+from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Outcome, Setting
-from queuectl.store import Store
+from queuectl.spool.layout import make_spool
 from queuectl.worker import Hands, Worker
 
 START = 1_800_000_000.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.errors import InvalidInput
-from queuectl.layout import STATE_FOLDERS
+from queuectl.spool.layout import STATE_FOLDERS
 from queuectl.state import State
 
 

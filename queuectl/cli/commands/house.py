@@ -12,7 +12,7 @@ from queuectl.cli.common import command, json_option, open_queue, print_json, sa
 @command("init", "queuectl init\nqueuectl --spool D:\\jobs init")
 def init_command() -> None:
     """Make the spool folder, or what is missing in it."""
-    from queuectl import layout
+    from queuectl.spool import layout
 
     path = spool_path()
     new = layout.make_spool(path, force=True)
@@ -28,7 +28,7 @@ def doctor_command(as_json: bool, fix: bool) -> int:
     Looks at files against index, orphans of dead workers, stray files and permissions. Exits with 1 if
     something is left.
     """
-    from queuectl.doctor import examine
+    from queuectl.queue.doctor import examine
 
     with open_queue() as queue:
         findings = examine(queue.store, fix=fix)

@@ -9,7 +9,7 @@ import click
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
 from queuectl.queue import Queue
-from queuectl.report import Status
+from queuectl.queue.report import Status
 from queuectl.state import State
 
 WATCH_SECONDS = 1.0

@@ -6,17 +6,18 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from queuectl import layout, system
+from queuectl import system
 from queuectl.errors import InvalidInput
-from queuectl.intake import settle_drops
-from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.names import ERROR_SUFFIX, SUFFIX
-from queuectl.reconcile import place_of, reconcile_all
-from queuectl.recovery import ownerless_locks, recover
-from queuectl.report import damaged_indexes
-from queuectl.spool_scan import Found
+from queuectl.queue.intake import settle_drops
+from queuectl.queue.liveness import is_alive, outlived_by_command
+from queuectl.queue.reconcile import place_of, reconcile_all
+from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.queue.report import damaged_indexes
+from queuectl.queue.store import Store
+from queuectl.spool import layout
+from queuectl.spool.scan import Found
 from queuectl.state import State
-from queuectl.store import Store
 
 
 class Finding(NamedTuple):

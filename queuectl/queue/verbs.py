@@ -9,13 +9,13 @@ from typing import Optional
 from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord
 from queuectl.job import cancelled, retried
-from queuectl.liveness import is_alive
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
-from queuectl.recovery import recover
-from queuectl.requests import ask, withdraw
+from queuectl.queue.liveness import is_alive
+from queuectl.queue.recovery import recover
+from queuectl.queue.requests import ask, withdraw
+from queuectl.queue.store import Store
 from queuectl.spool import Place, Read, too_large
 from queuectl.state import FINISHED, WAITING, State
-from queuectl.store import Store
 
 _STEP = 0.02
 

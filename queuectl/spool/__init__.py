@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from queuectl import layout, system
+from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
 from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free, read_worker_name
-from queuectl.spool_scan import Seen, look, scan, scan_worker
-from queuectl.spool_tmp import TmpFolder
+from queuectl.spool import layout
+from queuectl.spool.scan import Seen, look, scan, scan_worker
+from queuectl.spool.tmp import TmpFolder
 from queuectl.state import State
 
 if TYPE_CHECKING:

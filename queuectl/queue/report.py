@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl.config import Config
 from queuectl.index import Entry
-from queuectl.layout import INDEX
-from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
-from queuectl.spool_scan import Found
-from queuectl.store import Store
+from queuectl.queue.liveness import is_alive, outlived_by_command
+from queuectl.queue.store import Store
+from queuectl.spool.layout import INDEX
+from queuectl.spool.scan import Found
 
 PROBLEMS_SHOWN = 50
 

@@ -12,15 +12,15 @@ import msgspec
 
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.index import Entry
-from queuectl.intake import note_quarantined
 from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
 from queuectl.names import next_free
-from queuectl.reconcile import reconcile_one
-from queuectl.requests import is_paused
+from queuectl.queue.intake import note_quarantined
+from queuectl.queue.reconcile import reconcile_one
+from queuectl.queue.requests import is_paused
+from queuectl.queue.store import Store, Stuck
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
-from queuectl.store import Store, Stuck
 
 CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from queuectl import layout, system
+from queuectl import system
+from queuectl.spool import layout
 
 ABANDONED_AGE = 86400.0
 """Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""

@@ -11,20 +11,20 @@ import os
 from collections.abc import Collection
 from typing import NamedTuple, Optional
 
-from queuectl import layout, locks, system
-from queuectl.claims import policy_of
+from queuectl import locks, system
 from queuectl.errors import InvalidInput
-from queuectl.intake import quarantine
 from queuectl.job import Job, Run, crashed
-from queuectl.liveness import is_alive, outlived_by_command
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX, read_worker_name
-from queuectl.requests import asked
+from queuectl.queue.claims import policy_of
+from queuectl.queue.intake import quarantine
+from queuectl.queue.liveness import is_alive, outlived_by_command
+from queuectl.queue.requests import asked
+from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_crash
-from queuectl.spool import Place, Read
-from queuectl.spool_scan import Found
+from queuectl.spool import Place, Read, layout
+from queuectl.spool.scan import Found
 from queuectl.state import FINISHED, State
-from queuectl.store import Store
 
 _RUBBISH = ("desktop.ini", "thumbs.db", ".ds_store")
 """What Explorer and Finder leave in a folder that somebody has looked into."""

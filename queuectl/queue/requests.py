@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-from queuectl import layout, system
-from queuectl.liveness import is_alive
-from queuectl.spool import Spool
+from queuectl import system
+from queuectl.queue.liveness import is_alive
+from queuectl.spool import Spool, layout
 
 _PAUSED_TEXT = b"New jobs do not start while this file is here. Delete it, or: queuectl resume\r\n"
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
 from queuectl.errors import SpoolUnusable
-from queuectl.index_schema import connect, identity_of, in_memory, is_damage, rebuild, usable_error
+from queuectl.index.schema import connect, identity_of, in_memory, is_damage, rebuild, usable_error
 from queuectl.state import State
 
 

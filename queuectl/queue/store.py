@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from queuectl import layout, locks
+from queuectl import locks
 from queuectl.config import Config, config_from
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, is_damage, usable_error
 from queuectl.names import fold, next_free
-from queuectl.spool import SETTLE_PATIENCE, Place, Spool
+from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
 from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from queuectl import config as settings
-from queuectl import layout, requests, system
+from queuectl import system
 from queuectl.errors import NoSuchJob
 from queuectl.names import id_problem
-from queuectl.report import Status, job_row, live_workers, problems
-from queuectl.spool import Place
+from queuectl.queue import requests
+from queuectl.queue.report import Status, job_row, live_workers, problems
+from queuectl.queue.store import Store, entry_of
+from queuectl.spool import Place, layout
 from queuectl.state import State
-from queuectl.store import Store, entry_of
 
 if TYPE_CHECKING:
     from queuectl.job import Job
@@ -81,7 +82,7 @@ class Queue:
 
     def refresh(self) -> None:
         """Bring the index in line with the folders; on a full disk, one in memory."""
-        from queuectl.reconcile import reconcile_all
+        from queuectl.queue.reconcile import reconcile_all
 
         try:
             reconcile_all(self.store, self._now())
@@ -105,7 +106,7 @@ class Queue:
             Conflict: an id is taken or given twice.
             SpoolUnusable: the disk is full, or the spool cannot be written.
         """
-        from queuectl.enqueue import as_job, enqueue
+        from queuectl.queue.enqueue import as_job, enqueue
 
         return enqueue(self.store, [as_job(job) for job in jobs], rename=rename, now=self._now())
 
@@ -189,7 +190,7 @@ class Queue:
             NoSuchJob, Conflict: one of them is unknown, or waits or runs already.
             DamagedRecord: one of them is a file that is still no job.
         """
-        from queuectl.verbs import retry
+        from queuectl.queue.verbs import retry
 
         retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
@@ -221,7 +222,7 @@ class Queue:
             NoSuchJob, Conflict: one of them is unknown, or has ended already.
             Busy: a worker has not ended its job within the deadline.
         """
-        from queuectl.verbs import cancel
+        from queuectl.queue.verbs import cancel
 
         cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
@@ -232,7 +233,7 @@ class Queue:
         Raises:
             NoSuchJob, Conflict: one of them is unknown, or not dead.
         """
-        from queuectl.verbs import purge
+        from queuectl.queue.verbs import purge
 
         self.refresh()
         return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
@@ -254,13 +255,13 @@ class Queue:
 
     def stop_workers(self, *, kill: bool = False) -> list[str]:
         """Ask every living worker to stop (with `kill`, also to end its command); their names."""
-        from queuectl.verbs import stop_workers
+        from queuectl.queue.verbs import stop_workers
 
         return stop_workers(self.store, kill=kill)
 
     def living(self, names: Sequence[str]) -> list[str]:
         """Which of these workers live."""
-        from queuectl.liveness import is_alive
+        from queuectl.queue.liveness import is_alive
 
         return [name for name in names if is_alive(self.store.spool, name)]
 

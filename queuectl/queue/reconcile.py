@@ -12,10 +12,10 @@ from typing import NamedTuple, Optional
 from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.names import SUFFIX, canonical, fold, id_problem, is_unicode
+from queuectl.queue.store import Store, entry_of, unreadable_entry
 from queuectl.spool import Place
-from queuectl.spool_scan import Found
+from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
-from queuectl.store import Store, entry_of, unreadable_entry
 
 _RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3, State.PENDING: 4}
 """Which of several files of one id the index shows: a newcomer in `pending` never hides a known job."""

@@ -11,10 +11,10 @@ from typing import NamedTuple, Optional
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import renamed
 from queuectl.names import next_free, safe_id
-from queuectl.reconcile import NO_JOB, Unsettled
+from queuectl.queue.reconcile import NO_JOB, Unsettled
+from queuectl.queue.store import Store, unreadable_entry
 from queuectl.spool import Place
-from queuectl.spool_scan import Found
-from queuectl.store import Store, unreadable_entry
+from queuectl.spool.scan import Found
 
 AT_ONCE = 50
 """Drops that are settled in one go."""
