@@ -218,12 +218,18 @@ def _unfit_value(source: _Source, path: str, message: str) -> InvalidInput:
     return InvalidInput(f"{path}: {what}{source.place_of_field(field)}")
 
 
+class _Environment(msgspec.Struct):
+    """Only this field of a job: what else is in the file is skipped."""
+
+    env: dict[str, Any] = {}
+
+
 def _bad_variable(text: str) -> Optional[str]:
     """The first name in `env` whose value is not text; msgspec does not tell it."""
     try:
-        env = msgspec.json.decode(text.encode())["env"]
-    except msgspec.DecodeError:
-        # Further on it is not even JSON.
+        env = msgspec.json.decode(text.encode(), type=_Environment).env
+    except (msgspec.DecodeError, RecursionError):
+        # Further on it is not even JSON, or `env` stands there twice.
         return None
     return next((name for name, value in env.items() if not isinstance(value, str)), None)
 

@@ -14,7 +14,12 @@ from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.spool import layout
 from queuectl.state import WAITING, State
 
-_ASKED = {state.folder: state for state in WAITING}
+_WAITING_FOLDERS = {state.folder: state for state in WAITING}
+
+
+def watched_folders(root: str) -> list[str]:
+    """The folders of the spool at `root` whose events matter."""
+    return [root, *(os.path.join(root, name) for name in (*_WAITING_FOLDERS, layout.LOCKS))]
 
 
 class Rings(NamedTuple):
@@ -42,9 +47,8 @@ class Doorbell:
         """Begin to watch the folders; what is wrong where that is not possible (scans do it all then)."""
         from queuectl.system.watch import watch
 
-        folders = [self._root, *(os.path.join(self._root, name) for name in (*_ASKED, layout.LOCKS))]
         try:
-            self._unwatch = watch(folders, self.notice)
+            self._unwatch = watch(watched_folders(self._root), self.notice)
         except OSError as error:
             return f"no file events ({error.strerror or error}): new jobs are found by looking"
         return None
@@ -76,7 +80,7 @@ class Doorbell:
     def notice(self, path: str) -> None:
         """Take in one event: something happened to the file at `path`."""
         folder, name = os.path.split(path)
-        state = _ASKED.get(os.path.basename(folder))
+        state = _WAITING_FOLDERS.get(os.path.basename(folder))
         asked = name in layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
         if state is None and not asked:
             return

@@ -68,6 +68,12 @@ class SpoolUnusable(QueueError):
     kind = "spool_unusable"
 
 
+def system_error(error: OSError) -> SpoolUnusable:
+    """What is told of something that the system refuses."""
+    where = f": {error.filename}" if error.filename else ""
+    return SpoolUnusable(f"{error.strerror or error}{where}")
+
+
 class Interrupted(QueueError):
     """Stopped by the user before it was finished."""
 

@@ -16,6 +16,7 @@ from queuectl import events, system
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
+from queuectl.index import STUCK_AFTER
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
 from queuectl.queue.claims import has_work
 from queuectl.queue.recovery import clear_away
@@ -28,8 +29,6 @@ from queuectl.worker import Hands, Worker
 
 ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
-HELD_PATIENCE = 10.0
-"""Seconds for which draining waits for a file that somebody has open."""
 LOG_INTERVAL = 1.0
 """Seconds between looks at how long the logs of running commands have grown."""
 RETRY_PAUSE = 0.5
@@ -58,7 +57,7 @@ class Pool:
         self._generation = 0
         self._idle: set[str] = set()
         self._random = random.Random()
-        self._noticed = ""
+        self._noticed: set[str] = set()
         self._unheard = False
 
     # Running
@@ -236,23 +235,22 @@ class Pool:
             sweep.remade = False
             self._watch()
         paused = is_paused(sweep.store.spool)
-        waits = self._waits_for_held()
+        waits = self._tell_stuck(sweep.store)
         if has_work(sweep.store, system.now()) and not paused:
             self._wake_workers()
         elif self.plan.drain and not more and not waits and self._all_idle():
             self.stop()
         return more
 
-    def _waits_for_held(self) -> bool:
-        """Whether a job is only held up, by somebody who has its file open, and not for long."""
-        now, waits = system.now(), False
-        for worker in self.workers:
-            for job_id, stuck in list(worker.store.stuck.items()):
-                if now - stuck.since < HELD_PATIENCE:
-                    waits = True
-                else:
-                    self._notice(f"{job_id} cannot be moved: {stuck.reason}")
-        return waits
+    def _tell_stuck(self, store: Store) -> bool:
+        """Tell of jobs whose files could not be moved for long; whether some could not only for a moment."""
+        now, briefly = system.now(), False
+        for entry in store.index.stuck():
+            if now - (entry.stuck_since or now) < STUCK_AFTER:
+                briefly = True
+            else:
+                self._notice(f"{entry.id} cannot be moved: {entry.stuck_why}")
+        return briefly
 
     def _mend(self, store: Store, error: sqlite3.Error) -> None:
         """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
@@ -269,8 +267,8 @@ class Pool:
 
     def _notice(self, text: str) -> None:
         """Tell what may last, once."""
-        if text != self._noticed:
-            self._noticed = text
+        if text not in self._noticed:
+            self._noticed.add(text)
             self.emit(Event(events.NOTICE, text=text))
 
     def _hear_requests(self, spool: Spool) -> None:

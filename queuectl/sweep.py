@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Optional
 
 from queuectl import events, system
+from queuectl.doorbell import watched_folders
 from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.queue.intake import settle_drops
@@ -35,7 +36,8 @@ class Sweep:
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
         self.remade = False
-        """A folder was made anew, and nobody watches it yet."""
+        """A watched folder is another one than before: the watch must be renewed."""
+        self._watched: Optional[list[tuple[int, int]]] = None
         self._unsettled: list[Unsettled] = []
         self._next_scan = 0.0
         self._interval = FIRST_INTERVAL
@@ -96,10 +98,14 @@ class Sweep:
         # Somebody tidies up, or a tool takes empty folders for rubbish.
         if not layout.is_whole(root):
             layout.make_spool(root, force=True)
-            self.remade = True
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
         for worker in living:
             system.make_folder(self.store.spool.worker_folder(worker))
+        # A folder that was replaced between two looks has the same name, and nobody watches it.
+        found = [os.stat(path) for path in watched_folders(root)]
+        identities = [(one.st_dev, one.st_ino) for one in found]
+        self.remade = self._watched not in (None, identities)
+        self._watched = identities
 
     def _settle_drops(self, now: float) -> None:
         settled, self._unsettled = settle_drops(self.store, self._unsettled, now)

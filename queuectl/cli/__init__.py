@@ -12,7 +12,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
-from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable
+from queuectl.errors import Interrupted, InvalidInput, QueueError, system_error
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click 8.2 and newer raise where only help is wanted; older ones print it themselves."""
@@ -65,11 +65,6 @@ def _usage(error: click.UsageError) -> QueueError:
     return InvalidInput(error.format_message(), hint=f"{where} --help")
 
 
-def _file_error(error: OSError) -> QueueError:
-    where = f": {error.filename}" if error.filename else ""
-    return SpoolUnusable(f"{error.strerror or error}{where}")
-
-
 def _index_error(error: sqlite3.Error) -> QueueError:
     from queuectl.index import usable_error
 
@@ -82,7 +77,7 @@ _TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ..
     (KeyboardInterrupt, lambda error: Interrupted("interrupted")),
     (click.Abort, lambda error: Interrupted("interrupted")),
     (UnicodeEncodeError, lambda error: InvalidInput(f"not valid Unicode: {error.object!r}")),
-    (OSError, _file_error),
+    (OSError, system_error),
     (sqlite3.Error, _index_error),
 )
 

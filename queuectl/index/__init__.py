@@ -15,6 +15,9 @@ from queuectl.errors import SpoolUnusable
 from queuectl.index.schema import connect, identity_of, in_memory, is_damage, rebuild, usable_error
 from queuectl.state import State
 
+STUCK_AFTER = 10.0
+"""Seconds after which a file that cannot be moved is told to people, and not waited for by a drain."""
+
 
 class Stamp(NamedTuple):
     """Where a file lies and which version of it was read: equal stamps mean that nothing has changed."""
@@ -47,6 +50,8 @@ class Entry(NamedTuple):
     exit_code: Optional[int] = None
     error: Optional[str] = None
     tags: str = ""
+    stuck_since: Optional[float] = None
+    stuck_why: Optional[str] = None
 
     @property
     def stamp(self) -> Stamp:
@@ -232,10 +237,18 @@ class Index:
         row = self._sql.execute("SELECT min(due) FROM jobs WHERE due IS NOT NULL").fetchone()
         return None if row is None else row[0]
 
-    def postpone(self, job_id: str, due: float) -> None:
-        """Pass this job over until `due`."""
+    def postpone(self, job_id: str, now: float, delay: float, why: str) -> None:
+        """Pass this job over for `delay` seconds, because its file cannot be moved, for the reason `why`."""
         with self.transaction():
-            self._sql.execute("UPDATE jobs SET due = ? WHERE id = ?", (due, job_id))
+            self._sql.execute(
+                "UPDATE jobs SET due = ?, stuck_since = coalesce(stuck_since, ?), stuck_why = ? WHERE id = ?",
+                (now + delay, now, why, job_id),
+            )
+
+    def stuck(self) -> list[Entry]:
+        """Waiting jobs whose files could not be moved the last time."""
+        rows = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE stuck_since IS NOT NULL AND {_WAITS}")
+        return [Entry(*row) for row in rows]
 
     # What is no job
 

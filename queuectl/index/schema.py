@@ -36,7 +36,9 @@ CREATE TABLE jobs (
     updated_at TEXT,
     exit_code INTEGER,
     error TEXT,
-    tags TEXT NOT NULL
+    tags TEXT NOT NULL,
+    stuck_since REAL,
+    stuck_why TEXT
 ) WITHOUT ROWID;
 CREATE INDEX jobs_fold ON jobs (fold);
 CREATE INDEX jobs_state ON jobs (state, updated_at);
@@ -69,7 +71,8 @@ def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, Optional[str
     except sqlite3.DatabaseError as error:
         if _is_unwritable(error, path):
             return in_memory(path), UNWRITABLE
-        if not is_damage(error):
+        # RACE: "disk I/O error" is met by who has opened a damaged file just when another sets it aside.
+        if not (is_damage(error) or "disk I/O" in str(error)):
             raise
     if not os.access(os.path.dirname(path), os.W_OK):
         return in_memory(path), UNWRITABLE

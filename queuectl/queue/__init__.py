@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from queuectl import config as settings
 from queuectl import system
-from queuectl.errors import NoSuchJob
+from queuectl.errors import NoSuchJob, system_error
+from queuectl.index import usable_error
 from queuectl.names import id_problem
 from queuectl.queue import requests
 from queuectl.queue.report import Status, job_row, live_workers, problems
@@ -32,17 +33,23 @@ JobLike = Union["Job", Mapping[str, Any]]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def _healing(method: Method) -> Method:
-    """Build a damaged index anew and call the method again: it has touched no file by then."""
+def _guarded(method: Method) -> Method:
+    """Build a damaged index anew and call the method again, which has touched no file by then.
+
+    What else the system refuses becomes an error that says so.
+    """
 
     @wraps(method)
     def wrapped(self: Queue, *args: Any, **keywords: Any) -> Any:
         try:
-            return method(self, *args, **keywords)
-        except sqlite3.Error as error:
-            if not self.store.heal(error):
-                raise
-            return method(self, *args, **keywords)
+            try:
+                return method(self, *args, **keywords)
+            except sqlite3.Error as error:
+                if not self.store.heal(error):
+                    raise usable_error(error, os.path.join(self.store.spool.root, layout.INDEX)) from error
+                return method(self, *args, **keywords)
+        except OSError as error:
+            raise system_error(error) from error
 
     return cast("Method", wrapped)
 
@@ -94,7 +101,7 @@ class Queue:
 
     # Jobs in
 
-    @_healing
+    @_guarded
     def enqueue(self, jobs: Sequence[JobLike], *, rename: bool = False) -> list[Place]:
         """Add jobs to `pending`, all or none; where they lie now, in the same order.
 
@@ -112,7 +119,7 @@ class Queue:
 
     # Looking
 
-    @_healing
+    @_guarded
     def status(self) -> Status:
         """The counts, the workers that live, and what needs a person's eye."""
         self.refresh()
@@ -124,7 +131,7 @@ class Queue:
             problems=problems(self.store),
         )
 
-    @_healing
+    @_guarded
     def jobs(
         self,
         *,
@@ -140,7 +147,7 @@ class Queue:
             job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
         ]
 
-    @_healing
+    @_guarded
     def show(self, job_id: str) -> dict[str, Any]:
         """The whole record of one job, with the path of its file and of its log.
 
@@ -164,6 +171,7 @@ class Queue:
             "log": log if os.path.exists(log) else None,
         }
 
+    @_guarded
     def locate(self, job_id: str) -> Place:
         """Where the job lies.
 
@@ -180,7 +188,7 @@ class Queue:
 
     # Acting on jobs
 
-    @_healing
+    @_guarded
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
         """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
 
@@ -194,7 +202,7 @@ class Queue:
 
         retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
-    @_healing
+    @_guarded
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
         from queuectl.errors import Conflict, DamagedRecord
@@ -212,7 +220,7 @@ class Queue:
                 continue
         return tuple(retried), refused
 
-    @_healing
+    @_guarded
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
         """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
 
@@ -226,7 +234,7 @@ class Queue:
 
         cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
-    @_healing
+    @_guarded
     def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
         """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
 
@@ -245,20 +253,24 @@ class Queue:
         """Whether new jobs are kept from starting."""
         return requests.is_paused(self.store.spool)
 
+    @_guarded
     def pause(self) -> bool:
         """Keep new jobs from starting; False if they were already."""
         return requests.pause(self.store.spool)
 
+    @_guarded
     def resume(self) -> bool:
         """Let jobs start again; False if they could already."""
         return requests.resume(self.store.spool)
 
+    @_guarded
     def stop_workers(self, *, kill: bool = False) -> list[str]:
         """Ask every living worker to stop (with `kill`, also to end its command); their names."""
         from queuectl.queue.verbs import stop_workers
 
         return stop_workers(self.store, kill=kill)
 
+    @_guarded
     def living(self, names: Sequence[str]) -> list[str]:
         """Which of these workers live."""
         from queuectl.queue.liveness import is_alive
@@ -267,12 +279,12 @@ class Queue:
 
     # Settings
 
-    @_healing
+    @_guarded
     def get_config(self) -> dict[str, settings.Value]:
         """Every setting's value."""
         return self.store.config._asdict()
 
-    @_healing
+    @_guarded
     def set_config(self, name: str, text: str) -> settings.Value:
         """Set a setting; the value that holds now.
 
@@ -283,7 +295,7 @@ class Queue:
         self.store.index.set_setting(name, settings.show_value(value))
         return value
 
-    @_healing
+    @_guarded
     def unset_config(self, name: str) -> settings.Value:
         """Back to the default, which is returned.
 
@@ -296,7 +308,7 @@ class Queue:
 
     # Keeping house
 
-    @_healing
+    @_guarded
     def reindex(self) -> int:
         """Build the index anew from the files; how many jobs there are."""
         self.store.index.clear()

@@ -17,7 +17,7 @@ from queuectl.names import next_free
 from queuectl.queue.intake import note_quarantined
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused
-from queuectl.queue.store import Store, Stuck
+from queuectl.queue.store import Store
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
@@ -71,20 +71,24 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput, Conflict):
         # Moved, deleted, edited or doubled by somebody, or the row was behind.
-        store.stuck.pop(entry.id, None)
         reconcile_one(store, entry.id, now)
         return None
     except OSError as error:
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
-        since = store.stuck[entry.id].since if entry.id in store.stuck else now
-        store.stuck[entry.id] = Stuck(since, error.strerror or str(error))
-        store.index.postpone(entry.id, now + POSTPONED)
+        store.index.postpone(entry.id, now, POSTPONED, error.strerror or str(error))
         return None
-    store.stuck.pop(entry.id, None)
-    # A file that was no job once, and has been mended and dragged back.
-    store.spool.forget_note(entry.id)
     store.record(target, job, version, now)
+    _forget_note(store, entry.id)
     return Claim(job, target, version)
+
+
+def _forget_note(store: Store, job_id: str) -> None:
+    """Of a file that was no job once, and has been mended and dragged back."""
+    try:
+        store.spool.forget_note(job_id)
+    except OSError:
+        # Somebody reads it (Windows). Nothing may stop a job that is claimed; doctor knows orphaned notes.
+        return
 
 
 def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[int, int]]:
@@ -127,7 +131,9 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
         if edited is None:
             _keep_aside(store, place)
         job = finished(edited or claim.job, run, state=decision.state, run_at=run_at, now=now)
-        return store.transfer(place, job, now, read=claim.version)
+        target = store.transfer(place, job, now, read=claim.version)
+        store.kept.pop(place.job_id, None)
+        return target
     except FileNotFoundError:
         if store.spool.is_there(place):
             raise
@@ -137,11 +143,12 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
 
 def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     """Put a job whose run was cut short back into `pending`; it costs no attempt."""
-    job = msgspec.structs.replace(claim.job, state=State.PENDING)
     # One that was stamped as claimed is stamped again; any other goes back byte for byte.
     unstamped = claim.version if claim.job.state is State.PENDING else None
     try:
-        return store.transfer(claim.place, job, now, version=unstamped)
+        job = claim.job if unstamped else _as_edited(store, claim) or claim.job
+        waiting = msgspec.structs.replace(job, state=State.PENDING)
+        return store.transfer(claim.place, waiting, now, version=unstamped)
     except FileNotFoundError:
         if store.spool.is_there(claim.place):
             raise
@@ -168,6 +175,11 @@ def _keep_aside(store: Store, place: Place) -> None:
 
     The file itself stays until the job's record is stamped over it, so that there is always one or the other.
     """
+    version = store.spool.version(place)
+    if store.kept.get(place.job_id) == version:
+        # Another try, of a settle whose stamp or move was refused.
+        return
     name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
     reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
     note_quarantined(store, store.spool.copy_aside(place, name, reason), reason)
+    store.kept[place.job_id] = version

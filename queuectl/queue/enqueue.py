@@ -31,7 +31,8 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
             return _enqueue(store, jobs, rename=rename, now=now)
         except Conflict:
             # RACE: somebody has taken a name that we had chosen before we had the lock again.
-            if not rename or tries == TRIES - 1:
+            ours = rename or any(job.id is None for job in jobs)
+            if not ours or tries == TRIES - 1:
                 raise
     raise AssertionError("the last try returns or raises")
 

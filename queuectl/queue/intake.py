@@ -70,10 +70,13 @@ def _settle(store: Store, drop: Unsettled, now: float) -> Optional[Settled]:
     except (OSError, Conflict):
         # Somebody reads or writes it just now; the next look finds it again.
         return None
-    return Settled(old_name, job_id)
+    return None if job_id is None else Settled(old_name, job_id)
 
 
-def _rename(store: Store, place: Place, now: float) -> str:
+def _rename(store: Store, place: Place, now: float) -> Optional[str]:
+    if place.file_name is None and not store.is_taken(place.job_id, besides=place):
+        # RACE: the other file was this one, on its way out of here and back.
+        return None
     read = store.spool.read(place, store.config.max_job_bytes)
     target = Place(place.state, next_free(place.job_id, lambda name: _is_taken(store, place, name)))
     job, version = renamed(read.job, target.job_id), read.version

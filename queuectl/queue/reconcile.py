@@ -63,7 +63,11 @@ class _Round:
         if known == stamp_of(found):
             return
         if found.state in WAITING and (problem := self._misnamed(found, known)):
-            self.unsettle(found, problem)
+            if problem == SECOND and found.state is State.FAILED:
+                # Both were known to somebody, a restored backup perhaps: a person must say which is which.
+                self.odd(self._shown(place_of(found)), f"{SECOND}: its name differs in case only")
+            else:
+                self.unsettle(found, problem)
             return
         place, version = place_of(found), (found.mtime_ns, found.size)
         try:

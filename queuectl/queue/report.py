@@ -6,8 +6,9 @@ import os
 from json import loads
 from typing import Any, NamedTuple, Optional
 
+from queuectl import system
 from queuectl.config import Config
-from queuectl.index import Entry
+from queuectl.index import STUCK_AFTER, Entry
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, outlived_by_command
@@ -83,7 +84,16 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    return [*lines, *damaged_indexes(store), *_dead_workers(store)]
+    return [*lines, *_stuck(store), *damaged_indexes(store), *_dead_workers(store)]
+
+
+def _stuck(store: Store) -> list[str]:
+    now = system.now()
+    return [
+        f"job {entry.id} cannot be moved: {entry.stuck_why}"
+        for entry in store.index.stuck()
+        if now - (entry.stuck_since or now) >= STUCK_AFTER
+    ]
 
 
 def damaged_indexes(store: Store) -> list[str]:

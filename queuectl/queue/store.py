@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Optional
 
 from queuectl import locks
 from queuectl.config import Config, config_from
@@ -23,21 +23,14 @@ if TYPE_CHECKING:
 CLAIM_LOCK = "claim.lock"
 
 
-class Stuck(NamedTuple):
-    """A job that could not be moved: since when (seconds since the epoch), and why."""
-
-    since: float
-    reason: str
-
-
 class Store:
     """One thread's hands on a spool."""
 
     def __init__(self, spool: Spool, index: Index) -> None:
         self.spool = spool
         self.index = index
-        self.stuck: dict[str, Stuck] = {}
-        """Jobs whose files could not be moved the last time."""
+        self.kept: dict[str, tuple[int, int]] = {}
+        """Of jobs whose files were edited to no job while they ran, the version that was kept in `dead`."""
         self._config: Optional[Config] = None
 
     @classmethod

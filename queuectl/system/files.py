@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from queuectl.system.native import is_link, open_for_reading, sync_folder
+from queuectl.system.native import is_link, open_for_reading, sync_descriptor, sync_folder
 from queuectl.system.patience import with_patience
 
 __all__ = [
@@ -83,7 +83,7 @@ def write_file(path: str, data: bytes) -> None:
         with stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync_descriptor(stream.fileno())
     except BaseException:
         with suppress(OSError):
             remove(path)

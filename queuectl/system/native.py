@@ -15,6 +15,7 @@ if sys.platform == "win32":
         is_transient,
         machine_name,
         open_for_reading,
+        sync_descriptor,
         sync_folder,
     )
 else:
@@ -28,6 +29,7 @@ else:
         is_transient,
         machine_name,
         open_for_reading,
+        sync_descriptor,
         sync_folder,
     )
 
@@ -41,5 +43,6 @@ __all__ = [
     "is_transient",
     "machine_name",
     "open_for_reading",
+    "sync_descriptor",
     "sync_folder",
 ]

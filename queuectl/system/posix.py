@@ -55,6 +55,22 @@ def is_locked(descriptor: int) -> bool:
     return False
 
 
+def sync_descriptor(descriptor: int) -> None:
+    """Bring what was written to an open file to the disk. Raises OSError."""
+    import fcntl
+
+    full: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            # macOS: fsync stops at the drive's own cache.
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError:
+            # A network share does not know it.
+            pass
+    os.fsync(descriptor)
+
+
 def sync_folder(path: str) -> None:
     """Bring the entries of the folder to the disk: a name is as durable as its folder.
 
@@ -62,7 +78,7 @@ def sync_folder(path: str) -> None:
     """
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        sync_descriptor(folder)
     except OSError as error:
         if error.errno not in _NO_FOLDER_SYNC:
             raise

@@ -105,6 +105,11 @@ def is_locked(descriptor: int) -> bool:
     return False
 
 
+def sync_descriptor(descriptor: int) -> None:
+    """Bring what was written to an open file to the disk. Raises OSError."""
+    os.fsync(descriptor)
+
+
 def sync_folder(path: str) -> None:
     """Nothing: Windows cannot sync a folder; NTFS journals its entries."""
 

@@ -87,7 +87,10 @@ class TestTheOrderOfClaims:
 
     def test_what_is_postponed_is_passed_over(self, index: Index) -> None:
         index.put([entry("a"), entry("b")])
-        index.postpone("a", START + 0.5)
+        index.postpone("a", START, 0.5, "held by somebody")
+        assert [(row.id, row.stuck_since, row.stuck_why) for row in index.stuck()] == [
+            ("a", START, "held by somebody")
+        ]
         assert ready(index) == ["b"]
         assert index.next_due() == START + 0.5
         index.promote(START + 1)

@@ -11,8 +11,11 @@ import pytest
 
 from queuectl import system
 from queuectl.errors import DamagedRecord
+from queuectl.index import Oddity
 from queuectl.queue.intake import AT_ONCE, settle_drops
-from queuectl.queue.reconcile import reconcile_all
+from queuectl.queue.reconcile import SECOND, Unsettled, reconcile_all
+from queuectl.spool import Place
+from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import Desk
 
@@ -53,6 +56,15 @@ class TestASecondFileOfAKnownName:
         desk.drop("backup.json", {"command": "second"})
         assert [one.job_id for one in desk.look()] == ["backup-2"]
         assert desk.folder_of("backup") == [folder.split("/", 1)[0]]
+
+    def test_that_was_this_one_on_its_way_out_and_back_is_left(self, desk: Desk) -> None:
+        desk.add("backup")
+        place = Place(State.PENDING, "backup")
+        mtime_ns, size = desk.store.spool.version(place)
+        # What a look says that met it in pending just when a worker had claimed it, to give it back at once.
+        met = Unsettled(place, SECOND, Oddity("pending/backup.json", SECOND, mtime_ns, size, 0.0))
+        assert settle_drops(desk.store, [met], desk.clock()) == ([], [])
+        assert desk.folder_of("backup") == ["pending"]
 
     def test_is_told_until_a_worker_takes_it_in(self, desk: Desk) -> None:
         desk.put_job("done", "backup", state="completed")

@@ -169,6 +169,26 @@ class TestAFileThatChangesWhileItsCommandRuns:
         assert (record["command"], record["priority"], record["attempts"]) == ("edited", 5, 1)
         check(desk.root, ["a"])
 
+    def test_to_no_job_is_kept_once_however_often_it_is_tried(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("a")
+        numbers, real = count(1), system.replace
+
+        def held(source: str, target: str, **patience: float) -> None:
+            if target.endswith("a.json") and MINE.split("/")[1] in target and next(numbers) <= 4:
+                raise PermissionError(13, "the editor still has it open")
+            real(source, target, **patience)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "replace", held)
+            # The first of these moves is the claim itself, which is passed over.
+            desk.clock.advance(1)
+            while not desk.run_once(self.edited(desk, b"rubbish")):
+                desk.clock.advance(1)
+        assert desk.folder_of("a") == ["failed"]
+        assert desk.files()["dead"] == ["a-2.error.txt", "a-2.json"]
+
     def test_to_another_id_keeps_its_name(self, desk: Desk) -> None:
         desk.add("a")
         run(desk, self.edited(desk, {"id": "other", "command": "edited"}))

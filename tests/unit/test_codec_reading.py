@@ -20,6 +20,12 @@ def refusal(data: bytes) -> str:
     return str(caught.value)
 
 
+def test_a_field_that_stands_there_twice_is_no_trap() -> None:
+    assert refusal(b'{"command": "x", "env": {"a": 1}, "env": 3}').startswith("env: expected")
+    deep = b'{"command": "x", "env": {"a": 1}, "meta": ' + b'{"b": ' * 100_000 + b"1" + b"}" * 100_001
+    assert refusal(deep).startswith("env: expected text")
+
+
 @pytest.mark.parametrize("text", [TEXT, CRLF], ids=["LF", "CRLF"])
 @pytest.mark.parametrize(
     ("mark", "encoding"),

@@ -1,0 +1,176 @@
+"""The supervisor's looks: what somebody tidied away is made anew, what nobody owns is removed or told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+
+from queuectl import events, locks, system
+from queuectl.queue import recovery
+from queuectl.queue.reconcile import reconcile_some
+from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.spool import layout
+from queuectl.state import State
+from queuectl.sweep import Sweep
+from tests.support.spools import Desk, Heard, succeeding
+
+LIVE = "host-1-1-abc"
+DEAD = "host-1-1-dead"
+HOUR = 3600.0
+
+
+class TestAFolderThatWasRemoved:
+    def test_of_a_worker_is_made_anew_and_the_worker_goes_on(self, desk: Desk) -> None:
+        desk.add("a")
+        with desk.worker(succeeding(desk.clock), name=LIVE) as worker:
+            (desk.root / "processing" / LIVE).rmdir()
+            Sweep(desk.store, Heard()).look((), [LIVE])
+            assert worker.run_once() is True
+        assert desk.folder_of("a") == ["done"]
+
+    @pytest.mark.parametrize("name", layout.FOLDERS)
+    def test_is_made_anew_and_told_once(self, desk: Desk, name: str) -> None:
+        heard, before = Heard(), sorted(os.listdir(desk.root))
+        sweep = Sweep(desk.store, heard)
+        shutil.rmtree(desk.root / name)
+        sweep.look((), [])
+        assert sorted(os.listdir(desk.root)) == before
+        sweep.hasten()
+        sweep.look((), [])
+        assert heard.kinds == [events.NOTICE]
+
+    @pytest.mark.xfail(reason="ext4 gives the new folder the inode of the old one", strict=False)
+    @pytest.mark.parametrize("name", ["pending", "failed", "locks"])
+    def test_is_to_be_watched_again(self, desk: Desk, name: str) -> None:
+        sweep = Sweep(desk.store, Heard())
+        sweep.look((), [])
+        assert sweep.remade is False
+        shutil.rmtree(desk.root / name)
+        sweep.hasten()
+        sweep.look((), [])
+        assert sweep.remade is True
+
+
+def test_a_file_in_tmp_is_somebodys_for_a_day(desk: Desk) -> None:
+    for name, age in (("young", HOUR), ("old", 25 * HOUR)):
+        moment = system.now() - age
+        os.utime(desk.drop(f"-~ab~{name}.json", folder="tmp"), (moment, moment))
+    Sweep(desk.store, Heard()).look((), [])
+    assert [path.name for path in (desk.root / "tmp").iterdir()] == ["-~ab~young.json"]
+
+
+class TestAFolderThatIsNoWorkers:
+    """Whatever somebody puts into `processing`."""
+
+    @pytest.mark.parametrize("name", ["foo", "claim", "a" * 200])
+    def test_is_told_and_left(self, desk: Desk, name: str) -> None:
+        desk.put_job(f"processing/{name}", "a")
+        desk.look()
+        claim_lock = desk.root / "locks" / "claim.lock"
+        before = claim_lock.stat().st_ino
+        Sweep(desk.store, Heard()).look((), [])
+        assert desk.queue.status().problems == [
+            f"processing/{name}: no worker's folder; move what is in it to pending"
+        ]
+        assert (desk.files(), desk.ids()) == ({"processing": [f"{name}/a.json"]}, [])
+        assert claim_lock.stat().st_ino == before, "whoever waits for the lock waits for this one"
+
+    def test_does_not_keep_the_others_from_being_freed(self, desk: Desk) -> None:
+        desk.put_job("processing/foo", "a")
+        desk.put_job(f"processing/{DEAD}", "b")
+        Sweep(desk.store, Heard()).look((), [])
+        assert desk.folder_of("b") == ["failed"]
+
+    @pytest.mark.skipif(os.sep == "\\", reason="Windows names are Unicode")
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_of_no_unicode_name_is_told_and_left(self, desk: Desk, inside: bool) -> None:
+        path = os.fsencode(desk.root / "processing") + b"/\xff"
+        try:
+            os.mkdir(path)
+        except OSError:
+            pytest.skip("this file system takes Unicode names only")
+        if inside:
+            with open(path + b"/a.json", "wb") as file:
+                file.write(b'{"command": "x"}')
+        Sweep(desk.store, Heard()).look((), [])
+        (problem,) = desk.queue.status().problems
+        assert problem == "processing/\\udcff: the folder's name is not valid Unicode; rename it"
+        assert desk.ids() == []
+
+
+def test_a_name_of_no_unicode_that_has_gone_stops_no_look(desk: Desk) -> None:
+    assert reconcile_some(desk.store, [(State.PENDING, "\udcff.json")], desk.clock()) == []
+
+
+def test_of_two_that_differ_in_case_only_in_failed_one_runs_and_one_is_told(desk: Desk) -> None:
+    desk.put_job("failed", "X", state="failed", attempts=1)
+    if desk.path("failed", "x.json").exists():
+        pytest.skip("two such files cannot lie in one folder here")
+    desk.put_job("failed", "x", state="failed", attempts=1)
+    desk.look()
+    (problem,) = desk.queue.status().problems
+    assert problem.startswith("failed/")
+    assert "a second file of this id" in problem
+    assert [desk.run_once() for _ in range(2)] == [True, False]
+    assert len(desk.files()["failed"]) == 1
+
+
+class TestTheDead:
+    def test_of_whom_one_cannot_be_seen_to_do_not_wait_for_him(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(3):
+            desk.put_job(f"processing/host-{number}-1-dead", f"a{number}")
+        real = locks.try_lock
+
+        def refused(path: str) -> Any:
+            if "host-1-1" in path:
+                raise OSError(36, "File name too long", path)
+            return real(path)
+
+        monkeypatch.setattr(locks, "try_lock", refused)
+        assert sorted(job.job_id for job in recover(desk.store, desk.clock(), 0.5)) == ["a0", "a2"]
+
+    def test_whose_folder_somebody_stands_in_are_cleared_away_but_for_it(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Windows: a cmd.exe has it as its folder."""
+
+        def stood_in(path: str, **_: object) -> bool:
+            raise PermissionError(13, "used by another process", path)
+
+        with monkeypatch.context() as patch, desk.worker(name=LIVE):
+            patch.setattr(system, "remove_folder", stood_in)
+        assert [path.name for path in (desk.root / "locks").iterdir()] == ["claim.lock"]
+        assert (desk.root / "processing" / LIVE).is_dir()
+        Sweep(desk.store, Heard()).look((), [])
+        assert not (desk.root / "processing" / LIVE).exists()
+
+    def test_are_told_from_those_that_just_start_under_the_lock(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To ask whether a lock is held is to take it for a moment, which must not meet a start."""
+        desk.drop(f"{DEAD}.lock", b"", "locks")
+        held: list[bool] = []
+
+        def asking(*_: object) -> bool:
+            held.append(locks.is_held(str(desk.root / "locks" / "claim.lock")))
+            return False
+
+        monkeypatch.setattr(recovery, "is_alive", asking)
+        assert ownerless_locks(desk.store, clear=False) == [DEAD]
+        assert held == [True]
+
+    def test_are_not_looked_for_where_everybody_has_a_folder(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unwanted() -> Any:
+            raise AssertionError("the lock is for claims")
+
+        with desk.worker(name=LIVE):
+            monkeypatch.setattr(desk.store, "claiming", unwanted)
+            assert ownerless_locks(desk.store, clear=True) == []
+            monkeypatch.undo()
