@@ -235,7 +235,9 @@ def _bad_variable(text: str) -> Optional[str]:
 
 
 def _plain(message: str) -> str:
-    """Msgspec's message in words that are not Python's."""
+    """The same in words that are not Python's."""
+    if match := _ENUM.match(message):
+        return f"{match[1]} is not one of {STATE_NAMES}"
 
     def words(match: re.Match[str]) -> str:
         names = [name for name in match[1].split(" | ") if name != "null" or match[1] == "null"]

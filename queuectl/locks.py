@@ -94,8 +94,12 @@ def try_lock(path: str) -> Optional[HeldLock]:
         SpoolUnusable: the file system knows no locks.
     """
     file = _open(path)
-    if _try(file):
-        return HeldLock(path, file)
+    try:
+        if _try(file):
+            return HeldLock(path, file)
+    except BaseException:
+        file.close()
+        raise
     file.close()
     return None
 
@@ -120,17 +124,15 @@ def wait_lock(path: str, deadline: float) -> HeldLock:
     Raises:
         Busy: somebody else held it all that time.
     """
-    file = _open(path)
     end, pause = system.monotonic() + deadline, 0.0005
-    while not _try(file):
+    while (held := try_lock(path)) is None:
         if system.monotonic() >= end:
-            file.close()
             raise Busy(
                 f"another program has held {os.path.basename(path)} for {deadline:.0f} s", hint="try again"
             )
         system.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
-    return HeldLock(path, file)
+    return held
 
 
 @contextmanager

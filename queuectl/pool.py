@@ -307,8 +307,8 @@ class Pool:
         left = RETRY_PAUSE if self._stops else sweep.pause
         if not self._stops and sweep.next_due is not None:
             left = min(left, sweep.next_due - system.now())
-        if any(worker.current is not None for worker in self.workers):
-            left = min(left, LOG_INTERVAL)
+        # Always: who sleeps does not hear that a command has been started.
+        left = min(left, LOG_INTERVAL)
         if self._stops > 1 or self._unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

@@ -96,15 +96,16 @@ class Sweep:
         if not os.path.isdir(root):
             raise SpoolUnusable(f"{root} has gone: the workers stop")
         # Somebody tidies up, or a tool takes empty folders for rubbish.
-        if not layout.is_whole(root):
+        made = not layout.is_whole(root)
+        if made:
             layout.make_spool(root, force=True)
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
         for worker in living:
             system.make_folder(self.store.spool.worker_folder(worker))
-        # A folder that was replaced between two looks has the same name, and nobody watches it.
+        # One that somebody else has replaced between two looks has the same name, but nobody watches it.
         found = [os.stat(path) for path in watched_folders(root)]
         identities = [(one.st_dev, one.st_ino) for one in found]
-        self.remade = self._watched not in (None, identities)
+        self.remade = made or self._watched not in (None, identities)
         self._watched = identities
 
     def _settle_drops(self, now: float) -> None:

@@ -10,7 +10,7 @@ from typing import Optional
 
 import msgspec
 
-from queuectl.codec import decode_jobs, is_blank
+from queuectl.codec import decode_jobs
 from queuectl.errors import InvalidInput
 from queuectl.job import Job
 from queuectl.names import is_ignored, job_id_of
@@ -70,7 +70,7 @@ def _quotes_hint(text: str) -> Optional[str]:
 
 
 def _decoded(data: bytes, where: str, hint: Optional[str] = None) -> list[Job]:
-    if is_blank(data):
+    if not data.strip():
         raise InvalidInput(f"{where} is empty")
     try:
         jobs = decode_jobs(data)

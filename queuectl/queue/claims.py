@@ -68,6 +68,10 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
         if job.due is not None and job.due > now:
             store.record(place, job, version, now)
             return None
+        if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
+            # The setting was lowered while it waited for a retry that it has no more.
+            store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
+            return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
     except (FileNotFoundError, InvalidInput, Conflict):
         # Moved, deleted, edited or doubled by somebody, or the row was behind.

@@ -162,6 +162,15 @@ class TestAJobThatIsTriedAgain:
         assert got is not None
         assert got.job.attempts == 2
 
+    def test_has_no_run_left_when_the_setting_was_lowered_meanwhile(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.run_once(failing(desk.clock))
+        desk.queue.set_config("max_retries", "0")
+        desk.clock.advance(2)
+        assert claim(desk.store, "host-1-1-abc", desk.clock()) is None
+        assert desk.folder_of("a") == ["dead"]
+        assert (desk.row("a")["attempts"], desk.row("a")["error"]) == (1, "exit code 1")
+
     def test_does_not_look_finished_while_it_runs(self, desk: Desk) -> None:
         desk.put_job("failed", "a", state="failed", attempts=2)
         desk.queue.refresh()

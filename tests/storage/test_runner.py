@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,6 +19,7 @@ from queuectl.runner import (
     COMPLETED,
     FAILED,
     INTERRUPTED,
+    OUR_LACK,
     TIMEOUT,
     Outcome,
     Runner,
@@ -25,7 +28,8 @@ from queuectl.runner import (
     tidy_log,
     trim_log,
 )
-from tests.support.commands import post, python
+from queuectl.system import process
+from tests.support.commands import Line, post, python
 from tests.support.waiting import wait_until
 
 WINDOWS = sys.platform == "win32"
@@ -283,3 +287,70 @@ class TestTheLog:
         trim_log(missing, 1000)
         tidy_log(missing, 1000)
         assert not os.path.exists(missing)
+
+
+class TestOurOwnLack:
+    """What says nothing about the job must not count against it."""
+
+    @pytest.mark.parametrize("number", sorted(OUR_LACK))
+    def test_of_something_that_any_command_needs_is_no_outcome(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        def lacking(*_: object, **__: object) -> Any:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(process, "start", lacking)
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            bench.run(python("pass"))
+
+    def test_of_a_file_is_not_told_as_that_of_the_program(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (bench.root / "logs").rmdir()
+        monkeypatch.setattr(runner.system, "make_folder", lambda path: False)
+        error = bench.run(python("pass")).error or ""
+        assert error.startswith("could not be started: ")
+        assert error.endswith("a.log")
+
+    def test_of_patience_while_it_runs_ends_it_too(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl+C in a program that runs a worker in its main thread: nobody would own the command."""
+        real, interrupts = process.Process.wait, [KeyboardInterrupt]
+        with post() as office:
+
+            def wait(self: process.Process) -> int:
+                if interrupts:
+                    lines.append(stack.enter_context(office.line()))
+                    raise interrupts.pop()
+                return real(self)
+
+            lines: list[Line] = []
+            monkeypatch.setattr(process.Process, "wait", wait)
+            with ExitStack() as stack:
+                with pytest.raises(KeyboardInterrupt):
+                    bench.run(office.hold(), timeout=500)
+                lines[0].wait_for_end()
+        assert bench.runner.kill(CANCELLED) is False
+        assert bench.run(python("pass")).verdict == COMPLETED
+
+    def test_of_longer_waits_does_not_cost_a_job_its_timeout(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Windows waits for 49.7 days at most."""
+        waits: list[float] = []
+
+        class Timer(threading.Timer):
+            def __init__(self, interval: float, *args: Any) -> None:
+                waits.append(interval)
+                super().__init__(interval, *args)
+
+        monkeypatch.setattr(threading, "Timer", Timer)
+        monkeypatch.setattr(threading, "TIMEOUT_MAX", 1000.0)
+        assert bench.run(python("pass"), timeout=1e9).verdict == COMPLETED
+        assert waits == [1000.0]
+
+
+@pytest.mark.skipif(WINDOWS, reason="Windows has it")
+def test_a_shell_that_is_not_here_is_told_by_its_name(bench: Bench) -> None:
+    assert bench.run("echo hi", shell="cmd").error == "program not found: cmd"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 
 import pytest
 
 from queuectl import events, locks, system
 from queuectl.errors import QueueError
+from queuectl.runner import Outcome
 from tests.support.commands import python
 from tests.support.invariants import check
-from tests.support.spools import Desk, Heard
+from tests.support.spools import Desk, Heard, during, failing, succeeding
 
 
 def test_it_runs_one_job_and_then_has_none(desk: Desk) -> None:
@@ -104,3 +106,37 @@ def test_a_spool_by_a_relative_path_is_told_by_its_whole_one(
     told = desk.path("logs", "a.log").read_text().splitlines()
     assert os.path.samefile(told[0], desk.root)
     assert os.path.samefile(told[1], desk.root.parent)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), sqlite3.OperationalError("disk I/O error"), MemoryError()]
+)
+def test_a_job_whose_command_could_not_be_started_for_our_lack_waits_again(
+    desk: Desk, error: Exception
+) -> None:
+    desk.add("a", max_retries=0)
+    before = desk.path("pending", "a.json").read_bytes()
+
+    def lacking(job: object, setting: object) -> Outcome:
+        raise error
+
+    with desk.worker(lacking) as worker:
+        with pytest.raises(type(error)):
+            worker.run_once()
+        assert worker.current is None
+        assert desk.path("pending", "a.json").read_bytes() == before
+        worker.runner.run = succeeding(desk.clock)  # type: ignore[method-assign]
+        assert worker.run_once() is True
+
+
+def test_a_limit_that_is_set_while_a_job_runs_takes_nothing_from_it(desk: Desk) -> None:
+    desk.add("a", meta={"text": "x" * 1000})
+
+    def tighten(_: object) -> None:
+        desk.queue.set_config("max_job_bytes", "64")
+
+    assert desk.run_once(during(tighten, failing(desk.clock))) is True
+    assert desk.files() == {"failed": ["a.json"]}
+    desk.clock.advance(10)
+    assert desk.run_once() is True
+    assert desk.files() == {"done": ["a.json"]}

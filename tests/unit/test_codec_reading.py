@@ -146,7 +146,7 @@ def test_what_is_not_text_is_told_with_its_place(data: bytes, message: str) -> N
         ('"command": "x", "env": {"A": 1}', "env: 'A': expected text, got a whole number"),
         ('"command": "x", "tags": "a"', "tags: expected a list, got text"),
         ('"command": "x", "meta": []', "meta: expected an object, got a list"),
-        ('"command": "x", "state": "ready"', "state: invalid enum value 'ready'"),
+        ('"command": "x", "state": "ready"', "state: 'ready' is not one of pending, processing"),
         (
             '"command": "x", "success_exit_codes": ["0"]',
             "success_exit_codes[0]: expected a whole number, got text",

@@ -75,3 +75,8 @@ def test_a_line_for_a_machine_is_one_object_with_what_is_known() -> None:
 
 def test_nobody_may_listen() -> None:
     assert events.nobody(Event(events.NOTICE)) is None  # type: ignore[func-returns-value]
+
+
+def test_a_worker_of_another_name_is_told_by_all_of_it() -> None:
+    line = text_line(Event(events.JOB_RECOVERED, "foo", "a", "why"), NOW)
+    assert line == "08:00:00Z  worker foo  a  recovered: why"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+import sys
+from typing import Any, Callable, Optional
 
 import click
 
@@ -52,20 +53,28 @@ def status_lines(status: Status) -> list[str]:
 
 
 def _watch(queue: Queue) -> None:
-    from rich.live import Live
-    from rich.text import Text
-
-    def picture() -> Text:
-        return Text("\n".join(status_lines(queue.status())))
-
+    show = _draw_again if system.is_interactive(sys.stdout) else _print_again
     try:
-        with Live(picture(), auto_refresh=False) as live:
-            while True:
-                system.sleep(WATCH_SECONDS)
-                live.update(picture(), refresh=True)
+        show(lambda: "\n".join(status_lines(queue.status())))
     except KeyboardInterrupt:
         # The way to end it.
         return
+
+
+def _draw_again(picture: Callable[[], str]) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(Text(picture()), auto_refresh=False) as live:
+        while True:
+            system.sleep(WATCH_SECONDS)
+            live.update(Text(picture()), refresh=True)
+
+
+def _print_again(picture: Callable[[], str]) -> None:
+    while True:
+        click.echo(picture() + "\n")
+        system.sleep(WATCH_SECONDS)
 
 
 @command("list", "queuectl list --state failed\nqueuectl list --tag nightly --limit 20 --json")

@@ -1,0 +1,163 @@
+"""An index that is lost, damaged or full while somebody works with it: the files tell, and no run is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from queuectl.errors import SpoolUnusable
+from queuectl.index import schema
+from queuectl.queue.store import Store
+from tests.support.invariants import check
+from tests.support.spools import Desk, during, failing, interrupted, succeeding
+
+LIVE = "host-1-1-abc"
+DAMAGE = sqlite3.DatabaseError("database disk image is malformed")
+
+
+def refused(source: str, target: str, **_: Any) -> None:
+    raise PermissionError(13, "held by somebody", source)
+
+
+class TestDamage:
+    def test_that_a_worker_meets_at_a_claim_is_mended(self, desk: Desk) -> None:
+        desk.add("a")
+        with desk.worker(succeeding(desk.clock)) as worker:
+            # The error that it meets is one of those that tell of damage.
+            worker.store.index.close()
+            assert worker.run_once() is True
+        assert desk.folder_of("a") == ["done"]
+
+    @pytest.mark.parametrize("how", [failing, succeeding, interrupted])
+    def test_while_a_command_runs_loses_no_outcome(self, desk: Desk, how: Any) -> None:
+        desk.add("a")
+        with desk.worker() as worker:
+            run = during(lambda job: worker.store.index.close(), how(desk.clock))
+            worker.runner.run = run  # type: ignore[method-assign]
+            assert worker.run_once() is True
+        folder = {failing: "failed", succeeding: "done", interrupted: "pending"}[how]
+        assert desk.record(folder, "a")["attempts"] == (0 if how is interrupted else 1)
+        check(desk.root, ["a"])
+
+    def test_in_the_way_of_a_record_is_waited_for(self, desk: Desk) -> None:
+        """The name for what somebody made of the running job's file is one that the index must not know."""
+        desk.add("a")
+        with desk.worker(pause=lambda _: worker.store.heal(DAMAGE)) as worker:
+
+            def edit(_: object) -> None:
+                desk.drop("a.json", b"rubbish", f"processing/{LIVE}")
+                worker.store.index.close()
+
+            worker.runner.run = during(edit, failing(desk.clock))  # type: ignore[method-assign]
+            assert worker.run_once() is True
+        assert desk.record("failed", "a")["attempts"] == 1
+
+    def test_of_which_others_hold_the_file_open_is_got_round_in_memory(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("a")
+        desk.queue.set_config("max_retries", "7")
+        with monkeypatch.context() as patch:
+            patch.setattr(schema.system, "replace", refused)
+            assert desk.store.heal(DAMAGE) is True
+        assert desk.store.index.in_memory
+        assert "held by somebody" in str(desk.store.index.why_in_memory)
+        assert (desk.ids(), desk.queue.get_config()["max_retries"]) == (["a"], 7)
+        for change in (("set_config", "max_retries", "1"), ("unset_config", "max_retries"), ("reindex",)):
+            with pytest.raises(SpoolUnusable, match="held by somebody"):
+                getattr(desk.queue, change[0])(*change[1:])
+
+    def test_does_not_take_the_settings_from_what_runs(self, desk: Desk) -> None:
+        desk.queue.set_config("max_retries", "7")
+        assert desk.store.config.max_retries == 7
+        desk.store.index.close()
+        assert desk.store.config.max_retries == 7
+
+    def test_before_the_settings_were_read_is_told(self, desk: Desk) -> None:
+        with Store.open(str(desk.root)) as store:
+            store.index.close()
+            with pytest.raises(sqlite3.ProgrammingError):
+                store.config  # noqa: B018
+
+
+class TestAnIndexInMemory:
+    def test_of_a_worker_learns_of_new_jobs_at_each_claim(self, desk: Desk) -> None:
+        with desk.worker(succeeding(desk.clock)) as worker:
+            worker.store.index.leave_disk("of a reason")
+            assert worker.run_once() is False
+            desk.add("a")
+            assert worker.run_once() is True
+
+    def test_is_not_what_a_lack_of_descriptors_makes_of_one_on_disk(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lacking(path: str) -> Any:
+            raise sqlite3.OperationalError("unable to open database file")
+
+        monkeypatch.setattr(schema, "_open", lacking)
+        with pytest.raises(SpoolUnusable, match="unable to open database file"):
+            Store.open(str(desk.root))
+
+    def test_is_what_a_user_gets_who_may_only_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        def lacking(path: str) -> Any:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "_open", lacking)
+            patch.setattr(schema.os, "access", lambda *_: False)
+            store = Store.open(str(desk.root))
+        with closing(store):
+            assert store.index.why_in_memory == "this user cannot write it"
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
+def test_an_index_that_was_deleted_is_followed_to_the_next(desk: Desk) -> None:
+    with desk.worker(succeeding(desk.clock)) as worker:
+        assert worker.run_once() is False
+        for path in desk.root.glob("index.sqlite3*"):
+            path.unlink()
+        with Desk(desk.root, desk.clock) as other:
+            other.add("a")
+        assert worker.run_once() is True
+
+
+class TestAFullDisk:
+    def test_is_no_reason_not_to_tell_what_lies_where(self, desk: Desk) -> None:
+        desk.add("a")
+        sql = desk.store.index._sql
+        sql.execute(f"PRAGMA max_page_count = {sql.execute('PRAGMA page_count').fetchone()[0]}")
+        for number in range(200):
+            desk.drop(f"b{number}.json", {"command": "x" * 200})
+        status = desk.queue.status()
+        assert status.counts["pending"] == 201
+        assert desk.store.index.why_in_memory == "database or disk is full"
+        assert len(desk.ids()) == 201
+
+    def test_of_a_commit_leaves_no_transaction_open(self, desk: Desk) -> None:
+        """All later writes would nest in it, and be gone with it."""
+
+        class Full:
+            """A connection whose first COMMIT is refused."""
+
+            def __init__(self, sql: sqlite3.Connection) -> None:
+                self._sql, self.refusals = sql, 1
+
+            def execute(self, text: str, *values: Any) -> Any:
+                if text == "COMMIT" and self.refusals:
+                    self.refusals -= 1
+                    raise sqlite3.OperationalError("database or disk is full")
+                return self._sql.execute(text, *values)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._sql, name)
+
+        desk.store.index._sql = Full(desk.store.index._sql)  # type: ignore[assignment]
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            desk.store.index.set_setting("max_retries", "1")
+        desk.store.index.set_setting("max_retries", "2")
+        with Desk(desk.root) as other:
+            assert other.queue.get_config()["max_retries"] == 2
