@@ -16,6 +16,7 @@ import msgspec
 
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS, Job, problem_of
+from queuectl.state import STATE_NAMES
 
 _DECODER = msgspec.json.Decoder(Job)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

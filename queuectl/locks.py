@@ -50,8 +50,13 @@ class HeldLock:
         import portalocker
 
         if not self._file.closed:
-            portalocker.unlock(self._file)
-            self._file.close()
+            try:
+                portalocker.unlock(self._file)
+            except portalocker.LockException:
+                # Closing frees it as well. Seen to fail on Windows when others asked just then.
+                pass
+            finally:
+                self._file.close()
 
     def close(self) -> None:
         """Let go of the file; whoever inherited it keeps the lock (flock belongs to the open file)."""

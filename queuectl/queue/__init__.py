@@ -168,7 +168,7 @@ class Queue:
             **job_to_dict(job),
             **job_row(entry, config),
             "file": self.store.spool.path(place),
-            "log": log if os.path.exists(log) else None,
+            "log": log if os.path.exists(log) and os.path.getsize(log) else None,
         }
 
     @_guarded

@@ -221,7 +221,7 @@ def test_a_paused_spool_gives_no_job(desk: Desk) -> None:
 
 class TestManyAtOnce:
     THREADS = 8
-    JOBS = 60 if os.name == "nt" else 200  # A claim under Wine takes a tenth of a second.
+    JOBS = 60 if os.name == "nt" else 200  # A claim there can take a tenth of a second.
 
     @pytest.mark.parametrize("dropped", [False, True])
     def test_each_job_is_claimed_once(self, desk: Desk, dropped: bool) -> None:

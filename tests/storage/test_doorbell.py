@@ -15,7 +15,7 @@ from tests.support.spools import Desk
 from tests.support.waiting import wait_until
 
 PATIENCE = 30.0
-"""Seconds: under Wine an event may take some."""
+"""Seconds: on a slow machine an event may take some."""
 
 
 @pytest.fixture

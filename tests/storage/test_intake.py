@@ -122,7 +122,7 @@ class TestAnotherEnding:
         assert desk.row("job")["command"] == "mine"
         assert desk.queue.status().problems == []
         if desk.files() == {"pending": ["job.JSON"]}:
-            assert not is_case_sensitive(desk.root)  # Wine keeps the case of a name.
+            assert not is_case_sensitive(desk.root)  # Some keep the case that a name had.
         else:
             assert desk.files() == {"pending": ["job.json"]}
             assert desk.look() == []

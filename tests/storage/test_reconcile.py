@@ -242,7 +242,7 @@ def _link(target: Path, link: Path) -> None:
         os.symlink(target, link)
         os.lstat(link)
     except OSError:
-        pytest.skip("no symbolic links here (Wine, or Windows without the privilege)")
+        pytest.skip("no symbolic links here (Windows without the privilege)")
 
 
 class TestRebuild:

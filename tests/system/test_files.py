@@ -49,7 +49,7 @@ class TestRead:
             os.symlink(file, link)
             os.lstat(link)
         except OSError:
-            pytest.skip("no symbolic links here (Wine, or Windows without the privilege)")
+            pytest.skip("no symbolic links here (Windows without the privilege)")
         with pytest.raises(system.NotARegularFile, match="symbolic link"):
             system.read_file(link, 100)
 

@@ -99,7 +99,7 @@ class TestPrograms:
         assert command.run([str(tool), *words]) == [ascii(words)]
 
     def test_no_variable_is_expanded_for_a_batch_file(self, command: Command, tool: Path) -> None:
-        # Shown by echo instead of the batch file, because Wine expands once more in its `%*`.
+        # Shown by echo instead of the batch file, because some expand once more in `%*`.
         env = dict(os.environ)
         for word in ("100%", "%PATH%", "%cd%"):
             line = windows_command.command_line([str(tool), word], str(tool.parent), env)
