@@ -25,6 +25,7 @@ from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.spool import Spool, layout
 from queuectl.sweep import Sweep
+from queuectl.turns import Turns
 from queuectl.worker import Hands, Worker
 
 ASK_AGAIN = 0.05
@@ -53,9 +54,7 @@ class Pool:
         self.interrupted = False
         self._stops = 0
         self._error: Optional[Exception] = None
-        self._turn = threading.Condition()
-        self._generation = 0
-        self._idle: set[str] = set()
+        self._turns = Turns(over=lambda: self._stops > 0)
         self._random = random.Random()
         self._noticed: set[str] = set()
         self._unheard = False
@@ -82,7 +81,7 @@ class Pool:
                 self._supervise(store, threads)
             finally:
                 self._stops = max(self._stops, 1)
-                self._wake_workers()
+                self._turns.wake()
                 for thread in threads:
                     thread.join()
                     # RACE: the last sweep may have made the folder of one that was just closing.
@@ -162,7 +161,7 @@ class Pool:
 
     def _work_on(self, worker: Worker) -> None:
         while not self._stops:
-            generation = self._generation
+            number = self._turns.number
             try:
                 if worker.run_once():
                     continue
@@ -173,21 +172,7 @@ class Pool:
                 self._notice(f"cannot claim just now: {error}")
                 system.sleep(RETRY_PAUSE)
                 continue
-            self._rest(worker.name, generation)
-
-    def _rest(self, name: str, generation: int) -> None:
-        with self._turn:
-            self._idle.add(name)
-            if self.plan.drain:
-                self.bell.ring()
-            while self._generation == generation and not self._stops:
-                self._turn.wait()
-            self._idle.discard(name)
-
-    def _wake_workers(self) -> None:
-        with self._turn:
-            self._generation += 1
-            self._turn.notify_all()
+            self._turns.rest(worker.name, number, self.bell.ring if self.plan.drain else lambda: None)
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
@@ -204,7 +189,7 @@ class Pool:
             for worker in self.workers:
                 worker.runner.trim()
             if self._stops:
-                self._wake_workers()
+                self._turns.wake()
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self._kill_all()
@@ -237,8 +222,8 @@ class Pool:
         paused = is_paused(sweep.store.spool)
         waits = self._tell_stuck(sweep.store)
         if has_work(sweep.store, system.now()) and not paused:
-            self._wake_workers()
-        elif self.plan.drain and not more and not waits and self._all_idle():
+            self._turns.wake()
+        elif self.plan.drain and not more and not waits and self._turns.resting() == self.plan.workers:
             self.stop()
         return more
 
@@ -263,7 +248,7 @@ class Pool:
         else:
             self._notice(f"the index cannot be used just now: {error}")
             system.sleep(RETRY_PAUSE)
-        self._wake_workers()
+        self._turns.wake()
 
     def _notice(self, text: str) -> None:
         """Tell what may last, once."""
@@ -281,10 +266,6 @@ class Pool:
             if busy is not None and asked(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
                 # RACE: claimed, but its command not started yet: ask again soon.
                 self._unheard |= not worker.runner.kill(CANCELLED)
-
-    def _all_idle(self) -> bool:
-        with self._turn:
-            return len(self._idle) == self.plan.workers
 
     def _kill_all(self) -> None:
         for worker in self.workers:

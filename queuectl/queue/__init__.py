@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
 from queuectl import system
-from queuectl.errors import NoSuchJob, system_error
-from queuectl.index import usable_error
+from queuectl.errors import NoSuchJob
 from queuectl.names import id_problem
 from queuectl.queue import requests
+from queuectl.queue.guard import guarded
 from queuectl.queue.report import Status, job_row, live_workers, problems
 from queuectl.queue.store import Store, entry_of
 from queuectl.spool import Place, layout
@@ -30,28 +29,6 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 JobLike = Union["Job", Mapping[str, Any]]
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _guarded(method: Method) -> Method:
-    """Build a damaged index anew and call the method again, which has touched no file by then.
-
-    What else the system refuses becomes an error that says so.
-    """
-
-    @wraps(method)
-    def wrapped(self: Queue, *args: Any, **keywords: Any) -> Any:
-        try:
-            try:
-                return method(self, *args, **keywords)
-            except sqlite3.Error as error:
-                if not self.store.heal(error):
-                    raise usable_error(error, os.path.join(self.store.spool.root, layout.INDEX)) from error
-                return method(self, *args, **keywords)
-        except OSError as error:
-            raise system_error(error) from error
-
-    return cast("Method", wrapped)
 
 
 class Queue:
@@ -101,7 +78,7 @@ class Queue:
 
     # Jobs in
 
-    @_guarded
+    @guarded
     def enqueue(self, jobs: Sequence[JobLike], *, rename: bool = False) -> list[Place]:
         """Add jobs to `pending`, all or none; where they lie now, in the same order.
 
@@ -119,7 +96,7 @@ class Queue:
 
     # Looking
 
-    @_guarded
+    @guarded
     def status(self) -> Status:
         """The counts, the workers that live, and what needs a person's eye."""
         self.refresh()
@@ -131,7 +108,7 @@ class Queue:
             problems=problems(self.store),
         )
 
-    @_guarded
+    @guarded
     def jobs(
         self,
         *,
@@ -147,7 +124,7 @@ class Queue:
             job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
         ]
 
-    @_guarded
+    @guarded
     def show(self, job_id: str) -> dict[str, Any]:
         """The whole record of one job, with the path of its file and of its log.
 
@@ -171,7 +148,7 @@ class Queue:
             "log": log if os.path.exists(log) and os.path.getsize(log) else None,
         }
 
-    @_guarded
+    @guarded
     def locate(self, job_id: str) -> Place:
         """Where the job lies.
 
@@ -188,7 +165,7 @@ class Queue:
 
     # Acting on jobs
 
-    @_guarded
+    @guarded
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
         """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
 
@@ -202,7 +179,7 @@ class Queue:
 
         retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
-    @_guarded
+    @guarded
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
         from queuectl.errors import Conflict, DamagedRecord
@@ -220,7 +197,7 @@ class Queue:
                 continue
         return tuple(retried), refused
 
-    @_guarded
+    @guarded
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
         """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
 
@@ -234,7 +211,7 @@ class Queue:
 
         cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
-    @_guarded
+    @guarded
     def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
         """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
 
@@ -253,24 +230,24 @@ class Queue:
         """Whether new jobs are kept from starting."""
         return requests.is_paused(self.store.spool)
 
-    @_guarded
+    @guarded
     def pause(self) -> bool:
         """Keep new jobs from starting; False if they were already."""
         return requests.pause(self.store.spool)
 
-    @_guarded
+    @guarded
     def resume(self) -> bool:
         """Let jobs start again; False if they could already."""
         return requests.resume(self.store.spool)
 
-    @_guarded
+    @guarded
     def stop_workers(self, *, kill: bool = False) -> list[str]:
         """Ask every living worker to stop (with `kill`, also to end its command); their names."""
         from queuectl.queue.verbs import stop_workers
 
         return stop_workers(self.store, kill=kill)
 
-    @_guarded
+    @guarded
     def living(self, names: Sequence[str]) -> list[str]:
         """Which of these workers live."""
         from queuectl.queue.liveness import is_alive
@@ -279,12 +256,12 @@ class Queue:
 
     # Settings
 
-    @_guarded
+    @guarded
     def get_config(self) -> dict[str, settings.Value]:
         """Every setting's value."""
         return self.store.config._asdict()
 
-    @_guarded
+    @guarded
     def set_config(self, name: str, text: str) -> settings.Value:
         """Set a setting; the value that holds now.
 
@@ -295,7 +272,7 @@ class Queue:
         self.store.index.set_setting(name, settings.show_value(value))
         return value
 
-    @_guarded
+    @guarded
     def unset_config(self, name: str) -> settings.Value:
         """Back to the default, which is returned.
 
@@ -308,7 +285,7 @@ class Queue:
 
     # Keeping house
 
-    @_guarded
+    @guarded
     def reindex(self) -> int:
         """Build the index anew from the files; how many jobs there are."""
         self.store.index.clear()

@@ -19,7 +19,7 @@ from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, Policy
-from queuectl.spool import CLAIM_PATIENCE, Place
+from queuectl.spool import CLAIM_PATIENCE, Place, quarantine
 from queuectl.state import State
 
 CANDIDATES = 32
@@ -89,7 +89,7 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
 def _forget_note(store: Store, job_id: str) -> None:
     """Of a file that was no job once, and has been mended and dragged back."""
     try:
-        store.spool.forget_note(job_id)
+        quarantine.forget_note(store.spool, job_id)
     except OSError:
         # Somebody reads it (Windows). Nothing may stop a job that is claimed; doctor knows orphaned notes.
         return
@@ -185,5 +185,5 @@ def _keep_aside(store: Store, place: Place) -> None:
         return
     name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
     reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
-    note_quarantined(store, store.spool.copy_aside(place, name, reason), reason)
+    note_quarantined(store, quarantine.copy_aside(store.spool, place, name, reason), reason)
     store.kept[place.job_id] = version

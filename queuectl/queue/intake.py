@@ -13,7 +13,7 @@ from queuectl.job import renamed
 from queuectl.names import next_free, safe_id
 from queuectl.queue.reconcile import NO_JOB, Unsettled
 from queuectl.queue.store import Store, unreadable_entry
-from queuectl.spool import Place
+from queuectl.spool import Place, quarantine
 from queuectl.spool.scan import Found
 
 AT_ONCE = 50
@@ -97,16 +97,16 @@ def _is_taken(store: Store, place: Place, job_id: str) -> bool:
 def _set_aside(store: Store, place: Place, old_name: str, reason: str) -> Settled:
     text = reason[len(NO_JOB) :]
     name = next_free(safe_id(place.job_id), lambda name: store.is_taken(name, besides=place))
-    target = quarantine(store, place, name, text)
+    target = set_aside(store, place, name, text)
     row = store.index.get(place.job_id)
     if target.job_id != place.job_id and row is not None and row.state == place.state.value:
         store.forget(place.job_id)
     return Settled(old_name, target.job_id, text)
 
 
-def quarantine(store: Store, place: Place, job_id: str, reason: str) -> Place:
+def set_aside(store: Store, place: Place, job_id: str, reason: str) -> Place:
     """Move what is no job to `dead/`, with a note that says why, and show it in the index."""
-    target = store.spool.set_aside(place, job_id, reason)
+    target = quarantine.set_aside(store.spool, place, job_id, reason)
     note_quarantined(store, target, reason)
     return target
 
@@ -115,5 +115,5 @@ def note_quarantined(store: Store, place: Place, reason: str) -> None:
     """Show in the index what was moved to `dead/`."""
     seen = store.spool.look(place.state, f"{place.job_id}.json")
     if isinstance(seen, Found):
-        note = store.spool.note_of(place.job_id) or reason
+        note = quarantine.note_of(store.spool, place.job_id) or reason
         store.record_all([unreadable_entry(place, (seen.mtime_ns, seen.size), note)])

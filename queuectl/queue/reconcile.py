@@ -13,7 +13,7 @@ from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.names import SUFFIX, canonical, fold, id_problem, is_unicode
 from queuectl.queue.store import Store, entry_of, unreadable_entry
-from queuectl.spool import Place
+from queuectl.spool import Place, quarantine
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
 
@@ -123,7 +123,7 @@ class _Round:
     def _take_unreadable(self, found: Found, known: Optional[Stamp], error: InvalidInput) -> None:
         place, version = place_of(found), (found.mtime_ns, found.size)
         if found.state not in WAITING:
-            reason = self.store.spool.note_of(found.job_id) if found.state is State.DEAD else None
+            reason = quarantine.note_of(self.store.spool, found.job_id) if found.state is State.DEAD else None
             self.entries.append(unreadable_entry(place, version, reason or f"{NO_JOB}{error}"))
             return
         if known is not None:

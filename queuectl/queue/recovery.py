@@ -17,7 +17,7 @@ from queuectl.job import Job, Run, crashed
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX, read_worker_name
 from queuectl.queue.claims import policy_of
-from queuectl.queue.intake import quarantine
+from queuectl.queue.intake import set_aside
 from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.queue.requests import asked
 from queuectl.queue.store import Store
@@ -147,7 +147,7 @@ def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optiona
     except FileNotFoundError:
         return None
     except InvalidInput as error:
-        target = quarantine(store, place, place.job_id, str(error))
+        target = set_aside(store, place, place.job_id, str(error))
         return Recovered(target.job_id, worker, State.DEAD, f"its file was no job: {error}")
     if read.job.state in FINISHED:
         target = store.transfer(place, read.job, now, version=read.version)

@@ -14,7 +14,7 @@ from queuectl.queue.liveness import is_alive
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import ask, withdraw
 from queuectl.queue.store import Store
-from queuectl.spool import Place, Read, too_large
+from queuectl.spool import Place, Read, quarantine, too_large
 from queuectl.state import FINISHED, WAITING, State
 
 _STEP = 0.02
@@ -32,7 +32,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
         for place, read in zip(places, reads):
             # RACE: only a person's hand moves a file out of these folders without the lock.
             store.transfer(place, retried(read.job, now=now), now, read=read.version)
-            store.spool.forget_note(place.job_id)
+            quarantine.forget_note(store.spool, place.job_id)
         store.spool.sync(State.PENDING)
 
 
@@ -119,6 +119,7 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
         there = [place for place in places if store.spool.is_there(place)]
         for place in there:
             store.spool.delete(place)
+            quarantine.forget_note(store.spool, place.job_id)
     ids = [place.job_id for place in there]
     store.forget(*ids)
     return ids

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
-from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free, read_worker_name
+from queuectl.names import SUFFIX, read_worker_name
 from queuectl.spool import layout
 from queuectl.spool.scan import Seen, look, scan, scan_worker
 from queuectl.spool.tmp import TmpFolder
@@ -90,10 +90,6 @@ class Spool:
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""
         return os.path.join(self.root, layout.LOCKS, name)
-
-    def error_path(self, job_id: str) -> str:
-        """The note beside a file in `dead/` that was no job."""
-        return os.path.join(self.root, State.DEAD.folder, job_id + ERROR_SUFFIX)
 
     def in_spool(self, path: str) -> str:
         """`path` as people see it: from the spool's root on, with forward slashes."""
@@ -281,61 +277,9 @@ class Spool:
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
-    def set_aside(self, place: Place, job_id: str, reason: str) -> Place:
-        """Quarantine: the file goes to `dead/` byte for byte, with a note beside it that gives the reason.
-
-        The note comes first, so that no file lies there without one.
-
-        Raises:
-            OSError: the note could not be written, or the file not moved; then it lies where it was.
-        """
-        target = self._noted(place, job_id, reason)
-        try:
-            self.move(place, target)
-        except BaseException:
-            self.forget_note(target.job_id)
-            raise
-        return target
-
-    def copy_aside(self, place: Place, job_id: str, reason: str) -> Place:
-        """Like `set_aside`, of a copy: the file itself stays. One of over `LARGEST` bytes is cut there."""
-        data, _ = system.read_file(self.path(place), LARGEST)
-        prepared = self.tmp.new(f"{job_id[:60]}{SUFFIX}")
-        system.write_file(prepared, data[:LARGEST])
-        target = self._noted(place, job_id, reason)
-        system.replace(prepared, self.path(target))
-        return target
-
-    def _noted(self, place: Place, job_id: str, reason: str) -> Place:
-        name = next_free(job_id, lambda name: self.is_there(Place(State.DEAD, name)))
-        target = Place(State.DEAD, name)
-        note = (
-            f"{reason}\n\n"
-            f"That is why {self.in_spool(self.path(place))} was not run. It is kept as it was, in\n"
-            f"{self.in_spool(self.path(target))}. Mend it, then drag it back to pending, or:\n"
-            f"queuectl dlq retry {target.job_id}\n"
-        )
-        # A note without its file was left by somebody who was killed between these two steps.
-        self.forget_note(target.job_id)
-        system.write_file(self.error_path(target.job_id), note.replace("\n", os.linesep).encode())
-        return target
-
-    def note_of(self, job_id: str) -> Optional[str]:
-        """The first line of the note beside a file that was no job."""
-        try:
-            data, _ = system.read_file(self.error_path(job_id), 64 * 1024)
-        except OSError:
-            return None
-        return data.decode("utf-8", "replace").splitlines()[0] if data.strip() else None
-
-    def forget_note(self, job_id: str) -> None:
-        """Remove the note: its file has been mended."""
-        system.remove(self.error_path(job_id))
-
     def delete(self, place: Place) -> None:
-        """Delete the job's file, its note and its log for good."""
+        """Delete the job's file and its log for good."""
         system.remove(self.path(place))
-        self.forget_note(place.job_id)
         system.remove(self.log_path(place.job_id))
 
     def sync(self, *states: State) -> None:

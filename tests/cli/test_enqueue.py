@@ -306,6 +306,21 @@ def test_quotes_that_a_shell_has_taken_away_get_a_hint(cli: CommandLine) -> None
     assert "--file" in line
 
 
+@pytest.mark.parametrize(("argument", "told"), [("{}", "'command' is missing"), ("[]", "there is no job in")])
+def test_where_nothing_was_taken_away_there_is_no_such_hint(
+    cli: CommandLine, argument: str, told: str
+) -> None:
+    line = cli.fails(2, "enqueue", argument)
+    assert told in line
+    assert "quotes" not in line
+    assert line.count("the argument") == 1
+
+
+def test_nothing_at_all_is_told_as_that(cli: CommandLine) -> None:
+    assert cli.fails(2, "enqueue", "-", stdin=b"").startswith("queuectl: standard input is empty")
+    assert "queuectl enqueue -- " not in cli.fails(2, "enqueue", "")
+
+
 def test_a_binary_file_and_a_deep_one(cli: CommandLine) -> None:
     cli.ok("init")
     write(cli.here / "picture.json", bytes(range(256)) * 20)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
+from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
+from queuectl import system
 from queuectl.cli import main
+from queuectl.cli.commands import logs
 from tests.support.commandline import CommandLine, LivingWorker
 
 
@@ -191,3 +196,121 @@ def test_run_of_files_and_folders(cli: CommandLine) -> None:
     )
     assert "nothing to do" in cli.ok("run").err
     assert cli.json("run", os.path.join("jobs", "*.json"))[0]["id"] == "a-2"
+
+
+@pytest.mark.parametrize("command", [("list",), ("dlq", "list")])
+def test_a_limit_that_the_index_cannot_count_to(cli: CommandLine, command: tuple[str, ...]) -> None:
+    assert "--limit" in cli.fails(2, *command, "--limit", str(2**63))
+
+
+def test_a_word_of_no_unicode(cli: CommandLine) -> None:
+    """As a terminal of another encoding may give it."""
+    cli.ok("init")
+    assert "not valid Unicode" in cli.fails(2, "list", "--tag", "\udcff")
+    assert "not valid Unicode" in cli.fails(2, "enqueue", "--tag", "\udcff", "--", "x")
+
+
+def test_a_folder_in_the_place_of_paused_txt_pauses_nothing(cli: CommandLine) -> None:
+    cli.ok("init")
+    (cli.spool / "paused.txt").mkdir()
+    assert cli.json("status")["paused"] is False
+    assert "not paused" in cli.ok("resume").err
+
+
+def test_a_name_with_a_line_break_is_told_in_one_line(cli: CommandLine) -> None:
+    cli.ok("init")
+    try:
+        cli.drop("new\nline.json", b"{")
+    except OSError:
+        pytest.skip("this system has no such names")
+    assert any("new\\nline.json" in line for line in cli.ok("status").lines)
+
+
+def test_retry_of_all_leaves_a_file_that_is_too_large(cli: CommandLine) -> None:
+    cli.ok("config", "set", "max_job_bytes", "1000")
+    cli.drop("big.json", {"command": "x", "meta": {"a": "b" * 2000}}, "dead")
+    answer = cli.ok("dlq", "retry", "--all")
+    assert "max_job_bytes" in answer.err
+    assert "nothing to retry" in answer.err
+    assert "max_job_bytes" in cli.fails(6, "dlq", "retry", "big")
+    assert [job["id"] for job in cli.json("dlq", "list")] == ["big"]
+
+
+def test_doctor_does_not_propose_what_was_just_done(cli: CommandLine) -> None:
+    cli.ok("init")
+    cli.drop("notes.txt", b"milk")
+    assert "--fix mends what it can" in cli("doctor").err
+    assert "--fix" not in cli("doctor", "--fix").err
+
+
+class TestFollowing:
+    """`logs --follow`, with a clock of its own."""
+
+    def out(self, monkeypatch: pytest.MonkeyPatch, written: Callable[[bytes], object]) -> io.BytesIO:
+        class Out(io.BytesIO):
+            def write(self, data: Any) -> int:
+                count = super().write(data)
+                written(bytes(data))
+                return count
+
+        raw = Out()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8"))
+        return raw
+
+    def test_prints_once_what_is_written_while_it_prints(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log, more = tmp_path / "a.log", [b"two\n"]
+        log.write_bytes(b"one\n")
+
+        def written(_: bytes) -> None:
+            if more:
+                with open(log, "ab") as file:
+                    file.write(more.pop())
+
+        raw = self.out(monkeypatch, written)
+        printed = logs._print_from(str(log), 0)
+        assert logs._print_from(str(log), printed) == log.stat().st_size
+        assert raw.getvalue() == b"one\ntwo\n"
+
+    @pytest.mark.parametrize(("ends_after", "told"), [(2, False), (5, True)])
+    def test_says_that_nobody_works_only_when_nobody_came(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, ends_after: int, told: bool
+    ) -> None:
+        """`worker start &` has just been typed, and needs a moment."""
+        cli.ok("enqueue", "--id", "a", "--", "x")
+        clock = [0.0]
+
+        def sleep(_: float) -> None:
+            clock[0] += 1
+            if clock[0] == ends_after:
+                (cli.spool / "pending" / "a.json").rename(cli.spool / "done" / "a.json")
+
+        monkeypatch.setattr(system, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(system, "sleep", sleep)
+        assert ("no worker runs" in cli.ok("logs", "a", "--follow").err) is told
+
+
+def test_stopping_says_what_it_waits_for(
+    cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("enqueue", "--id", "long", "--", "x")
+    worker.claim()
+    clock = [0.0]
+
+    def sleep(_: float) -> None:
+        clock[0] += 0.5
+        if clock[0] == 3:
+            worker._worker.close()
+
+    monkeypatch.setattr(system, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(system, "sleep", sleep)
+    answer = cli.ok("worker", "stop").err
+    assert answer.count("waiting for long to end") == 1
+    assert answer.endswith("stopped 1 worker\n")
+
+
+def test_a_log_for_machines_is_one_from_its_first_line_on(cli: CommandLine) -> None:
+    """Though the spool must be made first."""
+    lines = cli.ok("worker", "start", "--drain", "--log-format", "json").err.splitlines()
+    assert [json.loads(line)["kind"] for line in lines][:2] == ["new_spool", "worker_started"]

@@ -152,7 +152,7 @@ class TestAnotherFileOfTheName:
     def test_that_comes_before_the_name_of_ours_is_ours_no_more(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Two `run` of one folder: the names are chosen under one holding of the lock, and used under another."""
+        """Two `run` of one folder: names are chosen under one holding of the lock, and used under another."""
         real, others = Spool.prepare, iter(["a"])
 
         def while_somebody_else_is_quicker(spool: Spool, job: Any) -> str:

@@ -1,4 +1,4 @@
-"""Locks: what they answer on odd file systems and to users who may only look, and how long they are waited for."""
+"""Locks: what they answer on odd file systems and to users who may only look, and how long one waits."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def test_a_file_system_without_locks_is_told_from_one_where_somebody_holds_it(
         raise portalocker.LockException(OSError(number, "no locks here"))
 
     monkeypatch.setattr(portalocker, "lock", refused)
-    with open(path, "ab") as file, pytest.raises(SpoolUnusable, match="knows no locks"):
-        monkeypatch.setattr(locks, "_open", lambda _: file)
+    with pytest.raises(SpoolUnusable, match="knows no locks"):
         locks.try_lock(path)
+    with pytest.raises(SpoolUnusable, match="local disk"), locks.exclusive(path):
+        pass
 
 
 class TestWhetherItIsHeld:

@@ -12,7 +12,7 @@ from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.spool import Place, layout
+from queuectl.spool import Place, layout, quarantine
 from queuectl.state import State
 from tests.support.spools import Desk
 
@@ -130,10 +130,10 @@ class TestSettingAside:
 
     def test_keeps_every_byte_and_writes_why(self, desk: Desk) -> None:
         desk.drop("a.json", self.DATA)
-        target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
+        target = quarantine.set_aside(desk.store.spool, Place(State.PENDING, "a"), "a", "of a reason")
         assert target == Place(State.DEAD, "a")
         assert desk.path("dead", "a.json").read_bytes() == self.DATA
-        assert desk.store.spool.note_of("a") == "of a reason"
+        assert quarantine.note_of(desk.store.spool, "a") == "of a reason"
         assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
 
     def test_never_overwrites_a_file_or_its_note(self, desk: Desk) -> None:
@@ -141,7 +141,7 @@ class TestSettingAside:
         desk.drop("a-2.json", b"rubbish", "dead")
         desk.drop("a-2.error.txt", b"a note", "dead")
         desk.drop("a.json", self.DATA)
-        target = desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "r")
+        target = quarantine.set_aside(desk.store.spool, Place(State.PENDING, "a"), "a", "r")
         assert target.job_id == "a-3"
         assert _read(desk, Place(State.DEAD, "a")) == job
         assert desk.path("dead", "a-2.json").read_bytes() == b"rubbish"
@@ -150,8 +150,8 @@ class TestSettingAside:
     def test_replaces_a_note_that_speaks_of_no_file(self, desk: Desk) -> None:
         desk.drop("a.error.txt", b"left by somebody who was killed", "dead")
         desk.drop("a.json", self.DATA)
-        desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "of a reason")
-        assert desk.store.spool.note_of("a") == "of a reason"
+        quarantine.set_aside(desk.store.spool, Place(State.PENDING, "a"), "a", "of a reason")
+        assert quarantine.note_of(desk.store.spool, "a") == "of a reason"
 
     @pytest.mark.parametrize("call", ["write_file", "replace"])
     def test_that_fails_changes_nothing(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
@@ -161,18 +161,18 @@ class TestSettingAside:
         desk.drop("a.json", self.DATA)
         monkeypatch.setattr(system, call, failing)
         with pytest.raises(OSError, match="No space"):
-            desk.store.spool.set_aside(Place(State.PENDING, "a"), "a", "r")
+            quarantine.set_aside(desk.store.spool, Place(State.PENDING, "a"), "a", "r")
         assert desk.files() == {"pending": ["a.json"]}
 
     def test_a_note_that_is_not_there_or_empty_says_nothing(self, desk: Desk) -> None:
         desk.drop("b.error.txt", b" \n", "dead")
-        assert desk.store.spool.note_of("a") is None
-        assert desk.store.spool.note_of("b") is None
+        assert quarantine.note_of(desk.store.spool, "a") is None
+        assert quarantine.note_of(desk.store.spool, "b") is None
 
     def test_a_note_can_be_forgotten_twice(self, desk: Desk) -> None:
         desk.drop("a.error.txt", b"x", "dead")
-        desk.store.spool.forget_note("a")
-        desk.store.spool.forget_note("a")
+        quarantine.forget_note(desk.store.spool, "a")
+        quarantine.forget_note(desk.store.spool, "a")
         assert desk.files() == {}
 
 

@@ -42,7 +42,6 @@ class TestAFolderThatWasRemoved:
         sweep.look((), [])
         assert heard.kinds == [events.NOTICE]
 
-    @pytest.mark.xfail(reason="ext4 gives the new folder the inode of the old one", strict=False)
     @pytest.mark.parametrize("name", ["pending", "failed", "locks"])
     def test_is_to_be_watched_again(self, desk: Desk, name: str) -> None:
         sweep = Sweep(desk.store, Heard())

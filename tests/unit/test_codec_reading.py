@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from typing import Any
 
 import pytest
@@ -293,3 +294,55 @@ class TestSeveralJobs:
 
     def test_a_deep_array(self) -> None:
         assert self._refusal("[" * 100_000).startswith("nested too deeply")
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("cmd", "command"),
+        ("run", "command"),
+        ("args", "command"),
+        ("retries", "max_retries"),
+        ("workdir", "cwd"),
+        ("delay", "run_at"),
+    ],
+)
+def test_what_people_call_a_field_elsewhere_is_told_its_name_here(slip: str, meant: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        decode_job(json.dumps({slip: "x"}).encode())
+    assert refused.value.hint == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("state", ["done", "DONE", "Completed", "PENDING"])
+def test_a_state_may_be_written_as_other_tools_write_it(state: str) -> None:
+    wanted = State.PENDING if state == "PENDING" else State.COMPLETED
+    assert decode_job(json.dumps({"command": "x", "state": state}).encode()).state is wanted
+
+
+@pytest.mark.parametrize("field", ["created_at", "updated_at", "run_at"])
+def test_a_time_that_is_a_number_is_told_what_a_time_is(field: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{field}: not a time such as 2027-01-01T09:00:00Z"):
+        decode_job(json.dumps({"command": "x", field: 1730000000}).encode())
+
+
+@pytest.mark.parametrize("data", [b'[{"command": "x"}]', b'{"command": "x"}\n{"command": "y"}\n'])
+def test_several_jobs_in_one_file_are_told_where_they_could_go(data: bytes) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        decode_job(data)
+    assert "queuectl enqueue --file" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_without_a_mark_are_told_from_what_is_no_json(encoding: str) -> None:
+    with pytest.raises(InvalidInput, match="without a byte order mark") as refused:
+        decode_job('{"command": "x"}'.encode(encoding))
+    assert refused.value.hint == "save the file as UTF-8"
+
+
+def test_utf_32_with_a_mark_is_read() -> None:
+    assert decode_job('{"command": "ü"}'.encode("utf-32")).command == "ü"
+
+
+def test_a_variable_that_is_no_text_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"^env: 'B': expected text, got a whole number at line 1"):
+        decode_job(b'{"command": "x", "env": {"A": "1", "B": 1}}')

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
+from queuectl.codec import decode_job, encode_job
 from queuectl.job import (
     HISTORY_LIMIT,
+    MOST,
     Job,
     Run,
     accepted,
@@ -154,3 +158,11 @@ def test_the_exit_codes_that_mean_success(own: list[int], codes: tuple[int, ...]
 def test_a_time_that_cannot_be_understood_makes_a_job_due_at_once() -> None:
     assert Job(command="x", run_at="2027-01-15T08:00:05Z").due == NOW + 5
     assert Job(command="x").due is None
+
+
+@pytest.mark.parametrize("end", [finished, crashed])
+def test_a_count_never_grows_beyond_what_a_record_may_hold(end: Any) -> None:
+    job = Job(id="a", command="x", attempts=MOST, crashes=MOST)
+    ended = end(job, Run(outcome="failed"), state=State.FAILED, run_at=None, now=NOW)
+    assert (ended.attempts, ended.crashes) == (MOST, MOST)
+    assert decode_job(encode_job(ended)) == ended

@@ -1,0 +1,161 @@
+"""What is wrong with a job's text, and where: msgspec's errors in words that are not Python's. Pure."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any, NamedTuple, Optional
+
+import msgspec
+
+from queuectl.errors import InvalidInput
+from queuectl.job import KEPT_FIELDS, USER_FIELDS
+from queuectl.state import STATE_NAMES
+
+_ENUM = re.compile(r"^Invalid enum value (.*)$", re.S)
+_TIMES = ("created_at", "updated_at", "run_at")
+_MEANT = {
+    "cmd": "command",
+    "exec": "command",
+    "run": "command",
+    "args": "command",
+    "argv": "command",
+    "script": "command",
+    "retries": "max_retries",
+    "dir": "cwd",
+    "workdir": "cwd",
+    "environment": "env",
+    "delay": "run_at",
+}
+"""What people call a field whose name is not alike."""
+_AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", re.S)
+_AT_PATH = re.compile(r"^(.*) - at `\$(.*)`$", re.S)
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.S)
+_MISSING = re.compile(r"^Object missing required field `(.*)`$", re.S)
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|[{}\[\]]', re.S)
+_TYPE = re.compile(r"`([^`]*)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+class Source(NamedTuple):
+    """The text of one job, and where in the whole input it begins; None where a place says nothing."""
+
+    text: str
+    whole: Optional[str]
+    start: int = 0
+
+    def place(self, offset: Optional[int]) -> str:
+        """Line and column of this offset in the text, as the end of a sentence."""
+        if offset is None or self.whole is None:
+            return ""
+        at = self.start + offset
+        line = self.whole.count("\n", 0, at) + 1
+        return f" at line {line}, column {at - self.whole.rfind(chr(10), 0, at)}"
+
+    def place_among_others(self) -> str:
+        """Where the text begins, if it is one of several."""
+        return self.place(0) if self.text != self.whole else ""
+
+    def place_of_field(self, name: str) -> str:
+        """Where the job has this field."""
+        return self.place(_field_offset(self.text, name))
+
+
+def complaint(source: Source, error: Exception) -> InvalidInput:
+    """What is wrong with a job, by the error that msgspec raised of it."""
+    if isinstance(error, RecursionError):
+        return InvalidInput("nested too deeply to be a job")
+    message = str(error)
+    if match := _UNKNOWN.match(message.split(" - at ", maxsplit=1)[0]):
+        return _unknown_field(source, match[1])
+    if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
+        hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
+        return InvalidInput(f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint)
+    if match := _AT_PATH.match(message):
+        return _unfit_value(source, match[2].lstrip("."), match[1])
+    return InvalidInput(_syntax(source, message))
+
+
+def _syntax(source: Source, message: str) -> str:
+    if match := _AT_BYTE.match(message):
+        offset = len(source.text.encode()[: int(match[2])].decode("utf-8", "ignore"))
+        # msgspec has consumed the first of these when it counts.
+        offset -= match[1] == "trailing characters"
+        return f"not JSON: {match[1]}{source.place(offset)}"
+    if "truncated" in message:
+        return f"not JSON: it ends too early{source.place(len(source.text))}"
+    return f"{_plain(message)}{source.place_among_others()}"
+
+
+def _unfit_value(source: Source, path: str, message: str) -> InvalidInput:
+    field = re.split(r"[.\[]", path, maxsplit=1)[0]
+    what = _plain(message)
+    if field in _TIMES:
+        what = "not a time such as 2027-01-01T09:00:00Z"
+    elif path == "env[...]":
+        name = _bad_variable(source.text)
+        path = "env" if name is None else f"env: {name!r}"
+    return InvalidInput(f"{path}: {what}{source.place_of_field(field)}")
+
+
+class _Environment(msgspec.Struct):
+    """Only this field of a job: what else is in the file is skipped."""
+
+    env: dict[str, Any] = {}
+
+
+def _bad_variable(text: str) -> Optional[str]:
+    """The first name in `env` whose value is not text; msgspec does not tell it."""
+    try:
+        env = msgspec.json.decode(text.encode(), type=_Environment).env
+    except (msgspec.DecodeError, RecursionError):
+        # Further on it is not even JSON, or `env` stands there twice.
+        return None
+    return next((name for name, value in env.items() if not isinstance(value, str)), None)
+
+
+def _plain(message: str) -> str:
+    """The same in words that are not Python's."""
+    if match := _ENUM.match(message):
+        return f"{match[1]} is not one of {STATE_NAMES}"
+
+    def words(match: re.Match[str]) -> str:
+        names = [name for name in match[1].split(" | ") if name != "null" or match[1] == "null"]
+        return " or ".join(_WORDS.get(name, name) for name in names)
+
+    text = _TYPE.sub(words, message)
+    return text[:1].lower() + text[1:]
+
+
+def _unknown_field(source: Source, name: str) -> InvalidInput:
+    close = [_MEANT[name]] if name in _MEANT else get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "your own data goes into 'meta'"
+    return InvalidInput(f"unknown field {name!r}{source.place_of_field(name)}", hint=hint)
+
+
+def _field_offset(text: str, name: str) -> Optional[int]:
+    """Where the outermost object has this key."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "["):
+            depth += 1
+        elif token[0] in ("}", "]"):
+            depth -= 1
+        elif depth == 1 and token[2] and _unquoted(token[1]) == name:
+            return token.start()
+    return None
+
+
+def _unquoted(literal: str) -> Optional[str]:
+    try:
+        return msgspec.json.decode(literal.encode(), type=str)
+    except (msgspec.DecodeError, UnicodeError):
+        return None

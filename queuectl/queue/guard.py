@@ -1,0 +1,42 @@
+"""Around each verb of `Queue`: a damaged index is healed, what the system refuses is told in our words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from functools import wraps
+from typing import Any, Callable, Protocol, TypeVar, cast
+
+from queuectl.errors import system_error
+from queuectl.index import usable_error
+from queuectl.queue.store import Store
+from queuectl.spool import layout
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class HasStore(Protocol):
+    """What a guarded method belongs to."""
+
+    store: Store
+
+
+def guarded(method: Method) -> Method:
+    """Build a damaged index anew and call the method again, which has touched no file by then.
+
+    What else the system refuses becomes an error that says so.
+    """
+
+    @wraps(method)
+    def wrapped(self: HasStore, *args: Any, **keywords: Any) -> Any:
+        try:
+            try:
+                return method(self, *args, **keywords)
+            except sqlite3.Error as error:
+                if not self.store.heal(error):
+                    raise usable_error(error, os.path.join(self.store.spool.root, layout.INDEX)) from error
+                return method(self, *args, **keywords)
+        except OSError as error:
+            raise system_error(error) from error
+
+    return cast("Method", wrapped)
