@@ -85,7 +85,7 @@ def job_id_of(file_name: str) -> Optional[str]:
     return None
 
 
-def canonical(file_name: str) -> bool:
+def is_canonical(file_name: str) -> bool:
     """Whether `file_name` is exactly the name that we give a job's file."""
     return file_name.endswith(SUFFIX)
 

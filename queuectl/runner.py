@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     ended: float
 
 
-class Setting(NamedTuple):
+class Conditions(NamedTuple):
     """What a run needs to know besides its job; `timeout` in seconds, sizes in bytes."""
 
     root: str
@@ -58,7 +58,7 @@ class Runner:
         self._timers: list[threading.Timer] = []
         self._log: Optional[tuple[str, int]] = None
 
-    def run(self, job: Job, setting: Setting) -> Outcome:
+    def run(self, job: Job, conditions: Conditions) -> Outcome:
         """Run the job's command to its end.
 
         Raises:
@@ -66,14 +66,14 @@ class Runner:
         """
         started = system.now()
         try:
-            system.make_folder(os.path.dirname(setting.log_path))
-            log_mark(setting.log_path, job, started)
-            process = self._start(job, setting)
+            system.make_folder(os.path.dirname(conditions.log_path))
+            log_mark(conditions.log_path, job, started)
+            process = self._start(job, conditions)
         except OSError as error:
             if error.errno in OUR_LACK:
                 raise
-            tidy_log(setting.log_path, setting.log_max_bytes)
-            return Outcome(FAILED, None, _start_error(job, setting, error), started, system.now())
+            tidy_log(conditions.log_path, conditions.log_max_bytes)
+            return Outcome(FAILED, None, _start_error(job, conditions, error), started, system.now())
         try:
             code = process.wait()
         except BaseException:
@@ -83,25 +83,25 @@ class Runner:
             self._end()
             raise
         verdict = self._end()
-        tidy_log(setting.log_path, setting.log_max_bytes)
-        return _outcome(job, setting, code, verdict, started)
+        tidy_log(conditions.log_path, conditions.log_max_bytes)
+        return _outcome(job, conditions, code, verdict, started)
 
-    def _start(self, job: Job, setting: Setting) -> Process:
+    def _start(self, job: Job, conditions: Conditions) -> Process:
         from queuectl.system import process as processes
 
-        argv = _argv(job, setting)
+        argv = _argv(job, conditions)
         process = processes.start(
             argv,
-            cwd=_folder(job, setting),
-            env=_environment(job, setting),
+            cwd=_folder(job, conditions),
+            env=_environment(job, conditions),
             stdin=None if job.stdin is None else job.stdin.encode(),
-            log_path=setting.log_path,
-            inherit=setting.inherit,
+            log_path=conditions.log_path,
+            inherit=conditions.inherit,
         )
         with self._guard:
-            self._process, self._log = process, (setting.log_path, setting.log_max_bytes)
-            if setting.timeout is not None:
-                self._later(setting.timeout, TIMEOUT)
+            self._process, self._log = process, (conditions.log_path, conditions.log_max_bytes)
+            if conditions.timeout is not None:
+                self._later(conditions.timeout, TIMEOUT)
         return process
 
     def _later(self, delay: float, verdict: str, *, force: bool = False) -> None:
@@ -144,50 +144,50 @@ class Runner:
             trim_log(*log)
 
 
-def _argv(job: Job, setting: Setting) -> Union[list[str], str]:
+def _argv(job: Job, conditions: Conditions) -> Union[list[str], str]:
     from queuectl.system import process as processes
 
     if isinstance(job.command, str):
-        return processes.shell_argv(_shell(job, setting), job.command)
+        return processes.shell_argv(_shell(job, conditions), job.command)
     return job.command
 
 
-def _shell(job: Job, setting: Setting) -> str:
+def _shell(job: Job, conditions: Conditions) -> str:
     from queuectl.system import process as processes
 
-    return job.shell or setting.shell or processes.default_shell()
+    return job.shell or conditions.shell or processes.default_shell()
 
 
-def _folder(job: Job, setting: Setting) -> str:
-    folder = os.path.join(os.path.dirname(setting.root), os.path.expanduser(job.cwd or ""))
+def _folder(job: Job, conditions: Conditions) -> str:
+    folder = os.path.join(os.path.dirname(conditions.root), os.path.expanduser(job.cwd or ""))
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"the folder {folder} (cwd) is not there")
     return folder
 
 
-def _environment(job: Job, setting: Setting) -> dict[str, str]:
+def _environment(job: Job, conditions: Conditions) -> dict[str, str]:
     from queuectl.system import process as processes
 
     ours = {
         "QUEUECTL_JOB_ID": job.name,
         "QUEUECTL_ATTEMPT": str(job.attempts + 1),
-        "QUEUECTL_SPOOL": setting.root,
+        "QUEUECTL_SPOOL": conditions.root,
     }
     return processes.environment({**job.env, **ours})
 
 
-def _start_error(job: Job, setting: Setting, error: OSError) -> str:
-    program = _shell(job, setting) if isinstance(job.command, str) else job.command[0]
+def _start_error(job: Job, conditions: Conditions, error: OSError) -> str:
+    program = _shell(job, conditions) if isinstance(job.command, str) else job.command[0]
     if isinstance(error, FileNotFoundError) and error.filename in (None, program):
         return f"program not found: {program}"
     where = f": {error.filename}" if error.filename else ""
     return f"could not be started: {error.strerror or error}{where}"
 
 
-def _outcome(job: Job, setting: Setting, code: int, verdict: Optional[str], started: float) -> Outcome:
+def _outcome(job: Job, conditions: Conditions, code: int, verdict: Optional[str], started: float) -> Outcome:
     ended = system.now()
     if verdict == TIMEOUT:
-        return Outcome(TIMEOUT, code, f"timed out after {setting.timeout:g} s", started, ended)
+        return Outcome(TIMEOUT, code, f"timed out after {conditions.timeout:g} s", started, ended)
     if verdict in (CANCELLED, INTERRUPTED):
         return Outcome(verdict, code, verdict, started, ended)
     if code in success_codes(job):

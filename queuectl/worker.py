@@ -21,7 +21,7 @@ from queuectl.queue.recovery import clear_away
 from queuectl.queue.requests import withdraw
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
-from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome, Runner, Setting
+from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Conditions, Outcome, Runner
 from queuectl.state import State
 
 _RECORD_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
@@ -116,7 +116,7 @@ class Worker:
     def _run(self, got: Claim) -> Outcome:
         run_lock = self._run_lock()
         try:
-            return self.runner.run(got.job, self._setting(got.job, run_lock))
+            return self.runner.run(got.job, self._conditions(got.job, run_lock))
         finally:
             if run_lock is not None:
                 # Closed, not unlocked: an unlock would free it for a command that is still there.
@@ -134,9 +134,9 @@ class Worker:
             held = locks.try_lock(path)
         return held
 
-    def _setting(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Setting:
+    def _conditions(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Conditions:
         config = self.store.config
-        return Setting(
+        return Conditions(
             root=self.store.spool.root,
             log_path=self.store.spool.log_path(job.name),
             shell=config.shell,

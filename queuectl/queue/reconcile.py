@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
-from queuectl.names import SUFFIX, canonical, fold, id_problem, is_unicode
+from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode
 from queuectl.queue.store import Store, entry_of, unreadable_entry
 from queuectl.spool import Place, quarantine
 from queuectl.spool.scan import Found
@@ -104,7 +104,7 @@ class _Round:
     def _misnamed(self, found: Found, known: Optional[Stamp]) -> Optional[str]:
         if problem := id_problem(found.job_id):
             return NO_JOB + problem
-        if not canonical(found.file_name):
+        if not is_canonical(found.file_name):
             return "to be renamed: a job's file ends in .json"
         if known is not None and known.state == found.state.value:
             return None
@@ -180,7 +180,7 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
             _reconcile_one(work, seen)
         elif seen is not None:
             work.odd(seen.path, seen.reason)
-        elif canonical(name) and is_unicode(name):
+        elif is_canonical(name) and is_unicode(name):
             _reconcile_gone(work, name[: -len(SUFFIX)])
     work.write(settled={f"{state.folder}/{name}" for state, name in names})
     return work.unsettled
@@ -222,7 +222,7 @@ def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
         return
     if not _lies_at(work.store, place_of(seen)):
         return
-    first, second = sorted((rival, seen), key=lambda one: (_RANK[one.state], not canonical(one.file_name)))
+    first, second = sorted((rival, seen), key=lambda one: (_RANK[one.state], not is_canonical(one.file_name)))
     found[seen.job_id] = first
     if second.state is State.PENDING:
         work.unsettle(second, SECOND)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 from queuectl import system
-from queuectl.names import ERROR_SUFFIX, canonical, is_ignored, is_unicode, job_id_of, read_worker_name
+from queuectl.names import ERROR_SUFFIX, is_canonical, is_ignored, is_unicode, job_id_of, read_worker_name
 from queuectl.state import WAITING, State
 
 _SCAN_ORDER = (
@@ -101,7 +101,7 @@ def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.s
     if not stat_module.S_ISREG(stat.st_mode):
         return Stray(shown, "not a plain file (a folder, link or device): never followed")
     job_id = job_id_of(name)
-    if job_id is not None and (canonical(name) or state in WAITING):
+    if job_id is not None and (is_canonical(name) or state in WAITING):
         return Found(state, worker, job_id, name, *system.file_stamp(stat))
     return _misnamed(shown, job_id, state)
 

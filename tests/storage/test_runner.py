@@ -21,9 +21,9 @@ from queuectl.runner import (
     INTERRUPTED,
     OUR_LACK,
     TIMEOUT,
+    Conditions,
     Outcome,
     Runner,
-    Setting,
     log_mark,
     tidy_log,
     trim_log,
@@ -48,7 +48,7 @@ class Bench:
         self, command: Any, *, timeout: Optional[float] = None, limit: int = 10_000, **fields: Any
     ) -> Outcome:
         job = Job(id="a", command=command, **fields)
-        return self.runner.run(job, Setting(str(self.root), str(self.log), None, timeout, limit, None))
+        return self.runner.run(job, Conditions(str(self.root), str(self.log), None, timeout, limit, None))
 
     def printed(self) -> list[str]:
         return self.log.read_text().splitlines()

@@ -16,7 +16,7 @@ from queuectl.queue.intake import Settled, settle_drops
 from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.requests import ask, asked
 from queuectl.queue.store import Store
-from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Outcome, Setting
+from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Conditions, Outcome
 from queuectl.spool.layout import make_spool
 from queuectl.worker import Hands, Worker
 
@@ -146,13 +146,13 @@ class Desk:
             return worker.run_once()
 
 
-Run = Callable[[Job, Setting], Outcome]
+Run = Callable[[Job, Conditions], Outcome]
 
 
 def ending(verdict: str, code: Optional[int], error: Optional[str], now: Callable[[], float]) -> Run:
     """A command that ends like this, at once."""
 
-    def run(job: Job, setting: Setting) -> Outcome:
+    def run(job: Job, setting: Conditions) -> Outcome:
         return Outcome(verdict, code, error, now(), now())
 
     return run
@@ -173,7 +173,7 @@ def interrupted(now: Callable[[], float]) -> Run:
 def during(action: Callable[[Job], object], run: Run) -> Run:
     """`run`, in whose middle `action` happens."""
 
-    def acting(job: Job, setting: Setting) -> Outcome:
+    def acting(job: Job, setting: Conditions) -> Outcome:
         action(job)
         return run(job, setting)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.names import canonical, is_ignored, job_id_of, make_worker_name, read_worker_name
+from queuectl.names import is_canonical, is_ignored, job_id_of, make_worker_name, read_worker_name
 from queuectl.system import host_name
 
 IGNORED = [
@@ -64,7 +64,7 @@ def test_a_file_that_stands_for_no_job(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "ours"), [("a.json", True), ("a.JSON", False), ("a.json.txt", False)])
 def test_the_name_that_we_give(name: str, ours: bool) -> None:
-    assert canonical(name) is ours
+    assert is_canonical(name) is ours
 
 
 @pytest.mark.parametrize("host", ["laptop", "my-laptop-2", "host"])
