@@ -123,7 +123,7 @@ class Store:
             target = Place(job.state, next_free(place.job_id, self.is_taken))
             job, version = self.stamp(place, renamed(job, target.job_id), read)
             self.spool.move(place, target)
-        self.forget(place.job_id)
+        # The row of the old name stays: another file has that name, and the next look says where.
         self.record(target, job, version, now)
         return target
 
