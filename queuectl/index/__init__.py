@@ -116,6 +116,10 @@ class Index:
             self._sql.execute("DELETE FROM jobs")
             self._sql.execute("DELETE FROM oddities")
 
+    def is_empty(self) -> bool:
+        """Whether it knows of no job."""
+        return self._sql.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None
+
     def stamps(self) -> dict[str, Stamp]:
         """Of every id, the version that the index knows."""
         rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")

@@ -92,6 +92,9 @@ class Queue:
         """
         from queuectl.queue.enqueue import as_job, enqueue
 
+        if self.store.index.is_empty():
+            # Deleted, perhaps: it must know which ids differ from a new one in case only.
+            self.refresh()
         return enqueue(self.store, [as_job(job) for job in jobs], rename=rename, now=self._now())
 
     # Looking

@@ -73,9 +73,13 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
             store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
             return None
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
-    except (FileNotFoundError, InvalidInput, Conflict):
-        # Moved, deleted, edited or doubled by somebody, or the row was behind.
+    except FileNotFoundError:
+        # Moved or deleted by somebody, or the row was behind.
         reconcile_one(store, entry.id, now)
+        return None
+    except (InvalidInput, Conflict):
+        # Being edited, or doubled, by somebody: the next look finds what became of it.
+        store.forget(entry.id)
         return None
     except OSError as error:
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.

@@ -190,8 +190,6 @@ def reconcile_one(store: Store, job_id: str, now: float) -> None:
     """Bring the row of this id in line with where its file lies now."""
     work = _Round(store, now)
     _reconcile_gone(work, job_id)
-    if not work.entries:
-        work.gone.append(job_id)
     work.write(settled=set())
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
-LOOKS = 3
+LOOKS = 8
 """Times that a job is looked for before it is said to be gone."""
 ROOM = 64 * 1024
 """Bytes that a record may have over its job's size, for the history of its runs."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
 
+JOIN_SECONDS = 2.0
+"""Seconds to wait for the end of the watching threads."""
+
+
 def watch(folders: Iterable[str], told: Callable[[str], None]) -> Callable[[], None]:
     """Call ``told(path)`` for each file that something happened to; the result stops that.
 
@@ -31,7 +35,8 @@ def watch(folders: Iterable[str], told: Callable[[str], None]) -> Callable[[], N
 
     def stop() -> None:
         observer.stop()
-        observer.join()
+        # Its threads are daemons: one that the system does not wake (seen on Windows) must not keep us.
+        observer.join(JOIN_SECONDS)
 
     return stop
 

@@ -57,6 +57,12 @@ def test_its_bytes_are_on_the_disk_before_it_enters_pending(
     assert moved == ["a.json", "b.json"]
 
 
+def test_a_name_that_differs_in_case_only_is_known_also_when_the_index_was_deleted(desk: Desk) -> None:
+    desk.put_job("done", "a", state="completed")
+    with pytest.raises(Conflict, match="in this spool already"):
+        desk.queue.enqueue([{"id": "A", "command": "x"}])
+
+
 def test_a_job_object_is_taken_as_well(desk: Desk) -> None:
     desk.queue.enqueue([Job(id="a", command=["x"])])
     assert desk.row("a")["command"] == ["x"]

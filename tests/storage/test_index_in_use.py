@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from queuectl import events
 from queuectl.errors import SpoolUnusable
 from queuectl.index import schema
 from queuectl.queue.store import Store
 from tests.support.invariants import check
-from tests.support.spools import Desk, during, failing, interrupted, succeeding
+from tests.support.spools import Desk, Heard, during, failing, interrupted, succeeding
 
 LIVE = "host-1-1-abc"
 DAMAGE = sqlite3.DatabaseError("database disk image is malformed")
@@ -42,6 +43,21 @@ class TestDamage:
         folder = {failing: "failed", succeeding: "done", interrupted: "pending"}[how]
         assert desk.record(folder, "a")["attempts"] == (0 if how is interrupted else 1)
         check(desk.root, ["a"])
+
+    def test_does_not_hide_that_a_file_was_taken_away(self, desk: Desk) -> None:
+        desk.add("a")
+        heard = Heard()
+        with desk.worker(emit=heard) as worker:
+
+            def take(_: object) -> None:
+                desk.path(f"processing/{LIVE}", "a.json").unlink()
+                worker.store.index.close()
+
+            worker.runner.run = during(take, succeeding(desk.clock))  # type: ignore[method-assign]
+            assert worker.run_once() is True
+        assert [one.text for one in heard.events if one.kind == events.NOTICE] == [
+            "completed, but its file was taken away while it ran: not recorded"
+        ]
 
     def test_in_the_way_of_a_record_is_waited_for(self, desk: Desk) -> None:
         """The name for what somebody made of the running job's file is one that the index must not know."""
@@ -112,6 +128,18 @@ class TestAnIndexInMemory:
             store = Store.open(str(desk.root))
         with closing(store):
             assert store.index.why_in_memory == "this user cannot write it"
+
+    def test_tells_of_a_damaged_one_that_it_is_held_open(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And not that the spool cannot be written, which it can."""
+        desk.close()
+        (desk.root / "index.sqlite3").write_bytes(b"rubbish")
+        with monkeypatch.context() as patch:
+            patch.setattr(schema.system, "replace", refused)
+            store = Store.open(str(desk.root))
+        with closing(store):
+            assert "held by somebody" in str(store.index.why_in_memory)
 
 
 @pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")

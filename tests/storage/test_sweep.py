@@ -10,7 +10,7 @@ import pytest
 
 from queuectl import events, locks, system
 from queuectl.queue import recovery
-from queuectl.queue.reconcile import reconcile_some
+from queuectl.queue.reconcile import reconcile_all, reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
 from queuectl.spool import layout
 from queuectl.state import State
@@ -98,6 +98,29 @@ class TestAFolderThatIsNoWorkers:
         (problem,) = desk.queue.status().problems
         assert problem == "processing/\\udcff: the folder's name is not valid Unicode; rename it"
         assert desk.ids() == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"command": "x"}'])
+def test_no_look_waits_for_a_file_that_somebody_holds(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    """It is looked at again soon; stops, requests and all other drops would wait with it."""
+    patience: list[float] = []
+    real = system.read_file
+
+    def watching(path: str, limit: int, **options: Any) -> Any:
+        patience.append(options.get("patience", 2.0))
+        if data.endswith(b"}"):
+            raise PermissionError(13, "held by somebody", path)
+        return real(path, limit, **options)
+
+    desk.drop("a.json", data)
+    monkeypatch.setattr(system, "read_file", watching)
+    reconcile_all(desk.store, desk.clock())
+    assert set(patience) == {0}
+    (oddity,) = desk.store.index.oddities()
+    if data.endswith(b"}"):
+        assert oddity.reason == "cannot be read just now: held by somebody"
 
 
 def test_a_name_of_no_unicode_that_has_gone_stops_no_look(desk: Desk) -> None:

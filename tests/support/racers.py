@@ -111,6 +111,7 @@ def _be_careless() -> None:
             return
 
     Store.claiming = lambda self: nullcontext()  # type: ignore[method-assign]
+    Store.is_taken = lambda *_, **__: False  # type: ignore[method-assign]
     Spool.move = move  # type: ignore[method-assign]
 
 
