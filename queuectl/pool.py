@@ -215,6 +215,8 @@ class Pool:
             self._hear_requests(sweep.store.spool)
         if self._stops:
             return False
+        # Asked first: what a worker met before it came to rest is in the index by now.
+        all_rest = self._turns.resting() == self.plan.workers
         more = sweep.look(rings.names, [worker.name for worker in self.workers])
         if sweep.remade:
             sweep.remade = False
@@ -223,7 +225,7 @@ class Pool:
         waits = self._tell_stuck(sweep.store)
         if has_work(sweep.store, system.now()) and not paused:
             self._turns.wake()
-        elif self.plan.drain and not more and not waits and self._turns.resting() == self.plan.workers:
+        elif self.plan.drain and all_rest and not more and not waits:
             self.stop()
         return more
 

@@ -53,6 +53,10 @@ class TestAFileThatIsTakenAway:
             patch.setattr(system, "replace", held)
             assert claim(desk.store, LIVE, desk.clock()) is None
         assert [row.id for row in desk.store.index.stuck()] == ["a"]
+        monkeypatch.setattr(system, "now", desk.clock)
+        assert desk.queue.status().problems == []
+        desk.clock.advance(10)
+        assert desk.queue.status().problems == ["job a cannot be moved: held by somebody"]
         desk.path("pending", "a.json").unlink()
         desk.clock.advance(1)
         assert claim(desk.store, LIVE, desk.clock()) is None

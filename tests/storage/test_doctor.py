@@ -193,3 +193,17 @@ class TestALeftover:
 def test_an_index_that_cannot_be_written(desk: Desk) -> None:
     desk.store.index.why_in_memory = "a test"
     assert told(desk) == ["index.sqlite3: cannot be changed: a test"]
+
+
+def test_a_folder_on_another_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link or a mount in its place: no file can be moved there in one step."""
+    real, elsewhere = os.stat, str(desk.root / "done")
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        found = real(path, **options)
+        if path != elsewhere:
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+
+    monkeypatch.setattr(doctor.os, "stat", stat)
+    assert told(desk) == ["done: lies on another disk than the spool, so no file can be moved to it"]

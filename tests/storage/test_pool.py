@@ -421,7 +421,6 @@ class TestAFileThatCannotBeMoved:
         drain(root, 1)
         assert states(root) == {"a": "done"}
 
-    @pytest.mark.xfail(reason="who rests is asked last", strict=False)
     def test_is_waited_for_though_it_was_tried_in_the_middle_of_a_look(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

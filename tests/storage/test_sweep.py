@@ -61,6 +61,18 @@ def test_a_file_in_tmp_is_somebodys_for_a_day(desk: Desk) -> None:
     assert [path.name for path in (desk.root / "tmp").iterdir()] == ["-~ab~young.json"]
 
 
+def test_a_note_goes_when_its_file_has_been_mended_and_dragged_back(desk: Desk) -> None:
+    desk.drop("a.json", b"{")
+    desk.look()
+    desk.clock.advance(11)
+    desk.look()
+    assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
+    desk.drop("a.json", {"command": "x"}, "dead")
+    desk.drag("a", "dead", "pending")
+    assert desk.run_once() is True
+    assert desk.files() == {"done": ["a.json"]}
+
+
 class TestAFolderThatIsNoWorkers:
     """Whatever somebody puts into `processing`."""
 
