@@ -127,3 +127,10 @@ def test_an_unknown_command_without_likeness_and_an_unknown_option(cli: CommandL
     assert "--priorty" in cli.fails(2, "enqueue", "--priorty", "1", "--", "x")
     assert "--priority" in cli.fails(2, "enqueue", "--priorty", "1", "--", "x")
     assert not cli.spool.exists(), "nothing was made"
+
+
+@pytest.mark.parametrize("option", ["--file", "--env", "--tag"])
+def test_what_may_be_given_more_than_once_says_so(cli: CommandLine, option: str) -> None:
+    words = " ".join(cli.ok("enqueue", "--help").out.split())
+    described = words.split(option, 1)[1].split(" --", 1)[0]
+    assert "may be repeated" in described

@@ -243,6 +243,26 @@ def test_doctor_does_not_propose_what_was_just_done(cli: CommandLine) -> None:
     assert "--fix" not in cli("doctor", "--fix").err
 
 
+@pytest.mark.parametrize(
+    ("columns", "cut"),
+    [
+        ("60", False),
+        pytest.param("100", True, marks=pytest.mark.xfail(reason="it is cut without a sign", strict=False)),
+    ],
+)
+def test_a_command_is_never_left_out_and_never_cut_unseen(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, columns: str, cut: bool
+) -> None:
+    cli.ok("enqueue", "--id", "a-job-of-a-longer-name", "--", "program", "x" * 80)
+    monkeypatch.setattr(system, "is_interactive", lambda stream: stream is sys.stdout)
+    monkeypatch.setenv("COLUMNS", columns)
+    out = cli.ok("list").out
+    assert "COMMAND" in out
+    assert "program x" in out
+    assert ("…" in out) is cut
+    assert ("x" * 80 in out) is not cut
+
+
 class TestFollowing:
     """`logs --follow`, with a clock of its own."""
 

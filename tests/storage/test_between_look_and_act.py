@@ -69,8 +69,11 @@ class TestAFileThatIsTakenAway:
             desk.path(f"processing/{LIVE}", "a.json").unlink()
             raise KeyboardInterrupt
 
+        def never(_: float) -> None:
+            raise AssertionError("there is nothing to wait for")
+
         with pytest.raises(KeyboardInterrupt):
-            desk.run_once(ctrl_c, name=LIVE, gives_up=lambda: True)
+            desk.run_once(ctrl_c, name=LIVE, pause=never)
         assert (desk.files(), desk.ids()) == ({}, [])
 
 

@@ -100,11 +100,14 @@ def _be_careless() -> None:
     """No lock around the claim, and a move that two can win, as on Windows."""
     import shutil
 
+    from queuectl import system
     from queuectl.queue.store import Store
     from queuectl.spool import Spool
 
     def move(self: Spool, place: Any, target: Any, **_: Any) -> None:
         shutil.copyfile(self.path(place), self.path(target))
+        # Wide enough that another meets it: a control must fail each time.
+        system.sleep(0.02)
         try:
             os.remove(self.path(place))
         except FileNotFoundError:
