@@ -20,8 +20,8 @@ from queuectl.system.files import (
     write_file,
 )
 from queuectl.system.machine import host_name, is_interactive, process_id
-from queuectl.system.native import REMOVES_AT_ONCE, SHARES_LOCKS, WAIT_SLICE, is_locked
-from queuectl.system.patience import is_transient, with_patience
+from queuectl.system.native import REMOVES_AT_ONCE, SHARES_LOCKS, WAIT_SLICE, is_locked, open_plainly
+from queuectl.system.patience import is_lack, is_transient, with_patience
 
 __all__ = [
     "REMOVES_AT_ONCE",
@@ -31,11 +31,13 @@ __all__ = [
     "file_stamp",
     "host_name",
     "is_interactive",
+    "is_lack",
     "is_locked",
     "is_transient",
     "make_folder",
     "monotonic",
     "now",
+    "open_plainly",
     "process_id",
     "read_file",
     "remove",

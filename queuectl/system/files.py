@@ -6,9 +6,17 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, Callable
 
-from queuectl.system.native import is_link, open_for_reading, sync_descriptor, sync_folder
+from queuectl.system.native import (
+    is_link,
+    make_folders,
+    make_writable,
+    open_for_reading,
+    open_plainly,
+    sync_descriptor,
+    sync_folder,
+)
 from queuectl.system.patience import with_patience
 
 __all__ = [
@@ -24,6 +32,7 @@ __all__ = [
 ]
 
 _LARGEST = 2**63 - 1
+_MODE = 0o644
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "FIFO"),
@@ -47,7 +56,7 @@ def replace(source: str, target: str, *, patience: float = 2.0) -> None:
     It is not an exclusive claim: on Windows two movers of one file can both succeed. Raises OSError,
     a transient one after ``patience`` seconds.
     """
-    with_patience(lambda: os.replace(source, target), patience=patience)
+    with_patience(lambda: _even_if_read_only(lambda: os.replace(source, target), target), patience=patience)
 
 
 def remove(path: str, *, patience: float = 2.0) -> bool:
@@ -56,7 +65,7 @@ def remove(path: str, *, patience: float = 2.0) -> bool:
     Raises OSError, a transient one after ``patience`` seconds.
     """
     try:
-        with_patience(lambda: os.unlink(path), patience=patience)
+        with_patience(lambda: _even_if_read_only(lambda: os.unlink(path), path), patience=patience)
     except FileNotFoundError:
         return False
     return True
@@ -93,13 +102,14 @@ def write_file(path: str, data: bytes) -> None:
 def make_folder(path: str) -> bool:
     """Create a folder and its parents; True if it is new, False if it was there.
 
-    Raises FileExistsError if a file has the name, else OSError.
+    It is this user's alone on POSIX, or if root makes it, the owner's of the folder that it lies in; on
+    Windows it has the permissions of that. Raises FileExistsError if a file has the name, else OSError.
     """
     # Asked first because Windows answers "access denied" to the creation of a drive's root.
     if os.path.isdir(path):
         return False
     try:
-        with_patience(lambda: os.makedirs(path))
+        with_patience(lambda: make_folders(path))
     except FileExistsError:
         if os.path.isdir(path):
             return False
@@ -129,8 +139,18 @@ def file_stamp(found: os.stat_result) -> tuple[int, int]:
     return (max(-_LARGEST, min(found.st_mtime_ns, _LARGEST)), found.st_size)
 
 
+def _even_if_read_only(action: Callable[[], None], path: str) -> None:
+    try:
+        action()
+    except PermissionError:
+        if not make_writable(path):
+            raise
+        action()
+
+
 def _create(path: str) -> BinaryIO:
-    return open(path, "xb")
+    # Whatever the umask: a job file that others may change is not run.
+    return open(path, "xb", opener=lambda name, flags: open_plainly(name, flags, _MODE))
 
 
 def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:

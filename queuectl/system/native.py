@@ -14,7 +14,10 @@ if sys.platform == "win32":
         is_terminal,
         is_transient,
         machine_name,
+        make_folders,
+        make_writable,
         open_for_reading,
+        open_plainly,
         sync_descriptor,
         sync_folder,
     )
@@ -28,7 +31,10 @@ else:
         is_terminal,
         is_transient,
         machine_name,
+        make_folders,
+        make_writable,
         open_for_reading,
+        open_plainly,
         sync_descriptor,
         sync_folder,
     )
@@ -42,7 +48,10 @@ __all__ = [
     "is_terminal",
     "is_transient",
     "machine_name",
+    "make_folders",
+    "make_writable",
     "open_for_reading",
+    "open_plainly",
     "sync_descriptor",
     "sync_folder",
 ]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Callable, TypeVar
 
 from queuectl.system import clock
 from queuectl.system.native import is_transient
 
-__all__ = ["is_transient", "with_patience"]
+__all__ = ["LACKS", "is_lack", "is_transient", "with_patience"]
+
+LACKS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+)
+"""Errors that tell of this machine, not of the file or the command that met them."""
 
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
+
+
+def is_lack(error: OSError) -> bool:
+    """True if this machine lacks something just now (room, descriptors, memory), whatever was tried."""
+    return error.errno in LACKS
 
 
 def with_patience(action: Callable[[], T], *, patience: float = 2.0) -> T:

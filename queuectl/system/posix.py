@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import sys
 from typing import IO, Any, Optional
+
+from queuectl.system import posix_owner
 
 # This also tells mypy which platforms the module is for.
 assert sys.platform != "win32"
@@ -20,6 +23,9 @@ REMOVES_AT_ONCE = True
 # A child that inherits the open file of a lock (flock) holds the lock with us.
 SHARES_LOCKS = True
 
+# Of a new folder: others neither read what jobs hold nor give us jobs.
+_PRIVATE = stat.S_IRWXU
+_NOT_PLAIN = "not a plain file"
 _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
@@ -35,6 +41,11 @@ def is_link(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode)
 
 
+def make_writable(path: str) -> bool:
+    """Nothing: a file that may not be written can be replaced and deleted here."""
+    return False
+
+
 def open_for_reading(path: str, seen: os.stat_result) -> int:
     """A file descriptor on ``path``, following no link and waiting for nobody (a FIFO has no writer).
 
@@ -43,10 +54,47 @@ def open_for_reading(path: str, seen: os.stat_result) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def open_plainly(path: str, flags: int, mode: int = 0o666) -> int:
+    """What `open` may take as its opener, for plain files only: no link is followed, no FIFO waited for.
+
+    Raises OSError.
+    """
+    try:
+        descriptor = _open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(error.errno, _NOT_PLAIN, path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NOT_PLAIN, path)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _open(path: str, flags: int, mode: int) -> int:
+    if flags & os.O_CREAT and posix_owner.is_anothers(path):
+        try:
+            return posix_owner.create(path, flags, mode)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+    return os.open(path, flags, mode)
+
+
+def make_folders(path: str) -> None:
+    """Create a folder that is this user's alone, or that of its parent's owner, and its parents.
+
+    Raises FileExistsError or another OSError.
+    """
+    if posix_owner.is_anothers(path):
+        posix_owner.make_folder(path, _PRIVATE)
+    else:
+        os.makedirs(path, _PRIVATE)
+
+
 def is_locked(descriptor: int) -> bool:
     """Whether another open file of the same file is locked, by the same call that portalocker makes."""
-    import fcntl
-
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -57,8 +105,6 @@ def is_locked(descriptor: int) -> bool:
 
 def sync_descriptor(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
-    import fcntl
-
     full: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:
         try:

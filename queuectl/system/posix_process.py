@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Optional, Union
 
+from queuectl.system.native import open_plainly
 from queuectl.system.process_input import only_os_errors, standard_input
 
 # This also tells mypy which platforms the module is for.
@@ -93,7 +94,7 @@ def start(
         raise TypeError("a command line as one string exists on Windows only")
     if not argv:
         raise OSError(errno.EINVAL, "there is no program to start")
-    log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    log = open_plainly(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
     try:
         with standard_input(stdin) as source, only_os_errors():
             popen = subprocess.Popen(

@@ -31,7 +31,8 @@ def stop_signals(callback: Callable[[], None]) -> Iterator[None]:
     closing of the console, logoff and shutdown (which call once more 3 s later if the block still runs).
     The callback runs in the middle of whatever the main thread does, on Windows also in another thread: it
     may set a flag or an event, and must not lock, print or raise. Outside of the main thread, where Python
-    allows no handlers, this does nothing. The handlers of before are back when the block is left.
+    allows no handlers, this does nothing. Within the block the ends of child processes are told, even where
+    they were ignored before. The handlers of before are back when the block is left.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,6 +45,9 @@ def stop_signals(callback: Callable[[], None]) -> Iterator[None]:
     try:
         for number in _heard():
             before[number] = signal.signal(number, handler)
+        if (child := getattr(signal, "SIGCHLD", None)) and signal.getsignal(child) == signal.SIG_IGN:
+            # Inherited from who started us: the system would not tell how commands end.
+            before[child] = signal.signal(child, signal.SIG_DFL)
         with console_closing(callback):
             yield
     finally:

@@ -49,6 +49,27 @@ def is_link(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode) or bool(found.st_reparse_tag & _NAME_SURROGATE)
 
 
+def make_writable(path: str) -> bool:
+    """Take the read-only attribute from a file; False if it has none.
+
+    Windows neither replaces nor deletes a file that has it, as those copied from a CD or a backup do.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    if not found.st_file_attributes & stat.FILE_ATTRIBUTE_READONLY:
+        return False
+    os.chmod(path, stat.S_IWRITE)
+    return True
+
+
+def make_folders(path: str) -> None:
+    """Create a folder and its parents. Raises FileExistsError or another OSError."""
+    # Their permissions are inherited, and a mode would put Python's own in their place.
+    os.makedirs(path)
+
+
 def open_for_reading(path: str, seen: os.stat_result) -> int:
     """A file descriptor on ``path`` that stops nobody from moving, deleting or writing the file.
 
@@ -59,6 +80,11 @@ def open_for_reading(path: str, seen: os.stat_result) -> int:
     return open_shared(
         path, _GENERIC_READ, OPEN_EXISTING, _FILE_FLAG_OPEN_REPARSE_POINT if plain else 0, os.O_RDONLY
     )
+
+
+def open_plainly(path: str, flags: int, mode: int = 0o666) -> int:
+    """What `open` does anyway: there are no FIFOs here, and a link needs a privilege. Raises OSError."""
+    return os.open(path, flags, mode)
 
 
 def open_shared(path: str, access: int, disposition: int, flags: int, descriptor_flags: int) -> int:
