@@ -19,6 +19,8 @@ from queuectl.job import Job, problem_of
 _DECODER = msgspec.json.Decoder(Job)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_ALWAYS_SHOWN = 32 * 1024
+"""Bytes up to which a record is indented whatever is in it."""
 ONE_EACH = "a file in pending holds one job; of several: queuectl enqueue --file F"
 
 
@@ -59,6 +61,8 @@ def decode_job(data: bytes) -> Job:
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
     """
+    if is_blank(data):
+        raise InvalidInput("empty", hint='the smallest job is {"command": "echo hi"}', blank=True)
     text = decode_text(data)
     try:
         return _decode(Source(text, text))
@@ -130,8 +134,14 @@ def _refuse(source: Source, error: Exception) -> NoReturn:
 
 
 def encode_job(job: Job) -> bytes:
-    """The record as it is stored: JSON that a person can open in Notepad."""
-    return msgspec.json.format(msgspec.json.encode(job), indent=2) + b"\n"
+    """The record as it is stored: JSON that a person can open in Notepad.
+
+    Numbers nested deeply would be written out as mostly white space: where that makes much of a record, it is
+    left out, so that what was accepted by its size without any can be read back.
+    """
+    compact = msgspec.json.encode(job)
+    shown = msgspec.json.format(compact, indent=2)
+    return (shown if len(shown) <= max(2 * len(compact), _ALWAYS_SHOWN) else compact) + b"\n"
 
 
 def job_size(job: Job) -> int:

@@ -28,11 +28,14 @@ _MEANT = {
     "delay": "run_at",
 }
 """What people call a field whose name is not alike."""
+_LONGEST_SLIP = 64
+"""Characters beyond which a name is not a field's name with a slip of the finger."""
 _AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", re.S)
 _AT_PATH = re.compile(r"^(.*) - at `\$(.*)`$", re.S)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.S)
 _MISSING = re.compile(r"^Object missing required field `(.*)`$", re.S)
-_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|[{}\[\]]', re.S)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]:]', re.S)
+"""A string without an end is one too: were it skipped, each quote in it would be tried as a beginning."""
 _TYPE = re.compile(r"`([^`]*)`")
 _WORDS = {
     "int": "a whole number",
@@ -136,21 +139,30 @@ def _plain(message: str) -> str:
 
 
 def _unknown_field(source: Source, name: str) -> InvalidInput:
-    close = [_MEANT[name]] if name in _MEANT else get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
+    close = [_MEANT[name]] if name in _MEANT else _alike(name)
     hint = f"did you mean {close[0]!r}?" if close else "your own data goes into 'meta'"
     return InvalidInput(f"unknown field {name!r}{source.place_of_field(name)}", hint=hint)
 
 
+def _alike(name: str) -> list[str]:
+    if len(name) > _LONGEST_SLIP:
+        return []
+    return get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
+
+
 def _field_offset(text: str, name: str) -> Optional[int]:
     """Where the outermost object has this key."""
-    depth = 0
+    depth, start = 0, None
     for token in _TOKEN.finditer(text):
+        if token[0] == ":" and start is not None:
+            return start
+        start = None
         if token[0] in ("{", "["):
             depth += 1
         elif token[0] in ("}", "]"):
             depth -= 1
-        elif depth == 1 and token[2] and _unquoted(token[1]) == name:
-            return token.start()
+        elif depth == 1 and _unquoted(token[0]) == name:
+            start = token.start()
     return None
 
 

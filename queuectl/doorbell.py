@@ -49,8 +49,10 @@ class Doorbell:
 
         try:
             self._unwatch = watch(watched_folders(self._root), self.notice)
-        except OSError as error:
-            return f"no file events ({error.strerror or error}): new jobs are found by looking"
+        except (OSError, RuntimeError) as error:
+            # RuntimeError: there is no room for another thread.
+            why = getattr(error, "strerror", None) or error
+            return f"no file events ({why}): new jobs are found by looking"
         return None
 
     def close(self) -> None:

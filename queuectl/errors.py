@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+_HEAD, _TAIL = 240, 80
+"""Characters that are kept of a message that is too long."""
+
 
 class QueueError(Exception):
     """Something went wrong that the user can act on."""
@@ -28,6 +31,14 @@ class InvalidInput(QueueError):
 
     exit_code = 2
     kind = "invalid_input"
+
+    def __init__(self, message: str, *, hint: Optional[str] = None, blank: bool = False) -> None:
+        self.blank = blank
+        """It is of a file that holds nothing yet: somebody may be about to write into it."""
+        if len(message) > _HEAD + _TAIL:
+            # It quotes the input, which may be a megabyte; its end says where in the file.
+            message = f"{message[:_HEAD]} ... {message[-_TAIL:]}"
+        super().__init__(message, hint=hint)
 
 
 class NoSuchJob(QueueError):

@@ -74,7 +74,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
         _described("Not before this time (RFC 3339, with time zone); the time of the next retry later on."),
     ] = None
     timeout: Annotated[
-        Optional[Seconds], _described("Seconds after which the command's whole process tree is killed.")
+        Optional[Seconds],
+        _described(
+            "Seconds until the command's process tree is killed (not what has left its session: setsid)."
+        ),
     ] = None
     max_retries: Annotated[Optional[Count], _described("Runs after the first; else the setting.")] = None
     backoff_base: Annotated[
@@ -252,9 +255,14 @@ def claimed(job: Job, *, now: float) -> Job:
     return msgspec.structs.replace(job, state=State.PROCESSING, updated_at=format_moment(now))
 
 
+def next_attempt(job: Job) -> int:
+    """Which attempt the next run of this job is, from 1."""
+    return min(job.attempts + 1, MOST)
+
+
 def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
     """A run that ended, with what follows from it."""
-    return _ended(job, run, state, run_at, now, attempts=min(job.attempts + 1, MOST))
+    return _ended(job, run, state, run_at, now, attempts=next_attempt(job))
 
 
 def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:

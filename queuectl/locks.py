@@ -45,6 +45,13 @@ class HeldLock:
         """The descriptor whose inheritance shares the lock (POSIX)."""
         return self._file.fileno()
 
+    def is_current(self) -> bool:
+        """Whether the lock's file is still the one of its name: somebody may have deleted it."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def release(self) -> None:
         """Free the lock, for whoever shares it too."""
         import portalocker
@@ -65,15 +72,15 @@ class HeldLock:
 
 def _open(path: str) -> IO[bytes]:
     try:
-        return system.with_patience(lambda: open(path, "ab"))
+        return system.with_patience(lambda: open(path, "ab", opener=system.open_plainly))
     except FileNotFoundError:
         # Somebody has taken `locks` for rubbish.
         system.make_folder(os.path.dirname(path))
-        return open(path, "ab")
+        return open(path, "ab", opener=system.open_plainly)
 
 
 def _open_to_look(path: str) -> IO[bytes]:
-    return open(path, "rb")
+    return open(path, "rb", opener=system.open_plainly)
 
 
 def _try(file: IO[bytes]) -> bool:

@@ -25,7 +25,11 @@ STOP_SUFFIX, CANCEL_SUFFIX = ".stop", ".cancel"
 MAX_ID_BYTES = 200
 """Leaves room in 255 bytes for `-9999` and `.error.txt`."""
 
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+UNSEEN = "\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""In a regular expression's brackets: controls beyond ASCII, and marks that turn the direction of writing."""
+
+_WINDOWS = r'<>:"/\\|?*\x00-\x1f\x7f'
+_FORBIDDEN = re.compile(f"[{_WINDOWS}{UNSEEN}]")
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?\Z", re.I)
 _IGNORED = re.compile(
     r"\.|~\$|(desktop\.ini|thumbs\.db|readme\.txt)\Z|.*(\.tmp|\.part|\.crdownload|~)\Z", re.I
@@ -42,7 +46,8 @@ def id_problem(job_id: str) -> Optional[str]:
     if text := _size_problem(job_id):
         return text
     if found := _FORBIDDEN.search(job_id):
-        return f"an id cannot contain {found[0]!r}: Windows does not allow it in a file name"
+        why = "nobody would see it" if found[0] > "\x7f" else "Windows does not allow it in a file name"
+        return f"an id cannot contain {found[0]!a}: {why}"
     if job_id[0] in ".-~ " or job_id[-1] in ". ":
         return "an id cannot begin with '.', '-', '~' or a space, nor end with '.' or a space"
     return f"{job_id!r} is the name of a device on Windows" if _DEVICE.match(job_id) else None
@@ -124,9 +129,18 @@ class WorkerName(NamedTuple):
     number: int
 
 
+SUPERVISOR = 0
+"""The number of who sweeps for the workers of a process: it has a lock and files in `tmp/`, but no jobs."""
+
+
 def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
     """The name of the `number`-th worker of a process; `salt` keeps it apart from an older one's."""
     return f"{host}-{pid}-{number}-{salt}"
+
+
+def program_of(worker: str) -> str:
+    """What the names of all workers of this one's process begin with."""
+    return worker.rsplit("-", 2)[0] + "-"
 
 
 def read_worker_name(name: str) -> Optional[WorkerName]:

@@ -6,78 +6,62 @@ overwritten: a move whose target exists takes the next free name or is refused.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Optional
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Optional
 
 from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
 from queuectl.names import SUFFIX, read_worker_name
 from queuectl.spool import layout
+from queuectl.spool.access import Trust
+from queuectl.spool.place import LARGEST, ROOM, FileChanged, Place, Read, too_large
 from queuectl.spool.scan import Seen, look, scan, scan_worker
 from queuectl.spool.tmp import TmpFolder
-from queuectl.state import State
+from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+
+__all__ = [
+    "CLAIM_PATIENCE",
+    "LARGEST",
+    "SETTLE_PATIENCE",
+    "FileChanged",
+    "Place",
+    "Read",
+    "Spool",
+    "too_large",
+]
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
 LOOKS = 8
 """Times that a job is looked for before it is said to be gone."""
-ROOM = 64 * 1024
-"""Bytes that a record may have over its job's size, for the history of its runs."""
-LARGEST = 64 * 2**20
-"""Bytes up to which we read a record that was a job once, whatever the setting is now."""
 SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
-
-
-def too_large(limit: int) -> InvalidInput:
-    """What is said of a job of more than `limit` bytes."""
-    return InvalidInput(
-        f"larger than max_job_bytes ({limit} bytes)",
-        hint="put large data into a file of its own and name that in the command",
-    )
-
-
-class Place(NamedTuple):
-    """Where a job's file lies."""
-
-    state: State
-    job_id: str
-    worker: Optional[str] = None
-    file_name: Optional[str] = None
-    """The file's own name where it is not `<id>.json`, as in `job.json.txt`."""
-
-
-class Read(NamedTuple):
-    """A job as read from its file.
-
-    `version` is the (mtime_ns, size) of what was read; `faithful` is False when the record gives another id
-    than its file's name, which wins.
-    """
-
-    job: Job
-    version: tuple[int, int]
-    faithful: bool
 
 
 class Spool:
     """One spool folder."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, trust_writers: bool = False) -> None:
         self.root = os.path.abspath(root)
         self.tmp = TmpFolder(self.root)
+        self.trust_writers = trust_writers
+        """Whether a job may be run that somebody else has put here, or may change."""
 
     # Paths
 
     def path(self, place: Place) -> str:
         """The path of the file that lies at `place`."""
-        name = place.file_name or place.job_id + SUFFIX
         if place.state is State.PROCESSING:
-            return os.path.join(self.worker_folder(place.worker or ""), name)
-        return os.path.join(self.root, place.state.folder, name)
+            return os.path.join(self.worker_folder(place.worker or ""), place.name)
+        return os.path.join(self.root, place.state.folder, place.name)
 
     def worker_folder(self, worker: str) -> str:
         """The folder of what this worker owns."""
@@ -123,17 +107,28 @@ class Spool:
         """Whether a file lies at `place`."""
         return os.path.lexists(self.path(place))
 
+    def is_plain(self, place: Place) -> bool:
+        """Whether a file lies at `place`, and no folder, link or device.
+
+        Raises:
+            OSError: that cannot be told just now.
+        """
+        try:
+            return stat.S_ISREG(os.lstat(self.path(place)).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def is_same_file(self, place: Place, other: Place) -> bool:
         """Whether both are one file, as `X.JSON` and `X.json` are where case does not count."""
         try:
-            return os.path.samefile(self.path(place), self.path(other))
+            return os.path.samestat(os.lstat(self.path(place)), os.lstat(self.path(other)))
         except OSError:
             return False
 
-    def places(self, job_id: str) -> Iterator[Place]:
-        """Every place where a job of this id can lie."""
+    def places(self, job_id: str, workers: Optional[Sequence[str]] = None) -> Iterator[Place]:
+        """Every place where a job of this id can lie; `workers` are looked up unless they are known."""
         yield Place(State.PENDING, job_id)
-        for worker in self.workers():
+        for worker in self.workers() if workers is None else workers:
             yield Place(State.PROCESSING, job_id, worker)
         yield Place(State.FAILED, job_id)
         yield Place(State.COMPLETED, job_id)
@@ -160,23 +155,29 @@ class Spool:
         """
         # Written out for people, with what we keep in it, a record is larger than the job that was given.
         most = limit * 8 + ROOM if place.state is State.PENDING else max(limit * 8 + ROOM, LARGEST)
-        data, stat = system.read_file(self.path(place), most, patience=patience)
+        data, found = system.read_file(self.path(place), most, patience=patience)
         if len(data) > most:
             raise too_large(limit)
-        return data, stat
+        return data, found
 
-    def read(self, place: Place, limit: int, *, patience: float = 2.0) -> Read:
+    def read(self, place: Place, limit: int, *, patience: float = 2.0, to_stamp: bool = False) -> Read:
         """The job at `place`; its file's name is its id, whatever the record says.
 
+        With `to_stamp` it is to be written anew, and so to become ours.
+
         Raises:
-            InvalidInput: the file holds no job, or in `pending` one of more than `limit` bytes.
+            InvalidInput: the file holds no job, or in `pending` one of more than `limit` bytes; or it waits
+                or is `to_stamp`, and somebody else owns it or may change it.
             FileNotFoundError, NotARegularFile: as `read_bytes`.
         """
         # Lazily: msgspec takes as long to import as click, and `status` reads no job that has not changed.
         from queuectl.codec import decode_job, job_size
         from queuectl.job import renamed
 
-        data, stat = self.read_bytes(place, limit, patience=patience)
+        data, found = self.read_bytes(place, limit, patience=patience)
+        asked = to_stamp or place.state in WAITING
+        if asked and (problem := self._trust.objection(self.path(place), found)):
+            raise InvalidInput(problem, hint="look at what it does before you run it")
         large = place.state is State.PENDING and len(data) > limit
         try:
             job = decode_job(data)
@@ -187,7 +188,11 @@ class Spool:
         if large and job_size(job) > limit:
             raise too_large(limit)
         named = job if job.id == place.job_id else renamed(job, place.job_id)
-        return Read(named, system.file_stamp(stat), job.id in (None, place.job_id))
+        return Read(named, system.file_stamp(found), job.id in (None, place.job_id))
+
+    @cached_property
+    def _trust(self) -> Trust:
+        return Trust(self.root, everyone=self.trust_writers)
 
     def version(self, place: Place) -> tuple[int, int]:
         """The (mtime_ns, size) of the file at `place`.
@@ -244,17 +249,22 @@ class Spool:
         self._refuse_taken(place)
         system.replace(prepared, self.path(place))
 
-    def stamp(self, place: Place, job: Job, *, patience: float = SETTLE_PATIENCE) -> tuple[int, int]:
-        """Replace the record at `place` in one step; the (mtime_ns, size) of the new version.
+    def stamp(
+        self, place: Place, job: Job, *, read: tuple[int, int], patience: float = SETTLE_PATIENCE
+    ) -> tuple[int, int]:
+        """Replace the record at `place`, read in version `read`, in one step; the new version.
 
         Raises:
             FileNotFoundError: somebody has taken the file away; it is not made anew.
+            FileChanged: somebody has written to it since.
         """
         prepared = self.prepare(job)
         try:
             version = system.file_stamp(os.stat(prepared))
-            # RACE: a file that was moved by hand meanwhile must not come to lie in two places.
-            os.lstat(self.path(place))
+            # RACE: a file that was moved by hand meanwhile must not come to lie in two places, and what was
+            # saved to it meanwhile must not be lost.
+            if self.version(place) != read:
+                raise FileChanged(errno.EAGAIN, "somebody has just changed it", self.path(place))
             system.replace(prepared, self.path(place), patience=patience)
         except BaseException:
             system.remove(prepared)
@@ -278,9 +288,13 @@ class Spool:
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
     def delete(self, place: Place) -> None:
-        """Delete the job's file and its log for good."""
+        """Delete the job's file and its log for good.
+
+        A log that a viewer holds open (Windows), or that a person has made a folder, stays.
+        """
         system.remove(self.path(place))
-        system.remove(self.log_path(place.job_id))
+        with suppress(OSError):
+            system.remove(self.log_path(place.job_id), patience=0.1)
 
     def sync(self, *states: State) -> None:
         """Make the names in these states' folders outlive a power cut."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 
 from queuectl import system
-from queuectl.errors import SpoolUnusable
+from queuectl.errors import SpoolUnusable, system_error
 from queuectl.state import State
 
 LOGS, TMP, LOCKS = "logs", "tmp", "locks"
 INDEX = "index.sqlite3"
 SCHEMA = "job.schema.json"
 README = "README.txt"
+FORMAT = "format.txt"
+FORMAT_NUMBER = 1
+"""Of the files and folders of a spool. A release that older ones would misread or spoil raises it."""
 PAUSED = ("paused.txt", "paused.txt.txt")
 """The second is what Notepad makes of the first where Windows hides extensions."""
 STATE_FOLDERS = {state.folder: state for state in State}
 FOLDERS = (*STATE_FOLDERS, LOGS, TMP, LOCKS)
+
+_FORMAT_LINE = re.compile(r"\ufeff?A spool of queuectl, format (\d{1,9})\s*\Z", re.ASCII)
+_FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
+_LONGEST_FORMAT = 1024
 
 ENOUGH = 3
 """State folders by which a spool is told."""
@@ -54,6 +62,29 @@ def is_whole(root: str) -> bool:
     return all(os.path.isdir(os.path.join(root, name)) for name in FOLDERS)
 
 
+def check_format(root: str) -> None:
+    """Refuse a spool that this release does not understand. One that does not say is of format 1.
+
+    Raises:
+        SpoolUnusable: it is of a newer format, or says what is none.
+    """
+    path = os.path.join(root, FORMAT)
+    try:
+        text = system.read_file(path, _LONGEST_FORMAT)[0].decode("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise SpoolUnusable(f"cannot read {path}: {error.strerror or error}") from error
+    found = _FORMAT_LINE.match(text)
+    if found is None:
+        raise SpoolUnusable(f"{path} does not say which format the spool has", hint=_FORMAT_HINT)
+    if int(found[1]) > FORMAT_NUMBER:
+        raise SpoolUnusable(
+            f"{root} is a spool of format {found[1]}, and this queuectl knows {FORMAT_NUMBER}",
+            hint="nothing was touched; use a newer queuectl",
+        )
+
+
 def ensure_spool(root: str) -> bool:
     """Make `root` a whole spool where it is not; True if it was none before.
 
@@ -71,6 +102,7 @@ def make_spool(root: str, *, force: bool = False) -> bool:
     Raises:
         SpoolUnusable: it cannot be made there.
     """
+    check_format(root)
     new = not is_spool(root)
     if os.path.isfile(root):
         raise SpoolUnusable(f"{root} is a file, not a folder")
@@ -80,17 +112,31 @@ def make_spool(root: str, *, force: bool = False) -> bool:
                 f"{root} is no spool and holds other files",
                 hint=f'if it should become one: queuectl --spool "{root}" init',
             )
-        system.make_folder(root)
+        _make_root(root)
         for name in FOLDERS:
             system.make_folder(os.path.join(root, name))
         _write_texts(root)
+        system.sync_folder(root)
+        if new:
+            system.sync_folder(os.path.dirname(os.path.abspath(root)))
     except OSError as error:
-        raise SpoolUnusable(f"cannot use {root} as a spool: {error.strerror or error}") from error
+        raise SpoolUnusable(f"cannot use {root} as a spool: {system_error(error).message}") from error
     return new
 
 
+def _make_root(root: str) -> None:
+    if not os.path.isdir(root):
+        from queuectl.system import access
+
+        try:
+            access.make_private_folder(root)
+        except FileExistsError:
+            # RACE: another program makes the same spool.
+            return
+
+
 def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, README, SCHEMA, *PAUSED)
+    ours = (*FOLDERS, README, FORMAT, SCHEMA, *PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", INDEX)) or name in ours for name in names)
 
@@ -99,11 +145,19 @@ def _write_texts(root: str) -> None:
     from queuectl.codec import job_schema
 
     # Notepad before Windows 10 1809 shows one long line without the carriage returns.
-    texts = {README: README_TEXT.replace("\n", "\r\n").encode(), SCHEMA: job_schema()}
+    texts = {
+        README: README_TEXT.replace("\n", "\r\n").encode(),
+        FORMAT: f"A spool of queuectl, format {FORMAT_NUMBER}\r\n".encode(),
+        SCHEMA: job_schema(),
+    }
     for name, data in texts.items():
         path = os.path.join(root, name)
         if not os.path.lexists(path):
+            # By way of tmp/, so that none is found half written.
+            prepared = os.path.join(root, TMP, f"-~{os.urandom(6).hex()}~{name}")
+            system.write_file(prepared, data)
             try:
-                system.write_file(path, data)
-            except FileExistsError:
-                continue
+                system.replace(prepared, path)
+            except BaseException:
+                system.remove(prepared)
+                raise

@@ -44,10 +44,14 @@ def note_path(spool: Spool, job_id: str) -> str:
 
 
 def note_of(spool: Spool, job_id: str) -> Optional[str]:
-    """The first line of the note, which is the reason; None where there is none."""
+    """The first line of the note, which is the reason; None where there is none.
+
+    Raises:
+        OSError: it cannot be read just now.
+    """
     try:
         data, _ = system.read_file(note_path(spool, job_id), 64 * 1024)
-    except OSError:
+    except (FileNotFoundError, system.NotARegularFile):
         return None
     return data.decode("utf-8", "replace").splitlines()[0] if data.strip() else None
 

@@ -20,6 +20,8 @@ _SCAN_ORDER = (
     State.DEAD,
 )
 """Along the moves, so that a job which moves meanwhile is met: from `failed` to a worker, and back."""
+_PATIENCE = 0.5
+"""Seconds for which a folder that cannot be looked into just now is tried again."""
 
 
 class Found(NamedTuple):
@@ -121,7 +123,8 @@ def _unnameable(shown: str, what: str) -> Stray:
 
 def _entries(path: str) -> Iterator[os.DirEntry[str]]:
     try:
-        with os.scandir(path) as entries:
+        # RACE: the folder of a worker that has just left is being deleted (Windows).
+        with system.with_patience(lambda: os.scandir(path), patience=_PATIENCE) as entries:
             yield from entries
     except (FileNotFoundError, NotADirectoryError):
         return

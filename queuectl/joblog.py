@@ -1,0 +1,83 @@
+"""The log of a job: what its commands have printed, one file a job, kept within `log_max_bytes`."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Optional
+
+from queuectl import system
+from queuectl.job import Job, next_attempt
+from queuectl.moment import format_moment
+
+_CUT = re.compile(rb"--- (\d{1,18}) bytes cut here \(log_max_bytes\) ---\n")
+"""What a command prints may look so, too: a number of a thousand digits is none of ours."""
+_LONGEST_CUT = 80
+
+
+def log_mark(path: str, job: Job, now: float) -> None:
+    """Set a run's output apart from what an earlier run left in the same log."""
+    try:
+        if _size(path):
+            with open(path, "ab", opener=system.open_plainly) as log:
+                log.write(f"\n--- attempt {next_attempt(job)}, {format_moment(now)} ---\n".encode())
+    except OSError:
+        # No log yet; or one that cannot be written, which starting the command will tell.
+        return
+
+
+def tidy_log(path: str, limit: int) -> None:
+    """Remove the log of a command that printed nothing (not on Windows); cut one that is too long."""
+    try:
+        if _size(path) == 0:
+            # Else the next run of this job could open a file that is about to go.
+            if system.REMOVES_AT_ONCE:
+                system.remove(path)
+            return
+    except OSError:
+        return
+    trim_log(path, limit)
+
+
+def trim_log(path: str, limit: int) -> None:
+    """Cut the middle out of a log that is over `limit` bytes, saying so: its head and its end tell most.
+
+    The writer appends, so it goes on behind the cut; a line printed in this very moment may be lost.
+    """
+    try:
+        size = _size(path)
+        if size is None or size <= limit:
+            return
+        with open(path, "r+b", opener=system.open_plainly) as log:
+            head, middle, cut = _head(log.read(limit // 4 + _LONGEST_CUT), limit // 4)
+            log.seek(size - limit // 2)
+            tail = _from_a_line_on(log.read(limit // 2))
+            cut += size - len(tail) - middle
+            log.seek(len(head))
+            log.truncate()
+            begin = b"" if head.endswith(b"\n") or not head else b"\n"
+            log.write(begin + f"--- {cut} bytes cut here (log_max_bytes) ---\n".encode() + tail)
+    except OSError:
+        # Held by somebody who does not share it (Windows); the next look trims it.
+        return
+
+
+def _size(path: str) -> Optional[int]:
+    """In bytes; None of what is no plain file: a link leads anywhere."""
+    found = os.lstat(path)
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _head(begin: bytes, most: int) -> tuple[bytes, int, int]:
+    """Of a log's first bytes those that stay, where the middle begins, and how much was cut there before."""
+    if (before := _CUT.search(begin)) and before.start() <= most:
+        return begin[: before.start()], before.end(), int(before[1])
+    line_end = begin.rfind(b"\n", most // 2, most) + 1
+    head = begin[: line_end or most]
+    return head, len(head), 0
+
+
+def _from_a_line_on(tail: bytes) -> bytes:
+    """Whole lines, if they are not too long for that."""
+    return tail[tail.find(b"\n", 0, len(tail) // 2) + 1 :]
