@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-from queuectl.errors import SpoolUnusable
-from queuectl.index.rows import STUCK_AFTER, Entry, Oddity, Stamp
-from queuectl.index.schema import connect, identity_of, in_memory, is_damage, rebuild, usable_error
+from queuectl import system
+from queuectl.errors import QueueError
+from queuectl.index.rows import STUCK_AFTER, Entry, Oddity, Stamp, checked_id, command_of, entry_from
+from queuectl.index.schema import connect, identity_of, in_memory, rebuild
+from queuectl.index.trouble import is_damage, refusal, trouble, usable_error
 from queuectl.state import State
 
 _PUT = (
@@ -26,6 +28,23 @@ _SHOWN_ORDER = (
     f"CASE WHEN {_WAITS} THEN created END, updated_at DESC, id"
 )
 _FIELDS = ", ".join(Entry._fields)
+_ANY = 2**62
+_TRIES = 5
+RETURN_AFTER = 30.0
+"""Seconds after which one in memory tries the file again."""
+
+
+__all__ = [
+    "STUCK_AFTER",
+    "Entry",
+    "Index",
+    "Oddity",
+    "Stamp",
+    "command_of",
+    "is_damage",
+    "trouble",
+    "usable_error",
+]
 
 
 class Index:
@@ -34,43 +53,73 @@ class Index:
     def __init__(self, path: str, lock_path: str) -> None:
         """Open the index at `path`, made or rebuilt where it must be (under the lock at `lock_path`).
 
-        On a spool that cannot be written it is one in memory, for this program alone, and so it is where a
-        damaged one is held open by somebody else.
-
-        Raises:
-            sqlite3.OperationalError: somebody else has locked it all the time.
+        Where that cannot be used (not ours to write, locked all the time, on a full disk, held open by others
+        while it is damaged) it is one in memory, for this program alone.
         """
         self._path, self._lock_path = path, lock_path
-        self._sql, self.why_in_memory = connect(path, lock_path)
-        self._identity = identity_of(path)
+        self._connect()
+
+    def _connect(self) -> None:
+        for tries in range(_TRIES):
+            # RACE: somebody may replace it while we connect. What we then have is told from what is there: at
+            # last by `follow`, because this was looked at before.
+            self._identity = identity_of(self._path)
+            self._sql, self.why_in_memory = connect(self._path, self._lock_path)
+            if self.in_memory or identity_of(self._path) == self._identity or tries == _TRIES - 1:
+                break
+            self.close()
+        self._return_at = system.monotonic() + RETURN_AFTER
 
     def close(self) -> None:
         """Let go of the file."""
         self._sql.close()
 
     def follow(self) -> None:
-        """If somebody has deleted or replaced the file, open the one that is there now."""
-        if not self.in_memory and identity_of(self._path) != self._identity:
+        """If somebody has deleted or replaced the file, open the one that is there now.
+
+        One in memory looks from time to time whether the file can be used again.
+        """
+        if self.in_memory:
+            stays = system.monotonic() < self._return_at
+        else:
+            stays = identity_of(self._path) == self._identity
+        if not stays:
             self.close()
-            self._sql, self.why_in_memory = connect(self._path, self._lock_path)
-            self._identity = identity_of(self._path)
+            self._connect()
 
     def heal(self) -> None:
         """Set the damaged file aside, and begin a new one with the settings that could be read.
 
-        Where others hold it open (Windows) this goes on in memory, until the next start.
+        Where that cannot be done (others hold it open: Windows) this goes on in memory.
         """
         self.close()
         try:
-            self._sql = rebuild(self._path, self._lock_path, self._identity)
-        except SpoolUnusable as error:
-            self.leave_disk(error.message)
-        self._identity = identity_of(self._path)
+            rebuild(self._path, self._lock_path, self._identity).close()
+            self._connect()
+        except sqlite3.Error as error:
+            self.leave_disk(trouble(error, self._path))
+        except (OSError, QueueError) as error:
+            self.leave_disk(str(error))
 
     def leave_disk(self, why: str) -> None:
         """Go on in memory, with the settings as far as they can be read."""
         self.close()
         self._sql, self.why_in_memory = in_memory(self._path), why
+        self._return_at = system.monotonic() + RETURN_AFTER
+
+    def is_sound(self) -> bool:
+        """Whether SQLite finds nothing wrong in the file; reads all of it."""
+        return bool(self._sql.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))
+
+    def refuse_in_memory(self) -> None:
+        """Refuse to change what would be gone when this program ends.
+
+        Raises:
+            Busy: somebody else has locked the file.
+            SpoolUnusable: it cannot be used for another reason.
+        """
+        if self.why_in_memory is not None:
+            raise refusal(self._path, self.why_in_memory)
 
     @property
     def in_memory(self) -> bool:
@@ -93,6 +142,16 @@ class Index:
                 self._sql.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def _durable_transaction(self) -> Iterator[None]:
+        """One that outlives a power cut: rows can be read again from the files, settings cannot."""
+        self._sql.execute("PRAGMA synchronous = FULL")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self._sql.execute("PRAGMA synchronous = NORMAL")
+
     # What lies where
 
     def put(self, entries: Iterable[Entry]) -> None:
@@ -109,9 +168,9 @@ class Index:
         """Forget every job, but no setting.
 
         Raises:
-            SpoolUnusable: the spool cannot be written.
+            Busy, SpoolUnusable: the index cannot be written.
         """
-        self._refuse_in_memory()
+        self.refuse_in_memory()
         with self.transaction():
             self._sql.execute("DELETE FROM jobs")
             self._sql.execute("DELETE FROM oddities")
@@ -123,19 +182,17 @@ class Index:
     def stamps(self) -> dict[str, Stamp]:
         """Of every id, the version that the index knows."""
         rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
-        stamps = {row[0]: Stamp(*row[1:]) for row in rows}
-        if not all(isinstance(job_id, str) for job_id in stamps):
-            raise sqlite3.DatabaseError("malformed: a row has no id")
-        return stamps
+        return {checked_id(row[0]): Stamp(*row[1:]) for row in rows}
 
     def get(self, job_id: str) -> Optional[Entry]:
         """The row of this id."""
         row = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return None if row is None else Entry(*row)
+        return None if row is None else entry_from(row)
 
     def alike(self, fold: str) -> list[str]:
         """Ids that are the same as this one but for case and Unicode form."""
-        return [row[0] for row in self._sql.execute("SELECT id FROM jobs WHERE fold = ?", (fold,))]
+        rows = self._sql.execute("SELECT id FROM jobs WHERE fold = ?", (fold,))
+        return [checked_id(row[0]) for row in rows]
 
     # What status and list show
 
@@ -161,7 +218,7 @@ class Index:
             f"ORDER BY {_SHOWN_ORDER} LIMIT ?"
         )
         rows = self._sql.execute(query, (*values, -1 if limit is None else limit))
-        return [Entry(*row) for row in rows]
+        return [entry_from(row) for row in rows]
 
     # The order of claims
 
@@ -174,32 +231,53 @@ class Index:
             due = self.next_due()
         return due
 
-    def ready(self, limit: int) -> list[Entry]:
-        """Jobs that may run now, in the order in which they should."""
+    def ready(self, limit: int, *, most_crashes: int = _ANY) -> list[Entry]:
+        """Jobs that may run now and have crashed at most so often, in the order in which they should."""
         rows = self._sql.execute(
             f"SELECT {_FIELDS} FROM jobs WHERE due IS NULL AND state IN ('pending', 'failed') "
-            "ORDER BY priority DESC, created, id LIMIT ?",
-            (limit,),
+            "AND crashes <= ? ORDER BY priority DESC, created, id LIMIT ?",
+            (most_crashes, limit),
         )
-        return [Entry(*row) for row in rows]
+        return [entry_from(row) for row in rows]
+
+    def runs_crashed(self, program: str) -> bool:
+        """Whether a worker whose name begins so runs a job that has crashed before."""
+        row = self._sql.execute(
+            "SELECT 1 FROM jobs WHERE state = 'processing' AND crashes > 0 "
+            "AND substr(worker, 1, length(?)) = ? LIMIT 1",
+            (program, program),
+        ).fetchone()
+        return row is not None
 
     def next_due(self) -> Optional[float]:
         """When the next waiting job becomes due, in seconds since the epoch."""
         row = self._sql.execute("SELECT min(due) FROM jobs WHERE due IS NOT NULL").fetchone()
         return None if row is None else row[0]
 
-    def postpone(self, job_id: str, now: float, delay: float, why: str) -> None:
-        """Pass this job over for `delay` seconds, because its file cannot be moved, for the reason `why`."""
+    def postpone(self, job_id: str, now: float, delay: float, why: str, since: float) -> None:
+        """Pass this job over for `delay` seconds; `why` says what it cannot be, and has not been `since`."""
         with self.transaction():
             self._sql.execute(
                 "UPDATE jobs SET due = ?, stuck_since = coalesce(stuck_since, ?), stuck_why = ? WHERE id = ?",
-                (now + delay, now, why, job_id),
+                (now + delay, since, why, job_id),
             )
+
+    def try_again(self) -> None:
+        """Pass over no job any more because it could not be moved or started."""
+        if self.stuck():
+            with self.transaction():
+                self._sql.execute("UPDATE jobs SET due = NULL, stuck_since = NULL WHERE stuck_since NOTNULL")
+
+    def forget_moments(self, now: float) -> None:
+        """Begin anew to count short waits, after the clock was set: no job waits because it was held once."""
+        with self.transaction():
+            self._sql.execute("UPDATE jobs SET due = NULL, stuck_since = NULL WHERE due IS NOT NULL")
+            self._sql.execute("UPDATE oddities SET seen = ?", (now,))
 
     def stuck(self) -> list[Entry]:
         """Waiting jobs whose files could not be moved the last time."""
         rows = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE stuck_since IS NOT NULL AND {_WAITS}")
-        return [Entry(*row) for row in rows]
+        return [entry_from(row) for row in rows]
 
     # What is no job
 
@@ -222,32 +300,25 @@ class Index:
 
     def settings(self) -> dict[str, str]:
         """The settings that were set, as text."""
-        rows: list[tuple[str, str]] = self._sql.execute("SELECT name, value FROM config").fetchall()
-        return dict(rows)
-
-    def _refuse_in_memory(self) -> None:
-        if self.in_memory:
-            raise SpoolUnusable(f"{self._path} cannot be changed: {self.why_in_memory}")
+        rows = self._sql.execute("SELECT name, value FROM config")
+        return {name: value for name, value in rows if isinstance(name, str) and isinstance(value, str)}
 
     def set_setting(self, name: str, value: str) -> None:
         """Keep this value.
 
         Raises:
-            SpoolUnusable: the spool cannot be written.
+            Busy, SpoolUnusable: the index cannot be written.
         """
-        self._refuse_in_memory()
-        with self.transaction():
+        self.refuse_in_memory()
+        with self._durable_transaction():
             self._sql.execute("INSERT OR REPLACE INTO config VALUES (?, ?)", (name, value))
 
     def unset_setting(self, name: str) -> None:
         """Back to the default.
 
         Raises:
-            SpoolUnusable: the spool cannot be written.
+            Busy, SpoolUnusable: the index cannot be written.
         """
-        self._refuse_in_memory()
-        with self.transaction():
+        self.refuse_in_memory()
+        with self._durable_transaction():
             self._sql.execute("DELETE FROM config WHERE name = ?", (name,))
-
-
-__all__ = ["STUCK_AFTER", "Entry", "Index", "Oddity", "Stamp", "is_damage", "usable_error"]

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+import os
+import re
+import sqlite3
+from collections.abc import Sequence
+from json import loads
+from typing import Any, NamedTuple, Optional, get_args, get_type_hints
+
+from queuectl.names import read_worker_name
+from queuectl.state import State
 
 STUCK_AFTER = 10.0
-"""Seconds after which a file that cannot be moved is told to people, and not waited for by a drain."""
+"""Seconds after which a job that cannot be moved or started is told of, and not waited for by a drain."""
 
 
 class Stamp(NamedTuple):
@@ -56,3 +64,48 @@ class Oddity(NamedTuple):
     mtime_ns: int
     size: int
     seen: float
+
+
+_STATES = frozenset(state.value for state in State)
+_APART = re.compile(r"[/\0]" if os.sep == "/" else r"[/\\:\0]")
+"""What a file's name cannot hold, because it sets names apart or ends them."""
+_TYPES = [get_args(hint) or (hint,) for hint in get_type_hints(Entry).values()]
+
+
+def entry_from(row: Sequence[Any]) -> Entry:
+    """The entry that this row of the table is.
+
+    Raises:
+        sqlite3.DatabaseError: it is none; SQLite does not check what a damaged file says.
+    """
+    entry = Entry(*row)
+    fits = all(isinstance(value, types) for value, types in zip(entry, _TYPES))
+    if not fits or entry.state not in _STATES:
+        raise sqlite3.DatabaseError(f"malformed: the row of {entry.id!r}")
+    if entry.worker is not None and read_worker_name(entry.worker) is None:
+        raise sqlite3.DatabaseError(f"malformed: {entry.worker!r} is no worker")
+    checked_id(entry.id)
+    return entry
+
+
+def checked_id(value: Any) -> str:
+    """The id that a row has: paths are made of it, and none may lead out of the spool.
+
+    Raises:
+        sqlite3.DatabaseError: no file can be called so.
+    """
+    if not isinstance(value, str) or _APART.search(value):
+        raise sqlite3.DatabaseError(f"malformed: no file can be called {value!r}")
+    return value
+
+
+def command_of(entry: Entry) -> Any:
+    """The command as the job gives it, text or list.
+
+    Raises:
+        sqlite3.DatabaseError: the row is damaged.
+    """
+    try:
+        return loads(entry.command)
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"malformed: the row of {entry.id!r}") from error

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import Optional
+from contextlib import suppress
+from typing import Any, Optional
 
 from queuectl import locks, system
-from queuectl.errors import Busy, QueueError, SpoolUnusable
+from queuectl.errors import QueueError, SpoolUnusable
+from queuectl.index.trouble import JOURNALS, NO_FILE, UNWRITABLE, is_damage, trouble
 from queuectl.moment import format_moment
 
 VERSION = 1
-UNWRITABLE = "this user cannot write it"
 DAMAGED = "damaged"
 """In the name of an index that was set aside for it."""
-_BUSY_SECONDS = 30.0
-_DAMAGE = ("malformed", "not a database", "no such table", "no such column", "closed database")
+NEW = ".new"
+"""Behind the name of an index that is being made."""
+_BUSY_SECONDS = 5.0
+_SALVAGE_SECONDS = 0.5
 _SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -56,32 +59,56 @@ CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
+class _Connection(sqlite3.Connection):
+    """Of a damaged file SQLite may quote what cannot be decoded, which the module raises as another error."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """As the module's own."""
+        try:
+            return super().execute(sql, *values)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(f"malformed: {error}") from error
+
+
 def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, Optional[str]]:
     """A connection to a sound index of this version at `path`, or to one in memory with the reason for that.
 
-    Raises:
-        sqlite3.OperationalError: somebody else has locked it all the time.
+    Files tell, so looking goes on whatever has become of the index.
     """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        return in_memory(path), NO_FILE
     try:
-        if os.path.exists(path):
-            connection = _open(path)
-            if _version(connection) == VERSION:
-                return connection, None
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        if _is_unwritable(error, path):
+        if (connection := _open_sound(path)) is not None:
+            return connection, None
+        if not os.access(os.path.dirname(path), os.W_OK):
             return in_memory(path), UNWRITABLE
-        # RACE: "disk I/O error" is met by who has opened a damaged file just when another sets it aside.
-        if not (is_damage(error) or "disk I/O" in str(error)):
-            raise
-    if not os.access(os.path.dirname(path), os.W_OK):
-        return in_memory(path), UNWRITABLE
-    try:
         with locks.exclusive(lock_path):
             return _make(path), None
-    except SpoolUnusable as error:
-        # Damaged, and others hold it open (Windows): the files tell all the same.
-        return in_memory(path), error.message
+    except sqlite3.Error as error:
+        return in_memory(path), trouble(error, path)
+    except (OSError, QueueError) as error:
+        # A full disk; or a damaged one that others hold open (Windows).
+        return in_memory(path), str(error)
+
+
+def _open_sound(path: str) -> Optional[sqlite3.Connection]:
+    """A connection to the index as it is; None when one must be made.
+
+    Raises:
+        sqlite3.Error: it cannot be used just now.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        connection = _open(path)
+        if _version(connection) == VERSION:
+            return connection
+        connection.close()
+    except sqlite3.DatabaseError as error:
+        # RACE: "disk I/O error" is met by who has opened a damaged file just when another sets it aside.
+        if not is_damage(error, path) and "disk I/O" not in str(error):
+            raise
+    return None
 
 
 def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> sqlite3.Connection:
@@ -107,22 +134,8 @@ def identity_of(path: str) -> Optional[tuple[int, int]]:
     return (found.st_dev, found.st_ino)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether `error` says that the file is no sound index, not that it cannot be had just now."""
-    if type(error) is sqlite3.DatabaseError:
-        return True
-    return any(word in str(error) for word in _DAMAGE)
-
-
-def usable_error(error: sqlite3.Error, path: str) -> QueueError:
-    """What is told of an index that cannot be used."""
-    if "locked" in str(error) or "busy" in str(error):
-        return Busy(f"another program has locked {path} for {_BUSY_SECONDS:g} s", hint="try again")
-    return SpoolUnusable(f"{path} cannot be used: {error}", hint="queuectl doctor")
-
-
 def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, factory=_Connection)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -136,19 +149,9 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _is_unwritable(error: sqlite3.DatabaseError, path: str) -> bool:
-    """Whether the spool is not ours to write, which is no passing lack (of descriptors, for example)."""
-    refused = "unable to open" in str(error) or "readonly" in str(error)
-    ours = os.path.isfile(path) and os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK)
-    return refused and not ours
-
-
 def _make(path: str) -> sqlite3.Connection:
     if not os.path.exists(path):
-        # A -wal that outlived its database would be replayed into the new one.
-        for leftover in (f"{path}-wal", f"{path}-shm"):
-            system.remove(leftover)
-        return _create(path, {})
+        return _create(path)
     try:
         connection = _open(path)
         version = _version(connection)
@@ -156,63 +159,156 @@ def _make(path: str) -> sqlite3.Connection:
             return connection
         connection.close()
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if not is_damage(error, path):
             raise
         return _replace(path, DAMAGED)
     return _replace(path, f"version-{version}")
 
 
 def _replace(path: str, why: str) -> sqlite3.Connection:
-    settings = _salvage(path)
-    _set_aside(path, why)
-    return _create(path, settings)
+    # Made before the old one goes, so that its settings are in one of the two whenever we die.
+    settings = _salvage(path, whole=why != DAMAGED)
+    _prepare(path, settings)
+    try:
+        _set_aside(path, why)
+    except SpoolUnusable:
+        if settings is not None:
+            # The old one remains, and settings may change in it.
+            with suppress(OSError):
+                system.remove(path + NEW)
+        raise
+    return _move_in(path)
 
 
-def _create(path: str, settings: dict[str, str]) -> sqlite3.Connection:
-    connection = _open(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    _fill(connection, settings)
-    return connection
+def _create(path: str) -> sqlite3.Connection:
+    _prepare(path, None)
+    return _move_in(path)
+
+
+def _move_in(path: str) -> sqlite3.Connection:
+    # A -wal that outlived its database would be replayed into the new one.
+    _remove_journals(path)
+    system.replace(path + NEW, path)
+    return _open(path)
+
+
+def _prepare(path: str, settings: Optional[dict[str, str]]) -> None:
+    """Make a new index with these settings beside `path`.
+
+    None are those of an index that is gone, or tells nothing: if somebody who died before a new one was moved
+    there has left that, it has them. Else it is older than they are.
+    """
+    new = path + NEW
+    if settings is None and _is_sound(new):
+        return
+    # In this order: without its journal a file may look whole and not be.
+    system.remove(new)
+    _remove_journals(new)
+    connection = _open_new(new)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        _fill(connection, settings or {})
+        # Only now: in this mode a commit may stay in a file of its own.
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def _open_new(path: str) -> sqlite3.Connection:
+    # Made here, because root makes it for the spool's owner; of its journals SQLite does so, too.
+    with open(path, "xb", opener=system.open_plainly):
+        pass
+    try:
+        return _open(path)
+    except sqlite3.Error:
+        system.remove(path)
+        raise
+
+
+def _is_sound(path: str) -> bool:
+    if not os.path.exists(path):
+        return False
+    try:
+        connection = _open(path)
+        try:
+            return _version(connection) == VERSION
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _remove_journals(path: str) -> None:
+    for suffix in JOURNALS:
+        system.remove(path + suffix)
 
 
 def _fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
-    connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
     connection.executemany("INSERT OR REPLACE INTO config VALUES (?, ?)", settings.items())
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
 
 
-def _salvage(path: str) -> dict[str, str]:
-    """The settings of an index that we cannot use, as far as they can be read."""
+def _salvage(path: str, *, whole: bool = False) -> Optional[dict[str, str]]:
+    """The settings of an index that we cannot use, as far as they can be read; None when it tells nothing.
+
+    Raises:
+        sqlite3.Error: it is `whole`, and cannot be read just now.
+    """
     from pathlib import Path
 
+    if not os.path.isfile(path):
+        # To open a FIFO would wait for its writer.
+        return None
     address = Path(path).absolute().as_uri()
     for mode in ("mode=ro", "mode=ro&immutable=1"):
         try:
-            connection = sqlite3.connect(f"{address}?{mode}", uri=True)
-            try:
-                rows = connection.execute("SELECT name, value FROM config").fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error:
-            continue
-        return {str(name): str(value) for name, value in rows}
-    return {}
+            return _settings(f"{address}?{mode}")
+        except sqlite3.Error as error:
+            if whole and not is_damage(error, path):
+                raise
+    return None
+
+
+def _settings(address: str) -> dict[str, str]:
+    connection = sqlite3.connect(address, uri=True, timeout=_SALVAGE_SECONDS, factory=_Connection)
+    try:
+        rows = connection.execute("SELECT name, value FROM config").fetchall()
+    finally:
+        connection.close()
+    return {str(name): str(value) for name, value in rows}
 
 
 def _set_aside(path: str, why: str) -> None:
-    stamp = format_moment(system.now()).replace(":", "").replace(".", "")
+    """Move the index and its journals out of the way.
+
+    Raises:
+        SpoolUnusable: the index remains.
+    """
+    aside = f"{path}.{why}-{format_moment(system.now()).replace(':', '').replace('.', '')}"
     try:
-        for suffix in ("-wal", "-shm", ""):
-            if os.path.exists(path + suffix):
-                system.replace(path + suffix, f"{path}.{why}-{stamp}{suffix}")
+        # Before its journals: who finds it without them would miss what was written last.
+        if os.path.exists(path):
+            system.replace(path, aside)
     except OSError as error:
         raise SpoolUnusable(
             f"the index {path} is damaged or of another version and cannot be set aside: {error}",
             hint="stop the workers and delete it; no job is lost",
         ) from error
+    for suffix in JOURNALS:
+        if os.path.exists(path + suffix):
+            system.replace(path + suffix, aside + suffix)
 
 
 def in_memory(path: str) -> sqlite3.Connection:
     """An index that is this connection's alone, with the settings of the one at `path`."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    _fill(connection, _salvage(path))
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=_Connection)
+    settings = _salvage(path)
+    if settings is None:
+        # Of one that could not be moved in.
+        settings = _salvage(path + NEW)
+    _fill(connection, settings or {})
     return connection
