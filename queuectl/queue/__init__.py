@@ -1,15 +1,7 @@
-"""Queue: each verb of the product once, keeping spool and index in step. The command line is its client.
-
-with Queue.open("spool") as queue:
-queue.enqueue([{"command": ["echo", "hi"]}])
-for job in queue.jobs(state="pending"):
-print(job["id"])
-"""
+"""Queue: each verb of the product once, keeping spool and index in step. The command line is its client."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -20,13 +12,14 @@ from queuectl.errors import NoSuchJob
 from queuectl.names import id_problem
 from queuectl.queue import requests
 from queuectl.queue.guard import guarded
-from queuectl.queue.report import Status, job_row, live_workers, problems
-from queuectl.queue.store import Store, entry_of
+from queuectl.queue.report import Status, job_row, live_workers, problems, whole_record
+from queuectl.queue.store import Store
 from queuectl.spool import Place, layout
 from queuectl.state import State
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+    from queuectl.queue.doctor import Finding
 
 JobLike = Union["Job", Mapping[str, Any]]
 
@@ -65,16 +58,10 @@ class Queue:
         self.close()
 
     def refresh(self) -> None:
-        """Bring the index in line with the folders; on a full disk, one in memory."""
+        """Bring the index in line with the folders."""
         from queuectl.queue.reconcile import reconcile_all
 
-        try:
-            reconcile_all(self.store, self._now())
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error):
-                raise
-            self.store.index.leave_disk(str(error))
-            reconcile_all(self.store, self._now())
+        reconcile_all(self.store, self._now())
 
     # Jobs in
 
@@ -135,21 +122,11 @@ class Queue:
             NoSuchJob: there is none.
             DamagedRecord: its file holds no job.
         """
-        from queuectl.codec import job_to_dict
-
-        config = self.store.config
-        found = None if id_problem(job_id) else self.store.spool.find(job_id, config.max_job_bytes)
+        job_id = self.locate(job_id).job_id
+        found = self.store.spool.find(job_id, self.store.config.max_job_bytes)
         if found is None:
             raise NoSuchJob(job_id)
-        place, (job, version, _) = found
-        log = self.store.spool.log_path(job_id)
-        entry = entry_of(place, job, version, self._now())
-        return {
-            **job_to_dict(job),
-            **job_row(entry, config),
-            "file": self.store.spool.path(place),
-            "log": log if os.path.exists(log) and os.path.getsize(log) else None,
-        }
+        return whole_record(self.store, *found, self._now())
 
     @guarded
     def locate(self, job_id: str) -> Place:
@@ -161,10 +138,15 @@ class Queue:
         place = None if id_problem(job_id) else self.store.spool.locate(job_id)
         if place is None:
             raise NoSuchJob(job_id)
+        if self.store.index.get(job_id) is None:
+            # Where case does not count, DONE has found done: the index tells how its file is named.
+            self.refresh()
+            place = self.store.as_named(place)
         return place
 
     def _locate_all(self, job_ids: Sequence[str]) -> list[Place]:
-        return [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
+        places = [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
+        return list({place.job_id: place for place in places}.values())
 
     # Acting on jobs
 
@@ -272,7 +254,8 @@ class Queue:
             InvalidInput: there is no such setting, or it cannot have this value.
         """
         value = settings.parse_value(name, text)
-        self.store.index.set_setting(name, settings.show_value(value))
+        with self.store.changing_settings() as index:
+            index.set_setting(name, settings.show_value(value))
         return value
 
     @guarded
@@ -283,14 +266,25 @@ class Queue:
             InvalidInput: there is no such setting.
         """
         default = settings.setting(name).default
-        self.store.index.unset_setting(name)
+        with self.store.changing_settings() as index:
+            index.unset_setting(name)
         return default
 
     # Keeping house
 
     @guarded
+    def doctor(self, *, fix: bool = False) -> list[Finding]:
+        """What is wrong with the spool; with `fix`, what is safe to mend is mended."""
+        from queuectl.queue.doctor import examine
+
+        return examine(self.store, fix=fix)
+
+    @guarded
     def reindex(self) -> int:
         """Build the index anew from the files; how many jobs there are."""
-        self.store.index.clear()
+        if self.store.index.is_sound():
+            self.store.index.clear()
+        else:
+            self.store.index.heal()
         self.refresh()
         return sum(self.store.index.counts().values())

@@ -6,26 +6,32 @@ Ownership is where the file lies. A claim moves it into the worker's folder in o
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+import errno
+from contextlib import suppress
+from typing import Callable, NamedTuple, Optional
 
 import msgspec
 
+from queuectl import system
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.index import Entry
-from queuectl.job import Job, Run, claimed, finished, retried, wants_retry
-from queuectl.names import next_free
-from queuectl.queue.intake import note_quarantined
+from queuectl.job import Job, Run, claimed, dated, finished, retried, wants_retry
+from queuectl.names import CANCEL_SUFFIX, next_free, program_of
+from queuectl.queue.intake import show_quarantined
+from queuectl.queue.liveness import still_runs
 from queuectl.queue.reconcile import reconcile_one
-from queuectl.queue.requests import is_paused
-from queuectl.queue.store import Store
+from queuectl.queue.requests import is_paused, withdraw
+from queuectl.queue.store import Store, created_of
 from queuectl.retry import Decision, Policy
-from queuectl.spool import CLAIM_PATIENCE, Place, quarantine
+from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, quarantine
 from queuectl.state import State
 
 CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
 POSTPONED = 0.5
 """Seconds for which a job that cannot be moved just now is passed over."""
+LACK_PAUSES = (1.0, 60.0)
+"""Seconds, least and most, for which one that cannot be started for a lack is: as long as it has been so."""
 
 
 class Claim(NamedTuple):
@@ -34,6 +40,8 @@ class Claim(NamedTuple):
     job: Job
     place: Place
     version: tuple[int, int]
+    stuck_since: Optional[float] = None
+    """Since when it could not be run; None if it could, the last time."""
 
 
 def has_work(store: Store, now: float) -> bool:
@@ -42,8 +50,13 @@ def has_work(store: Store, now: float) -> bool:
     return bool(store.index.ready(1)) or (due is not None and due <= now)
 
 
-def claim(store: Store, worker: str, now: float) -> Optional[Claim]:
+def claim(
+    store: Store, worker: str, now: float, *, lives: Callable[[], bool] = lambda: True
+) -> Optional[Claim]:
     """The next job, moved into the worker's folder; None when nothing is ready.
+
+    `lives` tells, under `claim.lock`, whether the worker holds its own lock: without it, others take it for
+    dead.
 
     Raises:
         Busy: `claim.lock` could not be had.
@@ -51,42 +64,58 @@ def claim(store: Store, worker: str, now: float) -> Optional[Claim]:
     if is_paused(store.spool) or not has_work(store, now):
         return None
     with store.claiming():
+        if is_paused(store.spool) or not lives():
+            # Paused while we waited for the lock.
+            return None
         store.index.promote(now)
-        for entry in store.index.ready(CANDIDATES):
+        # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
+        # to the dead letters with it.
+        suspected = store.index.runs_crashed(program_of(worker))
+        ready = store.index.ready(CANDIDATES, most_crashes=0) if suspected else store.index.ready(CANDIDATES)
+        for entry in ready:
             if (got := _try(store, entry, worker, now)) is not None:
-                return got
+                return got._replace(stuck_since=entry.stuck_since)
     return None
 
 
 def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]:
-    place = Place(State(entry.state), entry.id)
-    target = Place(State.PROCESSING, entry.id, worker)
     try:
-        if store.is_taken(entry.id, besides=place):
-            raise Conflict(f"there is another job {entry.id}")
-        job, version = _ready_record(store, place, now)
-        if job.due is not None and job.due > now:
-            store.record(place, job, version, now)
-            return None
-        if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
-            # The setting was lowered while it waited for a retry that it has no more.
-            store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
-            return None
-        store.spool.move(place, target, patience=CLAIM_PATIENCE)
+        return _take(store, Place(State(entry.state), entry.id), worker, now)
     except FileNotFoundError:
         # Moved or deleted by somebody, or the row was behind.
         reconcile_one(store, entry.id, now)
-        return None
-    except (InvalidInput, Conflict):
+    except (InvalidInput, Conflict, FileChanged):
         # Being edited, or doubled, by somebody: the next look finds what became of it.
         store.forget(entry.id)
-        return None
     except OSError as error:
+        if system.is_lack(error):
+            raise
         # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
-        store.index.postpone(entry.id, now, POSTPONED, error.strerror or str(error))
+        store.index.postpone(entry.id, now, POSTPONED, f"cannot be moved: {error.strerror or error}", now)
+    return None
+
+
+def _take(store: Store, place: Place, worker: str, now: float) -> Optional[Claim]:
+    if store.is_taken(place.job_id, besides=place):
+        raise Conflict(f"there is another job {place.job_id}")
+    job, version = _ready_record(store, place, now)
+    if job.due is not None and job.due > now:
+        store.record(place, job, version, now)
         return None
+    if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
+        # The setting was lowered while it waited for a retry that it has no more.
+        store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
+        return None
+    if still_runs(store.spool, place.job_id):
+        # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
+        raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
+    with suppress(OSError):
+        # Left by a client that died as an earlier run ended: it must not meet this one.
+        withdraw(store.spool, worker, CANCEL_SUFFIX)
+    target = Place(State.PROCESSING, place.job_id, worker)
+    store.spool.move(place, target, patience=CLAIM_PATIENCE)
     store.record(target, job, version, now)
-    _forget_note(store, entry.id)
+    _forget_note(store, place.job_id)
     return Claim(job, target, version)
 
 
@@ -135,15 +164,17 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
     place = claim.place
     run_at = now + decision.delay if decision.delay else None
     try:
-        edited = _as_edited(store, claim)
+        version = store.spool.version(place)
+        edited = _as_edited(store, claim, version)
         if edited is None:
-            _keep_aside(store, place)
-        job = finished(edited or claim.job, run, state=decision.state, run_at=run_at, now=now)
-        target = store.transfer(place, job, now, read=claim.version)
+            _keep_aside(store, place, version, now)
+        job = dated(edited or claim.job, created_of(claim.job, claim.version))
+        job = finished(job, run, state=decision.state, run_at=run_at, now=now)
+        target = store.transfer(place, job, now, read=version)
         store.kept.pop(place.job_id, None)
         return target
-    except FileNotFoundError:
-        if store.spool.is_there(place):
+    except OSError:
+        if store.spool.is_plain(place):
             raise
         store.forget(place.job_id)
         return None
@@ -154,22 +185,39 @@ def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
     # One that was stamped as claimed is stamped again; any other goes back byte for byte.
     unstamped = claim.version if claim.job.state is State.PENDING else None
     try:
-        job = claim.job if unstamped else _as_edited(store, claim) or claim.job
-        waiting = msgspec.structs.replace(job, state=State.PENDING)
-        return store.transfer(claim.place, waiting, now, version=unstamped)
-    except FileNotFoundError:
-        if store.spool.is_there(claim.place):
+        version = store.spool.version(claim.place)
+        edited = _as_edited(store, claim, version)
+        # Where its name is taken it is stamped with another one.
+        stamps = unstamped is None or store.spool.is_there(Place(State.PENDING, claim.place.job_id))
+        if edited is None and stamps:
+            _keep_aside(store, claim.place, version, now)
+        waiting = msgspec.structs.replace(edited or claim.job, state=State.PENDING)
+        return store.transfer(claim.place, waiting, now, read=version, version=unstamped)
+    except OSError:
+        if store.spool.is_plain(claim.place):
             raise
         store.forget(claim.place.job_id)
         return None
 
 
-def _as_edited(store: Store, claim: Claim) -> Optional[Job]:
+def pass_over(store: Store, claim: Claim, job_id: str, now: float, lack: OSError) -> None:
+    """Let others go before a job that was given back, `job_id` now, for what this machine lacks.
+
+    It may be the only one that needs so much. The wait doubles each time, so that any number of these leaves
+    the others their turns.
+    """
+    since = min(now, claim.stuck_since or now)
+    least, most = LACK_PAUSES
+    delay = min(max(least, now - since), most)
+    store.index.postpone(job_id, now, delay, f"cannot be started: {lack.strerror or lack}", since)
+
+
+def _as_edited(store: Store, claim: Claim, version: tuple[int, int]) -> Optional[Job]:
     """The record to stamp: as claimed, or as somebody edited it while the command ran; None: to no job."""
-    if store.spool.version(claim.place) == claim.version:
+    if version == claim.version:
         return claim.job
     try:
-        job = store.spool.read(claim.place, store.config.max_job_bytes).job
+        job = store.spool.read(claim.place, store.config.max_job_bytes, to_stamp=True).job
     except InvalidInput:
         return None
     if job.state in (State.PENDING, State.PROCESSING):
@@ -178,16 +226,16 @@ def _as_edited(store: Store, claim: Claim) -> Optional[Job]:
     return msgspec.structs.replace(job, attempts=claim.job.attempts, history=claim.job.history)
 
 
-def _keep_aside(store: Store, place: Place) -> None:
+def _keep_aside(store: Store, place: Place, version: tuple[int, int], now: float) -> None:
     """Keep what somebody made of a running job's file: a copy in `dead/`, under another name.
 
     The file itself stays until the job's record is stamped over it, so that there is always one or the other.
     """
-    version = store.spool.version(place)
     if store.kept.get(place.job_id) == version:
         # Another try, of a settle whose stamp or move was refused.
         return
-    name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
     reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
-    note_quarantined(store, quarantine.copy_aside(store.spool, place, name, reason), reason)
+    with store.claiming():
+        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
+        show_quarantined(store, quarantine.copy_aside(store.spool, place, name, reason), now)
     store.kept[place.job_id] = version

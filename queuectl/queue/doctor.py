@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from queuectl import system
-from queuectl.errors import InvalidInput
 from queuectl.names import ERROR_SUFFIX, SUFFIX
 from queuectl.queue.intake import settle_drops
-from queuectl.queue.liveness import is_alive, outlived_by_command
-from queuectl.queue.reconcile import place_of, reconcile_all
-from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.queue.invariants import broken
+from queuectl.queue.liveness import GRACE, is_alive, is_lost, outlived_by_command
+from queuectl.queue.reconcile import SECOND, reconcile_all
+from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.report import damaged_indexes
-from queuectl.queue.store import Store
-from queuectl.spool import layout
+from queuectl.queue.store import CLAIM_LOCK, Store
+from queuectl.spool import access, layout
 from queuectl.spool.scan import Found
 from queuectl.state import State
 
@@ -33,8 +33,8 @@ def examine(store: Store, *, fix: bool) -> list[Finding]:
     return [
         *findings,
         *_workers(store, fix),
-        *_records(store),
         *_strays(store, fix),
+        *_broken(store),
         *_leftovers(store, fix),
     ]
 
@@ -60,11 +60,21 @@ def _permissions(store: Store) -> Iterator[Finding]:
         path = os.path.join(store.spool.root, name)
         if os.path.isdir(path) and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             yield Finding(f"{name}: this user may not read and write here")
+    lock = store.spool.lock_path(CLAIM_LOCK)
+    if os.path.exists(lock) and not os.access(lock, os.W_OK):
+        # Made by root, perhaps, and without it nobody can claim.
+        yield Finding(f"locks/{CLAIM_LOCK}: this user may not write it: delete it while no worker runs")
+    for line in access.strangers(store.spool.root):
+        yield Finding(f"others may write to {line}: workers refuse to run here; queuectl init --private")
 
 
 def _index(store: Store) -> Iterator[Finding]:
     if store.index.in_memory:
         yield Finding(f"{layout.INDEX}: cannot be changed: {store.index.why_in_memory}")
+    # Read once: what is damaged in their text SQLite itself does not see.
+    store.index.entries()
+    if not store.index.in_memory and not store.index.is_sound():
+        store.index.heal()
     known = store.index.stamps()
     found = {seen.job_id: seen for seen in store.spool.scan() if isinstance(seen, Found)}
     gone = len(known.keys() - found.keys())
@@ -81,30 +91,33 @@ def _index(store: Store) -> Iterator[Finding]:
 
 def _workers(store: Store, fix: bool) -> Iterator[Finding]:
     dead = [name for name in store.spool.workers() if not is_alive(store.spool, name)]
-    recovered = {job.worker for job in recover(store, system.now(), 0.5)} if fix and dead else set()
+    recovered = _recover(store) if fix and dead else set()
     for name in dead:
         gone = name in recovered or not os.path.isdir(store.spool.worker_folder(name))
-        waits = " and its command still runs" if not gone and outlived_by_command(store.spool, name) else ""
-        yield Finding(f"processing/{name}: its worker has died{waits}", gone)
+        yield Finding(f"processing/{name}: its worker has died{'' if gone else _why_left(store, name)}", gone)
 
 
-def _records(store: Store) -> Iterator[Finding]:
-    limit = store.config.max_job_bytes
-    # A scan may meet a name twice.
-    for seen in dict.fromkeys(store.spool.scan()):
-        if not isinstance(seen, Found) or seen.state in (State.PENDING, State.DEAD):
-            continue
-        place = place_of(seen)
-        shown = store.spool.in_spool(store.spool.path(place))
-        try:
-            read = store.spool.read(place, limit)
-        except InvalidInput as error:
-            yield Finding(f"{shown}: holds no job: {error}")
-        except OSError:
-            continue
-        else:
-            if not read.faithful:
-                yield Finding(f"{shown}: its record gives another id; the file's name counts")
+def _recover(store: Store) -> set[str]:
+    jobs = recover(store, system.now(), 0.5)
+    if lost(store):
+        system.sleep(GRACE)
+        jobs += recover(store, system.now(), 0.5)
+    return {job.worker for job in jobs}
+
+
+def _why_left(store: Store, worker: str) -> str:
+    if outlived_by_command(store.spool, worker):
+        return " and its command still runs"
+    if is_lost(store.spool, worker):
+        return ", or the file of its lock was deleted: look again in a few seconds"
+    jobs = {seen.file_name for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)}
+    others = sorted(set(os.listdir(store.spool.worker_folder(worker))) - jobs)
+    return f"; move away what is no job: {', '.join(others)}" if others else ""
+
+
+def _broken(store: Store) -> Iterator[Finding]:
+    for text in broken(store):
+        yield Finding(text)
 
 
 def _strays(store: Store, fix: bool) -> Iterator[Finding]:
@@ -117,6 +130,9 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
         if drop.oddity.path not in left:
             yield Finding(f"{drop.oddity.path}: {drop.reason}", True)
     for oddity in store.index.oddities():
+        if oddity.reason.startswith(SECOND):
+            # Of these the invariants tell.
+            continue
         yield Finding(f"{oddity.path}: {oddity.reason}")
 
 
@@ -126,11 +142,19 @@ def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
         if fix:
             system.remove(path)
     for path in _files(os.path.join(store.spool.root, State.DEAD.folder)):
-        if path.endswith(ERROR_SUFFIX) and not os.path.lexists(path[: -len(ERROR_SUFFIX)] + SUFFIX):
+        if _speaks_of_nothing(path) and (not fix or _forget_note(store, path)):
             yield Finding(f"{store.spool.in_spool(path)}: the file it speaks of is gone", fix)
-            if fix:
-                system.remove(path)
     yield from _stale_locks(store, fix)
+
+
+def _speaks_of_nothing(path: str) -> bool:
+    return path.endswith(ERROR_SUFFIX) and not os.path.lexists(path[: -len(ERROR_SUFFIX)] + SUFFIX)
+
+
+def _forget_note(store: Store, path: str) -> bool:
+    # RACE: the note comes first; what is set aside is moved after it, under this lock.
+    with store.claiming():
+        return _speaks_of_nothing(path) and system.remove(path)
 
 
 def _stale_locks(store: Store, fix: bool) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from json import dumps
 from typing import Any, Union
@@ -49,7 +50,9 @@ def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> 
         with store.claiming():
             return _admit(store, prepared, now)
     except OSError as error:
-        raise SpoolUnusable(f"cannot write to {store.spool.root}: {error.strerror or error}") from error
+        where = f" ({store.spool.in_spool(error.filename)})" if isinstance(error.filename, str) else ""
+        why = f"{error.strerror or error}{where}"
+        raise SpoolUnusable(f"cannot write to {store.spool.root}: {why}") from error
     finally:
         for path, _ in prepared:
             system.remove(path)
@@ -100,20 +103,41 @@ def _admit(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> lis
             store.spool.admit(path, place)
             admitted.append(place)
         store.spool.sync(State.PENDING)
-    except BaseException:
-        # Nobody can have claimed them: that takes the lock that we hold.
-        for place in admitted:
-            system.remove(store.spool.path(place))
+    except BaseException as error:
+        _take_back(store, admitted, error)
         raise
     _index(store, prepared, now)
     return admitted
+
+
+def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> None:
+    """Remove them again. Nobody can have claimed them: that takes the lock that we hold.
+
+    Raises:
+        SpoolUnusable: some stay, whose files somebody holds.
+    """
+    stay: list[str] = []
+    for place in admitted:
+        path = store.spool.path(place)
+        try:
+            system.remove(path)
+        except OSError:
+            stay.append(store.spool.in_spool(path))
+    if stay:
+        reason = getattr(why, "strerror", None) or str(why) or "interrupted"
+        raise SpoolUnusable(
+            f"cannot add all ({reason}), and what cannot be removed again will run: {', '.join(stay)}",
+            hint="cancel these, or add the others",
+        ) from why
 
 
 def _index(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> None:
     rows = []
     for _, job in prepared:
         place = Place(State.PENDING, job.name)
-        rows.append(entry_of(place, job, store.spool.version(place), now))
+        # RACE: one that a person has just moved is in all the same, and the next look finds it.
+        with suppress(OSError):
+            rows.append(entry_of(place, job, store.spool.version(place), now))
     store.record_all(rows)
 
 

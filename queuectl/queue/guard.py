@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, Callable, Protocol, TypeVar, cast
 
 from queuectl.errors import system_error
-from queuectl.index import usable_error
+from queuectl.index import trouble, usable_error
 from queuectl.queue.store import Store
 from queuectl.spool import layout
 
@@ -22,9 +22,10 @@ class HasStore(Protocol):
 
 
 def guarded(method: Method) -> Method:
-    """Build a damaged index anew and call the method again, which has touched no file by then.
+    """Get round an index that cannot be used and call the method again, which has touched no file by then.
 
-    What else the system refuses becomes an error that says so.
+    A damaged one is built anew, for any other reason one in memory does for this call. What else the system
+    refuses becomes an error that says so.
     """
 
     @wraps(method)
@@ -33,8 +34,11 @@ def guarded(method: Method) -> Method:
             try:
                 return method(self, *args, **keywords)
             except sqlite3.Error as error:
+                path = os.path.join(self.store.spool.root, layout.INDEX)
+                if self.store.index.in_memory:
+                    raise usable_error(error, path) from error
                 if not self.store.heal(error):
-                    raise usable_error(error, os.path.join(self.store.spool.root, layout.INDEX)) from error
+                    self.store.index.leave_disk(trouble(error, path))
                 return method(self, *args, **keywords)
         except OSError as error:
             raise system_error(error) from error

@@ -5,14 +5,16 @@ Only where workers run: `status` and `list` never move a file.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Optional
 
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import renamed
-from queuectl.names import next_free, safe_id
-from queuectl.queue.reconcile import NO_JOB, Unsettled
-from queuectl.queue.store import Store, unreadable_entry
+from queuectl.names import id_problem, next_free, safe_id
+from queuectl.queue.reconcile import NO_JOB, Unsettled, reconcile_one
+from queuectl.queue.store import Store
 from queuectl.spool import Place, quarantine
 from queuectl.spool.scan import Found
 
@@ -28,6 +30,11 @@ class Settled(NamedTuple):
     reason: Optional[str] = None
 
 
+def ripe_at(drop: Unsettled, settle_time: float) -> float:
+    """When this drop may be settled, in seconds since the epoch: one that is no job may still be written."""
+    return drop.oddity.seen + settle_time if drop.reason.startswith(NO_JOB) else 0.0
+
+
 def settle_drops(
     store: Store, unsettled: Sequence[Unsettled], now: float
 ) -> tuple[list[Settled], list[Unsettled]]:
@@ -37,11 +44,11 @@ def settle_drops(
     still for long enough is left for the next look instead.
     """
     done: list[Settled] = []
+    settle_time = store.config.settle_time
     for position, drop in enumerate(unsettled):
         if len(done) == AT_ONCE:
             return done, list(unsettled[position:])
-        patience = 0.0 if not drop.reason.startswith(NO_JOB) else store.config.settle_time
-        if now - drop.oddity.seen < patience:
+        if ripe_at(drop, settle_time) > now:
             continue
         with store.claiming():
             if _unchanged(store, drop) and (outcome := _settle(store, drop, now)):
@@ -52,25 +59,44 @@ def settle_drops(
 
 def _unchanged(store: Store, drop: Unsettled) -> bool:
     place = drop.place
-    seen = store.spool.look(place.state, place.file_name or f"{place.job_id}.json", place.worker)
+    seen = store.spool.look(place.state, place.name, place.worker)
     version = (drop.oddity.mtime_ns, drop.oddity.size)
     return isinstance(seen, Found) and (seen.mtime_ns, seen.size) == version
 
 
 def _settle(store: Store, drop: Unsettled, now: float) -> Optional[Settled]:
-    place, old_name = drop.place, drop.place.file_name or f"{drop.place.job_id}.json"
     try:
-        if drop.reason.startswith(NO_JOB):
-            return _set_aside(store, place, old_name, drop.reason)
-        job_id = _rename(store, place, now)
+        return _rename_or_set_aside(store, drop, now)
+    except (OSError, Conflict):
+        # Somebody reads, writes or moves it just now; the next look finds it again.
+        return None
+
+
+def _rename_or_set_aside(store: Store, drop: Unsettled, now: float) -> Optional[Settled]:
+    place, old_name = drop.place, drop.place.name
+    try:
+        if not drop.reason.startswith(NO_JOB):
+            job_id = _rename(store, place, now)
+        elif id_problem(place.job_id):
+            return _set_aside(store, place, old_name, drop.reason, now)
+        else:
+            return _set_aside_unless_job(store, place, old_name, now)
     except InvalidInput as error:
         if now - drop.oddity.seen < store.config.settle_time:
             return None
-        return _set_aside(store, place, old_name, f"{NO_JOB}{error}")
-    except (OSError, Conflict):
-        # Somebody reads or writes it just now; the next look finds it again.
-        return None
+        return _set_aside(store, place, old_name, f"{NO_JOB}{error}", now)
     return None if job_id is None else Settled(old_name, job_id)
+
+
+def _set_aside_unless_job(store: Store, place: Place, old_name: str, now: float) -> Optional[Settled]:
+    """It may be one after all: `max_job_bytes` was raised, its owner was changed."""
+    try:
+        store.spool.read(place, store.config.max_job_bytes)
+    except InvalidInput as error:
+        return _set_aside(store, place, old_name, f"{NO_JOB}{error}", now)
+    # The next look takes it in.
+    store.index.drop_oddities([store.spool.in_spool(store.spool.path(place))])
+    return None
 
 
 def _rename(store: Store, place: Place, now: float) -> Optional[str]:
@@ -94,26 +120,28 @@ def _is_taken(store: Store, place: Place, job_id: str) -> bool:
     return store.is_taken(job_id)
 
 
-def _set_aside(store: Store, place: Place, old_name: str, reason: str) -> Settled:
+def _set_aside(store: Store, place: Place, old_name: str, reason: str, now: float) -> Settled:
     text = reason[len(NO_JOB) :]
-    name = next_free(safe_id(place.job_id), lambda name: store.is_taken(name, besides=place))
-    target = set_aside(store, place, name, text)
+    target = set_aside(store, place, safe_id(place.job_id), text, now)
     row = store.index.get(place.job_id)
     if target.job_id != place.job_id and row is not None and row.state == place.state.value:
         store.forget(place.job_id)
     return Settled(old_name, target.job_id, text)
 
 
-def set_aside(store: Store, place: Place, job_id: str, reason: str) -> Place:
-    """Move what is no job to `dead/`, with a note that says why, and show it in the index."""
-    target = quarantine.set_aside(store.spool, place, job_id, reason)
-    note_quarantined(store, target, reason)
+def set_aside(store: Store, place: Place, job_id: str, reason: str, now: float) -> Place:
+    """Move what is no job to `dead/`, with a note that says why, and show it in the index.
+
+    It becomes `job_id`, or the next name that is free.
+    """
+    with store.claiming():
+        name = next_free(job_id, lambda name: store.is_taken(name, besides=place))
+        target = quarantine.set_aside(store.spool, place, name, reason)
+        show_quarantined(store, target, now)
     return target
 
 
-def note_quarantined(store: Store, place: Place, reason: str) -> None:
-    """Show in the index what was moved to `dead/`."""
-    seen = store.spool.look(place.state, f"{place.job_id}.json")
-    if isinstance(seen, Found):
-        note = quarantine.note_of(store.spool, place.job_id) or reason
-        store.record_all([unreadable_entry(place, (seen.mtime_ns, seen.size), note)])
+def show_quarantined(store: Store, place: Place, now: float) -> None:
+    """Show in the index what was moved to `dead/`; no error if that cannot be done now."""
+    with suppress(sqlite3.Error):
+        reconcile_one(store, place.job_id, now)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from queuectl import locks
-from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX
-from queuectl.spool import Spool
+import os
+from contextlib import suppress
+
+from queuectl import locks, system
+from queuectl.names import LIFE_SUFFIX, MAX_ID_BYTES, RUN_SUFFIX
+from queuectl.spool import Spool, layout
+
+GRACE = 3.0
+"""Seconds in which a worker that lives notices that its lock's file was deleted, and takes it anew."""
+_LOST = b"missed by another program: if this worker lives, it takes its lock anew\n"
 
 
 def is_alive(spool: Spool, worker: str) -> bool:
@@ -15,3 +22,56 @@ def is_alive(spool: Spool, worker: str) -> bool:
 def outlived_by_command(spool: Spool, worker: str) -> bool:
     """Whether the command of this dead worker still runs (POSIX; on Windows it dies with its worker)."""
     return locks.is_held(spool.lock_path(worker + RUN_SUFFIX))
+
+
+def is_lost(spool: Spool, worker: str) -> bool:
+    """Whether the file of this worker's lock is missing, or was until a moment ago.
+
+    That of a dead worker is removed last, so somebody has deleted this one, and its worker may live: it
+    makes it anew within `GRACE`.
+    """
+    try:
+        found = os.stat(spool.lock_path(worker + LIFE_SUFFIX))
+    except FileNotFoundError:
+        return True
+    # Its age in either direction: a clock that was set back must not make this last.
+    return found.st_size == len(_LOST) and abs(system.now() - found.st_mtime) < GRACE
+
+
+def mark_lost(spool: Spool, worker: str) -> None:
+    """Make the missing file of this worker's lock, so that its age tells when it was missed."""
+    path = spool.lock_path(worker + LIFE_SUFFIX)
+    if not os.path.lexists(path):
+        system.make_folder(os.path.dirname(path))
+        # RACE: its worker may make it just now.
+        with suppress(FileExistsError):
+            system.write_file(path, _LOST)
+
+
+def note_run(spool: Spool, worker: str, job_id: str) -> None:
+    """Say what this worker runs, for `still_runs`; an empty id is nothing."""
+    path = spool.lock_path(worker + RUN_SUFFIX)
+    with suppress(OSError), open(path, "wb", opener=system.open_plainly) as file:
+        file.write(job_id.encode())
+
+
+def still_runs(spool: Spool, job_id: str) -> bool:
+    """Whether a command of this job runs although its file lies where jobs wait: a person has moved it."""
+    if not os.path.exists(spool.log_path(job_id)):
+        # It has never been started: a running command has a log.
+        return False
+    folder = os.path.join(spool.root, layout.LOCKS)
+    runs = [name[: -len(RUN_SUFFIX)] for name in os.listdir(folder) if name.endswith(RUN_SUFFIX)]
+    return any(_runs(spool, worker, job_id) for worker in runs)
+
+
+def _runs(spool: Spool, worker: str, job_id: str) -> bool:
+    try:
+        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), MAX_ID_BYTES)
+    except OSError as error:
+        if system.is_lack(error):
+            raise
+        return False
+    if text != job_id.encode():
+        return False
+    return outlived_by_command(spool, worker) if system.SHARES_LOCKS else is_alive(spool, worker)

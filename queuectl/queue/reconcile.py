@@ -13,7 +13,7 @@ from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode
 from queuectl.queue.store import Store, entry_of, unreadable_entry
-from queuectl.spool import Place, quarantine
+from queuectl.spool import LOOKS, Place, quarantine
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
 
@@ -44,6 +44,7 @@ class _Round:
         self.oddities: list[Oddity] = []
         self.unsettled: list[Unsettled] = []
         self.folds: dict[str, str] = {}
+        self.workers: Optional[list[str]] = None
 
     def odd(self, path: str, reason: str, mtime_ns: int = 0, size: int = 0) -> Oddity:
         before = self.earlier.get(path)
@@ -60,7 +61,9 @@ class _Round:
 
     def take(self, found: Found, known: Optional[Stamp]) -> None:
         """Turn one file into its row, unless that is known."""
-        if known == stamp_of(found):
+        # Another ending is looked at again: its renaming may have been lost. (Not X.JSON, which may stay so
+        # where case does not count.)
+        if known == stamp_of(found) and found.file_name.lower().endswith(SUFFIX):
             return
         if found.state in WAITING and (problem := self._misnamed(found, known)):
             if problem == SECOND and found.state is State.FAILED:
@@ -70,18 +73,32 @@ class _Round:
                 self.unsettle(found, problem)
             return
         place, version = place_of(found), (found.mtime_ns, found.size)
+        before = self.earlier.get(self._shown(place))
+        if before and before.reason.startswith(NO_JOB) and (before.mtime_ns, before.size) == version:
+            # Read at an earlier look, and read again before it is set aside.
+            self.unsettle(found, before.reason)
+            return
+        try:
+            self._read(found, known)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
+
+    def _read(self, found: Found, known: Optional[Stamp]) -> None:
+        place, note = place_of(found), None
+        if found.state is State.DEAD:
+            # One that was too large, for example, is a sound job all the same.
+            note = quarantine.note_of(self.store.spool, found.job_id)
         try:
             # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
             read = self.store.spool.read(place, self.limit, patience=0)
-        except FileNotFoundError:
-            return
         except InvalidInput as error:
-            self._take_unreadable(found, known, error)
-        except OSError as error:
-            self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
+            self._take_unreadable(found, known, error, note)
         else:
             self.folds[fold(found.job_id)] = found.job_id
-            self.entries.append(entry_of(place, read.job, read.version, self.now))
+            entry = entry_of(place, read.job, read.version, self.now)
+            self.entries.append(entry._replace(error=note) if note else entry)
 
     def write(self, *, settled: Optional[set[str]] = None) -> None:
         """Write what was found; `settled` are the earlier oddities that were looked at, None is all."""
@@ -114,33 +131,29 @@ class _Round:
         """Whether another file of this id, or of one that Windows would call the same, is in the spool."""
         twin = self.folds.get(fold(place.job_id), place.job_id)
         if place.state is State.PENDING:
-            return twin != place.job_id or self.store.is_taken(place.job_id, besides=place)
+            self.workers = self.store.spool.workers() if self.workers is None else self.workers
+            taken = self.store.is_taken(place.job_id, besides=place, workers=self.workers)
+            return twin != place.job_id or taken
         # A newcomer in `pending` does not displace what waits for its retry.
         others = {twin, *self.store.index.alike(fold(place.job_id))} - {place.job_id}
         places = [self.store.spool.locate(other) for other in others]
         return any(other is not None and other.state is not State.PENDING for other in places)
 
-    def _take_unreadable(self, found: Found, known: Optional[Stamp], error: InvalidInput) -> None:
+    def _take_unreadable(
+        self, found: Found, known: Optional[Stamp], error: InvalidInput, note: Optional[str]
+    ) -> None:
         place, version = place_of(found), (found.mtime_ns, found.size)
         if found.state not in WAITING:
-            reason = quarantine.note_of(self.store.spool, found.job_id) if found.state is State.DEAD else None
-            self.entries.append(unreadable_entry(place, version, reason or f"{NO_JOB}{error}"))
+            told = str(error) if found.state is State.DEAD else f"{NO_JOB}{error}"
+            self.entries.append(unreadable_entry(place, version, note or told))
             return
         if known is not None:
             # The row told of a job that this file was, here or where it was dragged from.
             self.gone.append(found.job_id)
-        if found.size == 0 or (found.size <= self.limit and self._blank(place)):
+        if error.blank:
             self.odd(self._shown(place), "empty: waiting for its content", *version)
         else:
             self.unsettle(found, f"{NO_JOB}{error}")
-
-    def _blank(self, place: Place) -> bool:
-        from queuectl.codec import is_blank
-
-        try:
-            return is_blank(self.store.spool.read_bytes(place, self.limit, patience=0)[0])
-        except (OSError, InvalidInput):
-            return False
 
 
 def place_of(found: Found) -> Place:
@@ -165,7 +178,8 @@ def reconcile_all(store: Store, now: float) -> list[Unsettled]:
         else:
             work.odd(seen.path, seen.reason)
     work.gone += _find_again(store, known.keys() - found.keys(), found)
-    for one in found.values():
+    # Drops last: whether one is a second file of a job is told by the others, when the index is new, too.
+    for one in sorted(found.values(), key=lambda one: one.state is State.PENDING):
         work.take(one, known.get(one.job_id))
     work.write()
     return work.unsettled
@@ -194,12 +208,11 @@ def reconcile_one(store: Store, job_id: str, now: float) -> None:
 
 
 def _reconcile_gone(work: _Round, job_id: str) -> None:
-    place = work.store.spool.locate(job_id)
-    if place is None:
-        work.gone.append(job_id)
-    elif isinstance(seen := work.store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker), Found):
+    if found := _find(work.store, job_id):
         # Perhaps not the one that has gone but the next drop of this name.
-        _reconcile_one(work, seen)
+        _reconcile_one(work, found)
+    else:
+        work.gone.append(job_id)
 
 
 def _reconcile_one(work: _Round, seen: Found) -> None:
@@ -230,18 +243,28 @@ def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
 
 
 def _lies_at(store: Store, place: Place) -> bool:
-    name = place.file_name or f"{place.job_id}{SUFFIX}"
-    return store.spool.look(place.state, name, place.worker) is not None
+    return store.spool.look(place.state, place.name, place.worker) is not None
 
 
 def _find_again(store: Store, missing: Iterable[str], found: dict[str, Found]) -> list[str]:
     """Of ids that the scan did not meet, those that are gone; one that moved meanwhile is found after all."""
     gone: list[str] = []
     for job_id in missing:
-        place = store.spool.locate(job_id)
-        seen = place and store.spool.look(place.state, f"{job_id}{SUFFIX}", place.worker)
-        if isinstance(seen, Found):
-            found[job_id] = seen
-        elif place is None:
+        if again := _find(store, job_id):
+            found[job_id] = again
+        else:
             gone.append(job_id)
     return gone
+
+
+def _find(store: Store, job_id: str) -> Optional[Found]:
+    """The job's file, wherever it lies; None if nowhere, or if what bears its name is no job's file."""
+    for _ in range(LOOKS):
+        place = store.spool.locate(job_id)
+        if place is None:
+            return None
+        seen = store.spool.look(place.state, place.name, place.worker)
+        if seen is not None:
+            return seen if isinstance(seen, Found) else None
+        # RACE: it moved on between the two.
+    return None

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import NamedTuple, Optional
+from contextlib import suppress
+from typing import Callable, NamedTuple, Optional
+
+import msgspec
 
 from queuectl import locks, system
-from queuectl.errors import InvalidInput
-from queuectl.job import Job, Run, crashed
+from queuectl.errors import Conflict, InvalidInput
+from queuectl.job import Job, Run, cancelled, crashed, next_attempt
 from queuectl.moment import format_moment
-from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX, read_worker_name
+from queuectl.names import (
+    CANCEL_SUFFIX,
+    LIFE_SUFFIX,
+    RUN_SUFFIX,
+    STOP_SUFFIX,
+    SUPERVISOR,
+    read_worker_name,
+)
 from queuectl.queue.claims import policy_of
 from queuectl.queue.intake import set_aside
-from queuectl.queue.liveness import is_alive, outlived_by_command
+from queuectl.queue.liveness import is_alive, is_lost, mark_lost, outlived_by_command
 from queuectl.queue.requests import asked
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_crash
@@ -28,6 +38,10 @@ from queuectl.state import FINISHED, State
 
 _RUBBISH = ("desktop.ini", "thumbs.db", ".ds_store")
 """What Explorer and Finder leave in a folder that somebody has looked into."""
+
+
+Unrecorded = Callable[[Place, Read], tuple[Job, str, float]]
+"""Of a job that does not say how a run ended: the record as it is to be, why, and the wait in seconds."""
 
 
 class Recovered(NamedTuple):
@@ -49,15 +63,31 @@ def recover(store: Store, now: float, luck: float, *, living: Collection[str] = 
     for worker in set(store.spool.workers()).difference(living):
         try:
             recovered += _recover_if_dead(store, worker, now, luck)
-        except OSError:
+        except (OSError, Conflict):
             # One that cannot be seen to must not keep the others from it; doctor tells of it.
             continue
     return recovered
 
 
+def lost(store: Store, *, living: Collection[str] = ()) -> list[str]:
+    """The workers with jobs of which it cannot be told yet whether they live: their locks' files are gone."""
+    return [name for name in set(store.spool.workers()).difference(living) if _is_lost(store, name)]
+
+
+def _is_lost(store: Store, worker: str) -> bool:
+    return is_lost(store.spool, worker) and _holds_jobs(store, worker)
+
+
+def _holds_jobs(store: Store, worker: str) -> bool:
+    try:
+        return any(isinstance(seen, Found) for seen in store.spool.scan_worker(worker))
+    except OSError:
+        # Who cannot look must not say that there is none.
+        return True
+
+
 def _recover_if_dead(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
-    held = locks.try_lock(store.spool.lock_path(worker + LIFE_SUFFIX))
-    if held is None:
+    if is_alive(store.spool, worker) or (held := _hold(store, worker)) is None:
         return []
     try:
         if outlived_by_command(store.spool, worker):
@@ -70,27 +100,41 @@ def _recover_if_dead(store: Store, worker: str, now: float, luck: float) -> list
     return recovered
 
 
+def _hold(store: Store, worker: str) -> Optional[locks.HeldLock]:
+    """The lock of a worker that has died, so that nobody else sees to it; None when it is not that yet."""
+    # It claims nothing meanwhile, nor afterwards, if it lives and somebody has deleted its lock's file.
+    with store.claiming():
+        if _is_lost(store, worker):
+            mark_lost(store.spool, worker)
+            return None
+        return locks.try_lock(store.spool.lock_path(worker + LIFE_SUFFIX))
+
+
 def clear_away(store: Store, worker: str) -> None:
-    """Remove what a worker that is gone leaves in `processing/`, `tmp/` and `locks/`."""
-    store.spool.tmp.remove_of(worker)
+    """Remove what a worker that is gone leaves in `processing/`, `tmp/` and `locks/`, as far as possible."""
+    # Somebody looks whether a lock is held just now (Windows), for example; doctor knows leftovers.
+    with suppress(OSError):
+        store.spool.tmp.remove_of(worker)
     _remove_folder(store, worker)
-    for suffix in (CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX, LIFE_SUFFIX):
-        try:
+    suffixes = [CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX]
+    if not _holds_jobs(store, worker):
+        # Where a job is left, the file of the lock tells that its worker is dead.
+        suffixes.append(LIFE_SUFFIX)
+    for suffix in suffixes:
+        with suppress(OSError):
             system.remove(store.spool.lock_path(worker + suffix), patience=0.1)
-        except OSError:
-            # Somebody looks whether it is held just now (Windows); doctor knows leftovers.
-            continue
 
 
 def ownerless_locks(store: Store, *, clear: bool) -> list[str]:
     """The workers of whom only files in `locks/` are left; with `clear` these are removed."""
     names = {path.split(".", 1)[0] for path in _names(os.path.join(store.spool.root, layout.LOCKS))}
     without_folder = [name for name in names if read_worker_name(name) and not _has_folder(store, name)]
-    if not without_folder:
+    suspects = [name for name in without_folder if not _is_living_supervisor(store, name)]
+    if not suspects:
         return []
     # Under claim.lock no worker is between making its lock and making its folder; to look is to take it.
     with store.claiming():
-        gone = sorted(name for name in without_folder if _is_ownerless(store, name))
+        gone = sorted(name for name in suspects if _is_ownerless(store, name))
         for name in gone if clear else []:
             clear_away(store, name)
     return gone
@@ -98,6 +142,11 @@ def ownerless_locks(store: Store, *, clear: bool) -> list[str]:
 
 def _has_folder(store: Store, worker: str) -> bool:
     return os.path.isdir(store.spool.worker_folder(worker))
+
+
+def _is_living_supervisor(store: Store, name: str) -> bool:
+    told = read_worker_name(name)
+    return told is not None and told.number == SUPERVISOR and is_alive(store.spool, name)
 
 
 def _is_ownerless(store: Store, name: str) -> bool:
@@ -113,24 +162,36 @@ def _names(folder: str) -> list[str]:
 
 
 def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
-    recovered: list[Recovered] = []
-    for seen in store.spool.scan_worker(worker):
-        if not isinstance(seen, Found):
-            continue
-        try:
-            if outcome := _recover_job(store, Place(seen.state, seen.job_id, worker), now, luck):
-                recovered.append(outcome)
-        except OSError:
-            # RACE: somebody holds or has moved the file; the folder stays, and so does its turn.
-            continue
+    recovered = _take_out(store, worker, now, lambda place, read: _crash(store, place, read, now, luck))
     _remove_folder(store, worker)
     return recovered
 
 
+def free_strays(store: Store, worker: str, now: float) -> list[Recovered]:
+    """Take out of a living worker's folder what it does not run: a person has put it there, or renamed it."""
+    return _take_out(store, worker, now, _put_back)
+
+
+def _take_out(store: Store, worker: str, now: float, unrecorded: Unrecorded) -> list[Recovered]:
+    """Move each job of this worker to where it belongs; `unrecorded` tells it of one without an outcome."""
+    taken: list[Recovered] = []
+    for seen in store.spool.scan_worker(worker):
+        if not isinstance(seen, Found):
+            continue
+        try:
+            if outcome := _take_out_job(store, Place(seen.state, seen.job_id, worker), now, unrecorded):
+                taken.append(outcome)
+        except (OSError, Conflict):
+            # RACE: somebody holds, changes or has moved the file, or has put one of its name where it was to
+            # go; the folder stays, and so does its turn.
+            continue
+    return taken
+
+
 def _remove_folder(store: Store, worker: str) -> None:
     folder = store.spool.worker_folder(worker)
-    names = _names(folder)
     try:
+        names = _names(folder)
         if all(name.lower() in _RUBBISH for name in names):
             for name in names:
                 system.remove(os.path.join(folder, name))
@@ -140,34 +201,50 @@ def _remove_folder(store: Store, worker: str) -> None:
         return
 
 
-def _recover_job(store: Store, place: Place, now: float, luck: float) -> Optional[Recovered]:
+def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded) -> Optional[Recovered]:
     worker = place.worker or ""
     try:
-        read = store.spool.read(place, store.config.max_job_bytes)
+        # What somebody else has put here would be ours once it is stamped, and would run.
+        read = store.spool.read(place, store.config.max_job_bytes, to_stamp=True)
     except FileNotFoundError:
         return None
     except InvalidInput as error:
-        target = set_aside(store, place, place.job_id, str(error))
+        target = set_aside(store, place, place.job_id, str(error), now)
         return Recovered(target.job_id, worker, State.DEAD, f"its file was no job: {error}")
+    if read.job.state is State.FAILED and _is_unwanted(store, place):
+        target = store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
+        return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
     if read.job.state in FINISHED:
-        target = store.transfer(place, read.job, now, version=read.version)
+        version = read.version if read.faithful else None
+        target = store.transfer(place, read.job, now, read=read.version, version=version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
-    job, decision = _crash(store, place, read, now, luck)
+    job, reason, delay = unrecorded(place, read)
     target = store.transfer(place, job, now, read=read.version)
-    return Recovered(target.job_id, worker, job.state, job.error or "", decision.delay)
+    return Recovered(target.job_id, worker, job.state, reason, delay)
 
 
-def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> tuple[Job, Decision]:
-    job = read.job
+def _put_back(place: Place, read: Read) -> tuple[Job, str, float]:
+    """Nothing has run that could have crashed."""
+    waiting = msgspec.structs.replace(read.job, state=State.PENDING)
+    return waiting, "it lay in the folder of a worker that did not run it", 0.0
+
+
+def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> tuple[Job, str, float]:
+    job, error = read.job, f"worker {place.worker} died while it ran"
+    decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
+    if _is_unwanted(store, place):
+        decision, error = Decision(State.DEAD), f"cancelled; {error}"
     run = Run(
         outcome="crashed",
-        attempt=job.attempts + 1,
+        attempt=next_attempt(job),
         worker=place.worker,
         finished_at=format_moment(now),
-        error=f"worker {place.worker} died while it ran",
+        error=error,
     )
-    decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
-    if asked(store.spool, place.worker or "", CANCEL_SUFFIX) == place.job_id:
-        decision = Decision(State.DEAD)
     run_at = now + decision.delay if decision.delay else None
-    return crashed(job, run, state=decision.state, run_at=run_at, now=now), decision
+    return crashed(job, run, state=decision.state, run_at=run_at, now=now), error, decision.delay
+
+
+def _is_unwanted(store: Store, place: Place) -> bool:
+    """Whether its worker was asked to cancel this job, and has not lived to hear it."""
+    return asked(store.spool, place.worker or "", CANCEL_SUFFIX) == place.job_id

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from json import loads
 from typing import Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
-from queuectl.index import STUCK_AFTER, Entry
+from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, outlived_by_command
-from queuectl.queue.store import Store
+from queuectl.queue.store import Store, entry_of
+from queuectl.spool import Place, Read
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
 
@@ -44,7 +44,7 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
     return {
         "id": entry.id,
         "state": entry.state,
-        "command": loads(entry.command),
+        "command": command_of(entry),
         "attempts": entry.attempts,
         "crashes": entry.crashes,
         "max_retries": config.max_retries if entry.max_retries is None else entry.max_retries,
@@ -57,6 +57,27 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
         "worker": entry.worker,
         "tags": entry.tags.split("\n")[1:-1],
     }
+
+
+def whole_record(store: Store, place: Place, read: Read, now: float) -> dict[str, Any]:
+    """One job as `show` tells it: all that its record says, and where its file and its log are."""
+    from queuectl.codec import job_to_dict
+
+    entry = entry_of(place, read.job, read.version, now)
+    return {
+        **job_to_dict(read.job),
+        **job_row(entry, store.config),
+        "file": store.spool.path(place),
+        "log": _log_of(store, place.job_id),
+    }
+
+
+def _log_of(store: Store, job_id: str) -> Optional[str]:
+    path = store.spool.log_path(job_id)
+    try:
+        return path if os.path.getsize(path) else None
+    except OSError:
+        return None
 
 
 def live_workers(store: Store) -> list[WorkerRow]:
@@ -84,13 +105,18 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    return [*lines, *_stuck(store), *damaged_indexes(store), *_dead_workers(store)]
+    return [*lines, *_stuck(store), *_index_in_memory(store), *damaged_indexes(store), *_dead_workers(store)]
+
+
+def _index_in_memory(store: Store) -> list[str]:
+    why = store.index.why_in_memory
+    return [] if why is None else [f"{INDEX} cannot be used just now: {why}"]
 
 
 def _stuck(store: Store) -> list[str]:
     now = system.now()
     return [
-        f"job {entry.id} cannot be moved: {entry.stuck_why}"
+        f"job {entry.id} {entry.stuck_why}"
         for entry in store.index.stuck()
         if now - (entry.stuck_since or now) >= STUCK_AFTER
     ]

@@ -6,31 +6,48 @@ import os
 from typing import Optional
 
 from queuectl import system
-from queuectl.queue.liveness import is_alive
+from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.spool import Spool, layout
 
+FINISH, KILL = "", "now"
+"""What a request to stop says: finish what runs, or end it."""
 _PAUSED_TEXT = b"New jobs do not start while this file is here. Delete it, or: queuectl resume\r\n"
 
 
 def ask(spool: Spool, worker: str, suffix: str, text: str = "") -> None:
-    """Leave this worker a request in `locks/`; it appears whole. One that has gone is left none."""
+    """Leave this worker a request in `locks/`; it appears whole.
+
+    One that has gone is left none, unless its command lives on: who recovers its job then meets the request.
+    """
     prepared = spool.tmp.new(worker + suffix)
     system.write_file(prepared, text.encode())
     system.replace(prepared, spool.lock_path(worker + suffix))
-    if not is_alive(spool, worker):
+    if not is_alive(spool, worker) and not outlived_by_command(spool, worker):
         # RACE: it closed before it could find the request, which would stay for good.
         withdraw(spool, worker, suffix, text)
 
 
 def asked(spool: Spool, worker: str, suffix: str) -> Optional[str]:
-    """The text of such a request; None when there is none."""
+    """The text of such a request; None when there is none: a folder or a link of its name is none.
+
+    Raises:
+        OSError: there is one, and it cannot be read just now.
+    """
     path = spool.lock_path(worker + suffix)
     if not os.path.lexists(path):
         return None
     try:
         return system.read_file(path, 4096)[0].decode("utf-8", "replace")
-    except OSError:
+    except (FileNotFoundError, system.NotARegularFile):
         return None
+
+
+def heard(spool: Spool, worker: str, suffix: str, *, unreadable: Optional[str] = None) -> Optional[str]:
+    """As `asked`, for those who ask again soon; `unreadable` when it cannot be read just now."""
+    try:
+        return asked(spool, worker, suffix)
+    except OSError:
+        return unreadable
 
 
 def withdraw(spool: Spool, worker: str, suffix: str, text: Optional[str] = None) -> None:
@@ -50,12 +67,14 @@ def pause(spool: Spool) -> bool:
     if is_paused(spool):
         return False
     system.write_file(_pause_paths(spool)[0], _PAUSED_TEXT)
+    system.sync_folder(spool.root)
     return True
 
 
 def resume(spool: Spool) -> bool:
     """Let jobs start again; False if they could already."""
     removed = [system.remove(path) for path in _pause_paths(spool) if os.path.isfile(path)]
+    system.sync_folder(spool.root)
     return any(removed)
 
 

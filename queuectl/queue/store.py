@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Optional
 
@@ -34,16 +34,18 @@ class Store:
         self._config: Optional[Config] = None
 
     @classmethod
-    def open(cls, root: str) -> Store:
-        """The store of the spool at `root`, which must exist.
+    def open(cls, root: str, *, trust_writers: bool = False) -> Store:
+        """The store of the spool at `root`, which must exist; see `Spool.trust_writers`.
 
         Raises:
-            SpoolUnusable: there is no spool, or its index can be neither used nor replaced.
+            SpoolUnusable: there is no spool, or one of a newer format, or its index can be neither used nor
+                replaced.
             Busy: somebody else has locked the index all the time.
         """
-        spool = Spool(root)
+        spool = Spool(root, trust_writers=trust_writers)
         if not layout.is_spool(spool.root):
             raise SpoolUnusable(f"{spool.root} is no spool", hint="queuectl init makes one")
+        layout.check_format(spool.root)
         path = os.path.join(spool.root, layout.INDEX)
         try:
             return cls(spool, Index(path, spool.lock_path(CLAIM_LOCK)))
@@ -88,6 +90,18 @@ class Store:
         """
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
+    @contextmanager
+    def changing_settings(self) -> Iterator[Index]:
+        """The index, which nobody replaces meanwhile: what is written to the old one would be gone with it.
+
+        Raises:
+            Busy, SpoolUnusable: it cannot be written.
+        """
+        self.index.refuse_in_memory()
+        with self.claiming():
+            self.index.follow()
+            yield self.index
+
     def transfer(
         self,
         place: Place,
@@ -104,6 +118,7 @@ class Store:
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
+            FileChanged: it is not the version `read` any more.
             OSError: it could not be written or moved; calling again is safe.
         """
         target = Place(job.state, place.job_id)
@@ -142,11 +157,13 @@ class Store:
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
+            FileChanged: it is not the version `read` any more.
         """
         from queuectl.job import dated
 
-        job = dated(job, created_of(job, read or self.spool.version(place)))
-        return job, self.spool.stamp(place, job, patience=patience)
+        read = read or self.spool.version(place)
+        job = dated(job, created_of(job, read))
+        return job, self.spool.stamp(place, job, read=read, patience=patience)
 
     def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
         """Write the index row of the job that lies at `place` in this version."""
@@ -171,22 +188,39 @@ class Store:
 
     def heal(self, error: sqlite3.Error) -> bool:
         """Replace the index if `error` says that it is damaged; whether it was."""
-        if not is_damage(error):
+        from traceback import clear_frames
+
+        if not is_damage(error, os.path.join(self.spool.root, layout.INDEX)):
             return False
+        # The frames that met the error hold cursors, and while one lives SQLite keeps the file open, which
+        # Windows then does not let us move.
+        for one in (error, error.__context__):
+            if one is not None:
+                clear_frames(one.__traceback__)
         self.index.heal()
         return True
 
-    def is_taken(self, job_id: str, *, besides: Optional[Place] = None) -> bool:
+    def is_taken(
+        self, job_id: str, *, besides: Optional[Place] = None, workers: Optional[Sequence[str]] = None
+    ) -> bool:
         """Whether a file of this id, or of one that Windows would call the same, is in the spool.
 
-        The file that lies at `besides` does not count.
+        The file that lies at `besides` does not count. `workers` are looked up unless they are known.
         """
         ids = {job_id, *self.index.alike(fold(job_id))}
         return any(
             place != besides and os.path.lexists(self.spool.path(place))
             for one in ids
-            for place in self.spool.places(one)
+            for place in self.spool.places(one, workers)
         )
+
+    def as_named(self, place: Place) -> Place:
+        """`place` by the name that its file has, where another spelling finds it too."""
+        for other in self.index.alike(fold(place.job_id)):
+            named = place._replace(job_id=other)
+            if other == place.job_id or self.spool.is_same_file(place, named):
+                return named
+        return place
 
 
 def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:

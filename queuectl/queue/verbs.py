@@ -8,13 +8,13 @@ from typing import Optional
 
 from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord
-from queuectl.job import cancelled, retried
+from queuectl.job import Job, cancelled, retried
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
-from queuectl.queue.liveness import is_alive
+from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.queue.recovery import recover
-from queuectl.queue.requests import ask, withdraw
+from queuectl.queue.requests import FINISH, KILL, ask, withdraw
 from queuectl.queue.store import Store
-from queuectl.spool import Place, Read, quarantine, too_large
+from queuectl.spool import FileChanged, Place, Read, quarantine, too_large
 from queuectl.state import FINISHED, WAITING, State
 
 _STEP = 0.02
@@ -31,7 +31,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
         reads = [_runnable(store, place) for place in places]
         for place, read in zip(places, reads):
             # RACE: only a person's hand moves a file out of these folders without the lock.
-            store.transfer(place, retried(read.job, now=now), now, read=read.version)
+            _transfer(store, place, retried(read.job, now=now), read, now)
             quarantine.forget_note(store.spool, place.job_id)
         store.spool.sync(State.PENDING)
 
@@ -45,11 +45,24 @@ def _runnable(store: Store, place: Place) -> Read:
     return read
 
 
+def _transfer(store: Store, place: Place, job: Job, read: Read, now: float) -> None:
+    try:
+        store.transfer(place, job, now, read=read.version)
+    except OSError as error:
+        if store.spool.is_plain(place) and not isinstance(error, FileChanged):
+            raise
+        raise _moved_on(place) from None
+
+
+def _moved_on(place: Place) -> Conflict:
+    return Conflict(f"job {place.job_id!r} has just been moved or changed", hint="look again")
+
+
 def _read(store: Store, place: Place) -> Read:
     try:
         return store.spool.read_sound(place, store.config.max_job_bytes)
     except FileNotFoundError:
-        raise Conflict(f"job {place.job_id!r} has just moved on", hint="look again") from None
+        raise _moved_on(place) from None
     except DamagedRecord as error:
         raise DamagedRecord(error.message, hint="mend the file, then retry it") from error
 
@@ -74,11 +87,13 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
     for place in running:
         ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
     _await_cancelled(store, running, deadline)
+    # Else a power cut could undo it, and the job would run after all.
+    store.spool.sync(State.DEAD)
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
     read = _read(store, place)
-    store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
+    _transfer(store, place, cancelled(read.job, now=now), read, now)
 
 
 def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
@@ -88,12 +103,23 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
         while os.path.lexists(store.spool.path(place)):
             if not is_alive(store.spool, worker):
                 recover(store, system.now(), 0.5)
+                if store.spool.is_there(place) and not store.spool.is_plain(place):
+                    raise Conflict(f"{store.spool.in_spool(store.spool.path(place))} is no plain file")
             if system.monotonic() >= end:
-                raise Busy(f"job {place.job_id!r} still runs; its worker has been asked to end it")
+                raise Busy(_why_not_yet(store, place))
             system.sleep(_STEP)
         # It may have ended by itself; the request must not meet its next run.
         withdraw(store.spool, worker, CANCEL_SUFFIX, place.job_id)
         _cancel_finished(store, place.job_id)
+
+
+def _why_not_yet(store: Store, place: Place) -> str:
+    worker = place.worker or ""
+    if is_alive(store.spool, worker):
+        return f"job {place.job_id!r} still runs; its worker has been asked to end it"
+    if outlived_by_command(store.spool, worker):
+        return f"job {place.job_id!r}: its worker has died, its command still runs; cancelled when that ends"
+    return f"job {place.job_id!r}: its worker has died, and its file cannot be taken out of there just now"
 
 
 def _cancel_finished(store: Store, job_id: str) -> None:
@@ -120,6 +146,7 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
         for place in there:
             store.spool.delete(place)
             quarantine.forget_note(store.spool, place.job_id)
+        store.spool.sync(State.DEAD)
     ids = [place.job_id for place in there]
     store.forget(*ids)
     return ids
@@ -129,5 +156,5 @@ def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
     living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
     for name in living:
-        ask(store.spool, name, STOP_SUFFIX, "now" if kill else "")
+        ask(store.spool, name, STOP_SUFFIX, KILL if kill else FINISH)
     return living
