@@ -13,23 +13,29 @@ import threading
 from typing import NamedTuple, Optional
 
 from queuectl import events, system
+from queuectl.crew import Crew
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
-from queuectl.index import STUCK_AFTER
-from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, make_worker_name
+from queuectl.index import STUCK_AFTER, usable_error
+from queuectl.locks import HeldLock, wait_lock
+from queuectl.names import LIFE_SUFFIX, SUPERVISOR, make_worker_name
 from queuectl.queue.claims import has_work
 from queuectl.queue.recovery import clear_away
-from queuectl.queue.requests import asked, is_paused
+from queuectl.queue.requests import KILL, is_paused
 from queuectl.queue.store import Store
-from queuectl.runner import CANCELLED, INTERRUPTED
-from queuectl.spool import Spool, layout
+from queuectl.spool import layout
+from queuectl.spool.access import refuse_strangers
 from queuectl.sweep import Sweep
 from queuectl.turns import Turns
 from queuectl.worker import Hands, Worker
 
 ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
+INDEX_PATIENCE = 60.0
+"""Seconds after which a drain gives up an index that cannot be used."""
+LOCK_PATIENCE = 5.0
+"""Seconds that a supervisor waits for its own lock, which nobody holds for longer than a look."""
 LOG_INTERVAL = 1.0
 """Seconds between looks at how long the logs of running commands have grown."""
 RETRY_PAUSE = 0.5
@@ -42,6 +48,8 @@ class Plan(NamedTuple):
     workers: int = 1
     drain: bool = False
     """End when nothing is left to do now."""
+    trust_writers: bool = False
+    """Work even where others may write to the spool, and so run commands as this user."""
 
 
 class Pool:
@@ -50,14 +58,15 @@ class Pool:
     def __init__(self, root: str, plan: Plan, emit: Listener = events.nobody) -> None:
         self.root, self.plan, self._listener = os.path.abspath(root), plan, emit
         self.bell = Doorbell(self.root)
-        self.workers: list[Worker] = []
+        self.crew = Crew()
         self.interrupted = False
         self._stops = 0
         self._error: Optional[Exception] = None
         self._turns = Turns(over=lambda: self._stops > 0)
         self._random = random.Random()
+        self._salt = os.urandom(3).hex()
         self._noticed: set[str] = set()
-        self._unheard = False
+        self._index_failed: Optional[float] = None
 
     # Running
 
@@ -65,19 +74,22 @@ class Pool:
         """Work until stopped, or with `drain` until nothing is left to do now.
 
         Raises:
-            QueueError: the workers could not be started, or the spool became unusable.
+            QueueError: the workers could not be started, others may write to the spool, or it became
+                unusable.
         """
         from queuectl.system.signals import stop_signals
 
-        with stop_signals(self.signalled), Store.open(self.root) as store:
-            if store.index.in_memory:
-                raise SpoolUnusable(f"workers cannot run in {self.root}: {store.index.why_in_memory}")
+        with stop_signals(self.signalled), self._open() as store:
+            if not self.plan.trust_writers:
+                refuse_strangers(self.root)
+            store.index.refuse_in_memory()
             # A spool that came with a repository or a backup may lack what git or zip leave out.
             layout.make_spool(self.root)
             threads: list[threading.Thread] = []
+            supervisor = self._take_lock(store)
             try:
                 self._watch()
-                self._start_workers(threads)
+                self._start_workers(store, threads)
                 self._supervise(store, threads)
             finally:
                 self._stops = max(self._stops, 1)
@@ -87,8 +99,22 @@ class Pool:
                     # RACE: the last sweep may have made the folder of one that was just closing.
                     clear_away(store, thread.name)
                 self.bell.close()
+                supervisor.release()
+                clear_away(store, self._name(SUPERVISOR))
         if self._error is not None:
             raise self._error
+
+    def _take_lock(self, store: Store) -> HeldLock:
+        """The supervisor's own: once it has died, others remove what it has left in `tmp/`."""
+        name = store.spool.tmp.owner = self._name(SUPERVISOR)
+        # Waited for: to ask whether somebody holds a lock is to take it for a moment.
+        return wait_lock(store.spool.lock_path(name + LIFE_SUFFIX), LOCK_PATIENCE)
+
+    def _name(self, number: int) -> str:
+        return make_worker_name(system.host_name(), system.process_id(), number, self._salt)
+
+    def _open(self) -> Store:
+        return Store.open(self.root, trust_writers=self.plan.trust_writers)
 
     def _watch(self) -> None:
         self.bell.close()
@@ -117,12 +143,11 @@ class Pool:
         if event.kind == events.JOB_FAILED:
             self.bell.ring()
 
-    def _start_workers(self, threads: list[threading.Thread]) -> None:
-        host, pid, salt = system.host_name(), system.process_id(), os.urandom(3).hex()
+    def _start_workers(self, store: Store, threads: list[threading.Thread]) -> None:
         ready: list[threading.Event] = []
         for number in range(1, self.plan.workers + 1):
-            name, event = make_worker_name(host, pid, number, salt), threading.Event()
-            thread = threading.Thread(target=self._work, args=(name, event), name=name)
+            name, event = self._name(number), threading.Event()
+            thread = threading.Thread(target=self._work, args=(store, name, event), name=name)
             try:
                 thread.start()
             except RuntimeError as error:
@@ -135,17 +160,18 @@ class Pool:
 
     # The workers' threads
 
-    def _work(self, name: str, ready: threading.Event) -> None:
+    def _work(self, supervisor: Store, name: str, ready: threading.Event) -> None:
         hands = Hands(
             emit=self.emit,
             luck=self._random.random,
             gives_up=lambda: self._stops > 1 or not os.path.isdir(self.root),
+            index_trouble=lambda: supervisor.index.why_in_memory,
         )
         try:
-            with Store.open(self.root) as store:
+            with self._open() as store:
                 worker = Worker(store, name, hands)
                 worker.start()
-                self.workers.append(worker)
+                self.crew.workers.append(worker)
                 self.emit(Event(events.WORKER_STARTED, name))
                 ready.set()
                 try:
@@ -176,6 +202,9 @@ class Pool:
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
+        if self.crew.running and not self._stops:
+            # It is told at the end as well; that may be hours away.
+            self._notice(str(error))
         self.stop()
 
     # The supervisor
@@ -186,13 +215,12 @@ class Pool:
         said = 0
         while any(thread.is_alive() for thread in threads):
             more = self._attempt(sweep, rings)
-            for worker in self.workers:
-                worker.runner.trim()
+            self.crew.trim_logs()
             if self._stops:
                 self._turns.wake()
                 said = self._say_stopping(said)
                 if self._stops > 1:
-                    self._kill_all()
+                    self.crew.interrupt()
             rings = self.bell.wait(0.0 if more else self._patience(sweep))
 
     def _attempt(self, sweep: Sweep, rings: Rings) -> bool:
@@ -211,32 +239,44 @@ class Pool:
         return False
 
     def _look(self, sweep: Sweep, rings: Rings) -> bool:
-        if rings.asked or sweep.pause <= 0 or self._unheard:
-            self._hear_requests(sweep.store.spool)
+        if rings.asked or sweep.pause <= 0 or self.crew.unheard:
+            wish = self.crew.hear_requests(sweep.store.spool)
+            if wish is not None:
+                self.stop(kill=wish == KILL)
+        # Before the look, which may fail for long.
+        self._keep_locks()
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
         all_rest = self._turns.resting() == self.plan.workers
-        more = sweep.look(rings.names, [worker.name for worker in self.workers])
+        more = sweep.look(rings.names, self.crew.names)
+        self._index_failed = None
         if sweep.remade:
             sweep.remade = False
             self._watch()
         paused = is_paused(sweep.store.spool)
-        waits = self._tell_stuck(sweep.store)
+        waits = self._tell_stuck(sweep.store) or sweep.lost
         if has_work(sweep.store, system.now()) and not paused:
             self._turns.wake()
         elif self.plan.drain and all_rest and not more and not waits:
             self.stop()
         return more
 
+    def _keep_locks(self) -> None:
+        try:
+            self.crew.keep_locks(self.root)
+        except (OSError, QueueError) as error:
+            # The look goes on, and tells what is wrong with the spool.
+            self._notice(f"cannot take the workers' locks anew just now: {error}")
+
     def _tell_stuck(self, store: Store) -> bool:
-        """Tell of jobs whose files could not be moved for long; whether some could not only for a moment."""
+        """Tell of jobs that cannot be moved or started for long; whether some cannot only for a moment."""
         now, briefly = system.now(), False
         for entry in store.index.stuck():
             if now - (entry.stuck_since or now) < STUCK_AFTER:
                 briefly = True
             else:
-                self._notice(f"{entry.id} cannot be moved: {entry.stuck_why}")
+                self._notice(f"{entry.id} {entry.stuck_why}")
         return briefly
 
     def _mend(self, store: Store, error: sqlite3.Error) -> None:
@@ -245,12 +285,21 @@ class Pool:
             healed = store.heal(error)
         except (QueueError, OSError, sqlite3.Error):
             healed = False
-        if healed:
+        if healed and store.index.in_memory:
+            self._notice(f"the index is damaged and held open: going on in memory ({error})")
+        elif healed:
             self._notice(f"the index was damaged and is built anew ({error})")
+        elif self.plan.drain and self._lasts_long():
+            self._fail(usable_error(error, os.path.join(self.root, layout.INDEX)))
         else:
             self._notice(f"the index cannot be used just now: {error}")
             system.sleep(RETRY_PAUSE)
         self._turns.wake()
+
+    def _lasts_long(self) -> bool:
+        """Whether the index could not be used for as long as a drain waits."""
+        self._index_failed = self._index_failed or system.monotonic()
+        return system.monotonic() - self._index_failed > INDEX_PATIENCE
 
     def _notice(self, text: str) -> None:
         """Tell what may last, once."""
@@ -258,25 +307,9 @@ class Pool:
             self._noticed.add(text)
             self.emit(Event(events.NOTICE, text=text))
 
-    def _hear_requests(self, spool: Spool) -> None:
-        self._unheard = False
-        for worker in self.workers:
-            wish = asked(spool, worker.name, STOP_SUFFIX)
-            if wish is not None:
-                self.stop(kill=wish == "now")
-            busy = worker.current
-            if busy is not None and asked(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
-                # RACE: claimed, but its command not started yet: ask again soon.
-                self._unheard |= not worker.runner.kill(CANCELLED)
-
-    def _kill_all(self) -> None:
-        for worker in self.workers:
-            if worker.current is not None:
-                worker.runner.kill(INTERRUPTED)
-
     def _say_stopping(self, said: int) -> int:
         if self._stops != said:
-            running = sum(worker.current is not None for worker in self.workers)
+            running = self.crew.running
             if running and self._stops > 1:
                 self.emit(Event(events.STOPPING, text=f"stopping: killing {running} running"))
             elif running:
@@ -288,10 +321,10 @@ class Pool:
         """Seconds until something is to be done without a ring."""
         # Who stops looks no more, and only waits for the workers' rings, or for the wish to kill.
         left = RETRY_PAUSE if self._stops else sweep.pause
-        if not self._stops and sweep.next_due is not None:
-            left = min(left, sweep.next_due - system.now())
+        moments = [] if self._stops else [sweep.next_due, sweep.next_ripe]
+        left = min([left, *(moment - system.now() for moment in moments if moment is not None)])
         # Always: who sleeps does not hear that a command has been started.
         left = min(left, LOG_INTERVAL)
-        if self._stops > 1 or self._unheard:
+        if self._stops > 1 or self.crew.unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

@@ -11,18 +11,14 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from queuectl import system
-from queuectl.job import Job, success_codes
-from queuectl.moment import format_moment
+from queuectl.job import Job, next_attempt, success_codes
+from queuectl.joblog import log_mark, tidy_log, trim_log
 
 if TYPE_CHECKING:
     from queuectl.system.process import Process
 
 COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
 CANCELLED, INTERRUPTED = "cancelled", "interrupted"
-OUR_LACK = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-)
-"""Errors of starting a command that say nothing about the job."""
 KILL_GRACE = 3.0
 """Seconds between asking a process tree to end and ending it."""
 
@@ -70,7 +66,7 @@ class Runner:
             log_mark(conditions.log_path, job, started)
             process = self._start(job, conditions)
         except OSError as error:
-            if error.errno in OUR_LACK:
+            if system.is_lack(error):
                 raise
             tidy_log(conditions.log_path, conditions.log_max_bytes)
             return Outcome(FAILED, None, _start_error(job, conditions, error), started, system.now())
@@ -98,17 +94,24 @@ class Runner:
             log_path=conditions.log_path,
             inherit=conditions.inherit,
         )
-        with self._guard:
-            self._process, self._log = process, (conditions.log_path, conditions.log_max_bytes)
-            if conditions.timeout is not None:
-                self._later(conditions.timeout, TIMEOUT)
+        try:
+            with self._guard:
+                self._process, self._log = process, (conditions.log_path, conditions.log_max_bytes)
+                if conditions.timeout is not None:
+                    self._later(conditions.timeout, TIMEOUT)
+        except RuntimeError as error:
+            # No room for the thread that would end it in time: it must not run on without.
+            self.kill(INTERRUPTED, force=True)
+            process.wait()
+            self._end()
+            raise OSError(errno.EAGAIN, str(error)) from error
         return process
 
     def _later(self, delay: float, verdict: str, *, force: bool = False) -> None:
         timer = threading.Timer(min(delay, threading.TIMEOUT_MAX), self.kill, (verdict,), {"force": force})
         timer.daemon = True
-        self._timers.append(timer)
         timer.start()
+        self._timers.append(timer)
 
     def _end(self) -> Optional[str]:
         with self._guard:
@@ -133,8 +136,16 @@ class Runner:
                 self._verdict = self._verdict or verdict
                 self._process.kill(force=force)
                 if not force:
-                    self._later(KILL_GRACE, verdict, force=True)
+                    self._force_later(verdict)
             return True
+
+    def _force_later(self, verdict: str) -> None:
+        assert self._process is not None
+        try:
+            self._later(KILL_GRACE, verdict, force=True)
+        except RuntimeError:
+            # No room for another thread: no grace.
+            self._process.kill(force=True)
 
     def trim(self) -> None:
         """Keep the log of the running command within its limit."""
@@ -170,7 +181,7 @@ def _environment(job: Job, conditions: Conditions) -> dict[str, str]:
 
     ours = {
         "QUEUECTL_JOB_ID": job.name,
-        "QUEUECTL_ATTEMPT": str(job.attempts + 1),
+        "QUEUECTL_ATTEMPT": str(next_attempt(job)),
         "QUEUECTL_SPOOL": conditions.root,
     }
     return processes.environment({**job.env, **ours})
@@ -181,7 +192,9 @@ def _start_error(job: Job, conditions: Conditions, error: OSError) -> str:
     if isinstance(error, FileNotFoundError) and error.filename in (None, program):
         return f"program not found: {program}"
     where = f": {error.filename}" if error.filename else ""
-    return f"could not be started: {error.strerror or error}{where}"
+    text = f"could not be started: {error.strerror or error}{where}"
+    # A path on POSIX may be no Unicode, and a record is.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _outcome(job: Job, conditions: Conditions, code: int, verdict: Optional[str], started: float) -> Outcome:
@@ -204,48 +217,3 @@ def _exit_error(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
-
-
-def log_mark(path: str, job: Job, now: float) -> None:
-    """Set a run's output apart from what an earlier run left in the same log."""
-    try:
-        if os.path.getsize(path) > 0:
-            with open(path, "ab") as log:
-                log.write(f"\n--- attempt {job.attempts + 1}, {format_moment(now)} ---\n".encode())
-    except OSError:
-        # No log yet; or one that cannot be written, which starting the command will tell.
-        return
-
-
-def tidy_log(path: str, limit: int) -> None:
-    """Remove the log of a command that printed nothing (not on Windows); cut one that is too long."""
-    try:
-        if os.path.getsize(path) == 0:
-            # Else the next run of this job could open a file that is about to go.
-            if system.REMOVES_AT_ONCE:
-                system.remove(path)
-            return
-    except OSError:
-        return
-    trim_log(path, limit)
-
-
-def trim_log(path: str, limit: int) -> None:
-    """Cut a log that is over `limit` bytes down to its end, saying so.
-
-    The writer appends, so it goes on behind the cut; a line printed in this very moment may be lost.
-    """
-    try:
-        size = os.path.getsize(path)
-        if size <= limit:
-            return
-        with open(path, "r+b") as log:
-            log.seek(size - limit // 2)
-            kept = log.read(limit // 2)
-            log.seek(0)
-            log.truncate()
-            mark = f"--- {size - len(kept)} bytes cut here (log_max_bytes) ---\n"
-            log.write(mark.encode() + kept.split(b"\n", 1)[-1])
-    except OSError:
-        # Held by somebody who does not share it (Windows); the next look trims it.
-        return

@@ -15,15 +15,21 @@ from queuectl import events, system
 from queuectl.doorbell import watched_folders
 from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
-from queuectl.queue.intake import settle_drops
+from queuectl.queue.intake import ripe_at, settle_drops
 from queuectl.queue.reconcile import Unsettled, reconcile_all, reconcile_some
-from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
 from queuectl.spool import layout
 from queuectl.state import State
 
+SLICE = 500
+"""Names of which events told that are looked at in one go."""
+LONGEST_PAUSE = 30.0
+"""Seconds after which everything is looked at anyway, however long a look takes."""
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took."""
+CLOCK_JUMP = 3.0
+"""Seconds by which a clock has been set if it has gone so far beside the other one between two looks."""
 FIRST_INTERVAL = 0.5
 """Seconds between full looks until the setting could be read."""
 
@@ -35,13 +41,20 @@ class Sweep:
         self.store, self.emit = store, emit
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
+        self.next_ripe: Optional[float] = None
+        """When the next drop that is no job yet has lain still for long enough."""
         self.remade = False
         """A watched folder is another one than before: the watch must be renewed."""
+        self.lost = False
+        """There are workers of which it cannot be told yet whether they live."""
         self._watched: Optional[list[tuple[int, int]]] = None
-        self._unsettled: list[Unsettled] = []
+        self._names: list[tuple[State, str]] = []
+        self._drops: dict[str, Unsettled] = {}
         self._next_scan = 0.0
         self._interval = FIRST_INTERVAL
         self._random = random.Random()
+        self._offset: Optional[float] = None
+        """Of the clock from the one that only goes on."""
 
     @property
     def pause(self) -> float:
@@ -62,14 +75,31 @@ class Sweep:
             OSError, sqlite3.Error, QueueError: something cannot be looked at just now.
         """
         now = system.now()
-        if names:
-            self._unsettled += reconcile_some(self.store, names, now)
+        self._mind_the_clock(now)
+        self._names += names
+        if self._names:
+            # In slices: the good ones among ten thousand bad ones are not to wait for all of them.
+            some, self._names = self._names[:SLICE], self._names[SLICE:]
+            self._take(reconcile_some(self.store, some, now))
         if self.pause <= 0:
             self._timed_scan(living, now)
-        if self._unsettled:
-            self._settle_drops(now)
+        # First everything that may run.
+        more = bool(self._names) or (bool(self._drops) and self._settle_drops(now))
         self.next_due = self.store.index.promote(now)
-        return bool(self._unsettled)
+        return more
+
+    def _mind_the_clock(self, now: float) -> None:
+        offset, before = now - system.monotonic(), self._offset
+        self._offset = offset
+        if before is None:
+            # Who starts workers has seen to what was lacking, perhaps.
+            self.store.index.try_again()
+        elif abs(offset - before) > CLOCK_JUMP:
+            # Set by hand, or the machine has slept.
+            self.store.index.forget_moments(now)
+
+    def _take(self, drops: list[Unsettled]) -> None:
+        self._drops.update((drop.oddity.path, drop) for drop in drops)
 
     def _timed_scan(self, living: Collection[str], now: float) -> None:
         began = system.monotonic()
@@ -77,13 +107,16 @@ class Sweep:
             self._scan(living, now)
         finally:
             took = system.monotonic() - began
-            self._next_scan = system.monotonic() + max(self._interval, took * SCAN_SHARE)
+            longest = max(self._interval, LONGEST_PAUSE)
+            self._next_scan = system.monotonic() + min(max(self._interval, took * SCAN_SHARE), longest)
 
     def _scan(self, living: Collection[str], now: float) -> None:
         self._remake_folders(living)
         self.store.index.follow()
         self._interval = self.store.config.poll_interval
-        self._unsettled = reconcile_all(self.store, now)
+        self._names, self._drops = [], {}
+        self._take(reconcile_all(self.store, now))
+        self.lost = bool(lost(self.store, living=living))
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
@@ -108,8 +141,16 @@ class Sweep:
         self.remade = made or self._watched not in (None, identities)
         self._watched = identities
 
-    def _settle_drops(self, now: float) -> None:
-        settled, self._unsettled = settle_drops(self.store, self._unsettled, now)
-        for drop in settled:
-            kind = events.JOB_RENAMED if drop.reason is None else events.FILE_REFUSED
-            self.emit(Event(kind, job_id=drop.job_id, text=drop.reason or f"was {drop.old_name}"))
+    def _settle_drops(self, now: float) -> bool:
+        """See to what has lain still for long enough; whether some of that is left."""
+        settle_time = self.store.config.settle_time
+        ripe = [drop for drop in self._drops.values() if ripe_at(drop, settle_time) <= now]
+        settled, left = settle_drops(self.store, ripe, now)
+        for drop in ripe:
+            del self._drops[drop.oddity.path]
+        self._take(left)
+        self.next_ripe = min((ripe_at(drop, settle_time) for drop in self._drops.values()), default=None)
+        for done in settled:
+            kind = events.JOB_RENAMED if done.reason is None else events.FILE_REFUSED
+            self.emit(Event(kind, job_id=done.job_id, text=done.reason or f"was {done.old_name}"))
+        return bool(left)

@@ -6,23 +6,28 @@ After Oban's executor: a pipeline of named steps, and recording an outcome is it
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
-from typing import Any, Callable, NamedTuple, Optional
+import threading
+from contextlib import closing, nullcontext, suppress
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 from queuectl import events, locks, system
 from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
-from queuectl.job import Job, Run
+from queuectl.job import Job, Run, next_attempt
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
-from queuectl.queue.claims import Claim, claim, give_back, policy_of, settle
+from queuectl.queue.claims import Claim, claim, give_back, pass_over, policy_of, settle
+from queuectl.queue.liveness import note_run
 from queuectl.queue.reconcile import reconcile_all
-from queuectl.queue.recovery import clear_away
+from queuectl.queue.recovery import clear_away, free_strays
 from queuectl.queue.requests import withdraw
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Conditions, Outcome, Runner
+from queuectl.spool import Place
 from queuectl.state import State
+
+T = TypeVar("T")
 
 _RECORD_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
 """Seconds between tries to record an outcome, on a full disk for example; the last one repeats."""
@@ -41,6 +46,8 @@ class Hands(NamedTuple):
     pause: Callable[[float], object] = system.sleep
     gives_up: Callable[[], bool] = lambda: False
     """Whether to stop trying to record an outcome: the job then counts as crashed later."""
+    index_trouble: Callable[[], Optional[str]] = lambda: None
+    """Why the index on disk is not to be trusted, if it is not: who looks for us has found it damaged."""
 
 
 class Worker:
@@ -52,6 +59,7 @@ class Worker:
         self.runner = Runner()
         self.current: Optional[Claim] = None
         self._life: Optional[locks.HeldLock] = None
+        self._life_guard = threading.Lock()
 
     def start(self) -> None:
         """Take the lock, then make the folder: a folder without a held lock is a dead worker's.
@@ -68,13 +76,40 @@ class Worker:
 
     def close(self) -> None:
         """Leave nothing behind, unless a job could not be moved out: then recovery sees to it."""
-        if self._life is not None:
-            self._life.release()
-            self._life = None
+        with self._life_guard:
+            life, self._life = self._life, None
+        if life is not None:
+            life.release()
             clear_away(self.store, self.name)
 
+    def keep_lock(self) -> None:
+        """Take the lock anew if somebody has deleted its file: others would take us for dead.
+
+        Any thread may call it.
+
+        Raises:
+            Busy, OSError: not just now.
+        """
+        with self._life_guard:
+            if self._life is None or self._life.is_current():
+                return
+        with self.store.claiming():
+            self._lives()
+
+    def _lives(self) -> bool:
+        """Whether we hold our lock, taken anew if need be; asked under `claim.lock`."""
+        with self._life_guard:
+            life = self._life
+            if life is None or life.is_current():
+                return life is not None
+            new = locks.try_lock(life.path)
+            if new is not None:
+                life.close()
+                self._life = new
+            return new is not None
+
     def run_once(self) -> bool:
-        """Claim, run and settle one job; False when there was none.
+        """Claim, run and settle one job, or free what is not ours; False when there was nothing to do.
 
         Raises:
             Busy: the claim could not be decided.
@@ -82,45 +117,64 @@ class Worker:
         """
         got = self._claim()
         if got is None:
-            return False
+            return self._free_strays()
         self.current = got
         try:
-            self._tell(events.JOB_STARTED, got, attempt=got.job.attempts + 1)
+            self._tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
             self._settle(got, self._run_or_give_back(got))
         finally:
             self.current = None
         return True
 
+    def _free_strays(self) -> bool:
+        freed = free_strays(self.store, self.name, self.hands.now())
+        for job in freed:
+            text = f"{job.reason}: {job.state.value}"
+            self.hands.emit(Event(events.JOB_RECOVERED, self.name, job.job_id, text))
+        return bool(freed)
+
     def _claim(self) -> Optional[Claim]:
         self.store.index.follow()
+        why = self.hands.index_trouble()
+        if why is not None and not self.store.index.in_memory:
+            # While we have it open it cannot be replaced (Windows), and what we have read of it is old.
+            self.store.index.leave_disk(why)
         try:
             if self.store.index.in_memory:
                 # Nobody else keeps this one.
                 reconcile_all(self.store, self.hands.now())
-            return claim(self.store, self.name, self.hands.now())
+            return claim(self.store, self.name, self.hands.now(), lives=self._lives)
         except sqlite3.Error as error:
             if not self.store.heal(error):
                 raise
             reconcile_all(self.store, self.hands.now())
-            return claim(self.store, self.name, self.hands.now())
+            return claim(self.store, self.name, self.hands.now(), lives=self._lives)
 
     def _run_or_give_back(self, got: Claim) -> Outcome:
         try:
             return self._run(got)
-        except BaseException:
+        except BaseException as error:
             # Nothing was started: a claimed job must not lie here as if it ran.
             with suppress(_GivenUp):
-                self._persist(lambda: give_back(self.store, got, self.hands.now()))
+                back = self._persist(lambda: give_back(self.store, got, self.hands.now()))
+                if back is not None and isinstance(error, OSError):
+                    self._pass_over(got, back, error)
             raise
+
+    def _pass_over(self, got: Claim, back: Place, lack: OSError) -> None:
+        # Where there is no room for that either, it is simply claimed again.
+        with suppress(sqlite3.Error):
+            pass_over(self.store, got, back.job_id, self.hands.now(), lack)
 
     def _run(self, got: Claim) -> Outcome:
         run_lock = self._run_lock()
-        try:
-            return self.runner.run(got.job, self._conditions(got.job, run_lock))
-        finally:
-            if run_lock is not None:
-                # Closed, not unlocked: an unlock would free it for a command that is still there.
-                run_lock.close()
+        # Closed in the end, not unlocked: an unlock would free it for a command that is still there.
+        with nullcontext() if run_lock is None else closing(run_lock):
+            note_run(self.store.spool, self.name, got.place.job_id)
+            try:
+                return self.runner.run(got.job, self._conditions(got.job, run_lock))
+            finally:
+                note_run(self.store.spool, self.name, "")
 
     def _run_lock(self) -> Optional[locks.HeldLock]:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
@@ -161,7 +215,7 @@ class Worker:
         decision = self._decide(got.job, outcome)
         run = Run(
             outcome=outcome.verdict,
-            attempt=got.job.attempts + 1,
+            attempt=next_attempt(got.job),
             worker=self.name,
             started_at=format_moment(outcome.started),
             finished_at=format_moment(outcome.ended),
@@ -177,7 +231,8 @@ class Worker:
 
     def _forget_request(self, got: Claim) -> None:
         # A cancel that came too late must not meet the job's next run.
-        withdraw(self.store.spool, self.name, CANCEL_SUFFIX, got.place.job_id)
+        with suppress(OSError):
+            withdraw(self.store.spool, self.name, CANCEL_SUFFIX, got.place.job_id)
 
     def _decide(self, job: Job, outcome: Outcome) -> Decision:
         if outcome.verdict == COMPLETED:
@@ -186,12 +241,12 @@ class Worker:
             return Decision(State.DEAD)
         return after_failure(
             policy_of(self.store, job),
-            failures=job.attempts + 1,
+            failures=next_attempt(job),
             retryable=outcome.exit_code not in job.no_retry_exit_codes,
             luck=self.hands.luck(),
         )
 
-    def _persist(self, action: Callable[[], object]) -> object:
+    def _persist(self, action: Callable[[], T]) -> T:
         """Do it until it succeeds: the disk may be full, or the file held by somebody, for a while."""
         tries = 0
         while True:
@@ -215,7 +270,7 @@ class Worker:
             kind,
             got,
             text=outcome.error or "",
-            attempt=got.job.attempts + 1,
+            attempt=next_attempt(got.job),
             exit_code=outcome.exit_code,
             seconds=outcome.ended - outcome.started,
             delay=decision.delay if decision.state is State.FAILED else None,

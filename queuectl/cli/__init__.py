@@ -12,7 +12,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
-from queuectl.errors import Interrupted, InvalidInput, QueueError, system_error
+from queuectl.cli.terminal import echo
+from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable, system_error
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click 8.2 and newer raise where only help is wanted; older ones print it themselves."""
@@ -35,7 +36,7 @@ def run(args: list[str]) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except _NO_ARGUMENTS as wish:
-        click.echo(wish.format_message())
+        echo(wish.format_message())
         return 0
     except BrokenPipeError:
         # `queuectl list | head`: whoever reads has seen enough.
@@ -71,13 +72,23 @@ def _index_error(error: sqlite3.Error) -> QueueError:
     return usable_error(error, "the index")
 
 
-_TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], QueueError]], ...] = (
+def _import_error(error: ImportError) -> Optional[QueueError]:
+    # A module that the system could not open for want of descriptors or memory, and no mistake of ours.
+    import errno
+    import os
+
+    lacks = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)]
+    return SpoolUnusable(str(error)) if any(lack in str(error) for lack in lacks) else None
+
+
+_TRANSLATIONS: tuple[tuple[type[BaseException], Callable[[Any], Optional[QueueError]]], ...] = (
     (click.UsageError, _usage),
     (click.ClickException, lambda error: InvalidInput(error.format_message())),
     (KeyboardInterrupt, lambda error: Interrupted("interrupted")),
     (click.Abort, lambda error: Interrupted("interrupted")),
     (UnicodeEncodeError, lambda error: InvalidInput(f"not valid Unicode: {error.object!r}")),
     (OSError, system_error),
+    (ImportError, _import_error),
     (sqlite3.Error, _index_error),
 )
 
@@ -94,7 +105,7 @@ def _print_error(error: QueueError, *, as_json: bool) -> None:
         }
         click.echo(dumps(body), err=True)
     else:
-        click.echo(f"queuectl: {error}", err=True)
+        echo(f"queuectl: {error}", err=True)
 
 
 def _wants_json(args: list[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 import click
 
+from queuectl.cli.terminal import echo
 from queuectl.queue import Queue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -89,11 +90,11 @@ def open_queue() -> Queue:
 
 def say(text: str) -> None:
     """A word to the person, not to the program that reads our output."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def print_json(value: Any) -> None:
     """The one JSON value that stdout carries; ASCII, so that no console's code page can spoil it."""
     from json import dumps
 
-    click.echo(dumps(value, indent=2))
+    click.echo(dumps(value, indent=2).replace("\x7f", "\\u007f"))

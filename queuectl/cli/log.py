@@ -7,6 +7,7 @@ import sys
 from json import dumps
 
 from queuectl import events, system
+from queuectl.cli.terminal import cell
 from queuectl.events import Event
 from queuectl.moment import format_duration, format_moment
 from queuectl.names import read_worker_name
@@ -49,7 +50,7 @@ def text_line(event: Event, now: float) -> str:
     clock = format_moment(now)[11:19]
     told = read_worker_name(event.worker) if event.worker else None
     who = f"worker {told.number if told else event.worker}  " if event.worker else ""
-    return f"{clock}Z  {who}{event.job_id or ''}{'  ' if event.job_id else ''}{sentence(event)}"
+    return cell(f"{clock}Z  {who}{event.job_id or ''}{'  ' if event.job_id else ''}{sentence(event)}")
 
 
 def sentence(event: Event) -> str:

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-import click
-
 from queuectl import system
+from queuectl.cli.terminal import cell, echo
 from queuectl.moment import format_duration, read_moment
 
 LONGEST_ERROR = 32
@@ -26,31 +25,34 @@ class Table(NamedTuple):
 
 def print_table(table: Table) -> None:
     """Show a table on stdout."""
+    table = Table(table.headings, [[cell(text) for text in row] for row in table.rows])
     lines = (table.headings, *table.rows)
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.headings))]
     if system.is_interactive(sys.stdout) and _draw(table, widths):
         return
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        echo("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
 
 
 def _draw(table: Table, widths: Sequence[int]) -> bool:
     """Draw it, unless the terminal is too narrow for that."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     console = Console()
-    if sum(width + GAP for width in widths[:-1]) + min(widths[-1], LEAST_LAST) > console.width:
+    room = console.width - sum(width + GAP for width in widths[:-1])
+    if room < min(widths[-1], LEAST_LAST):
         return False
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     for heading, width in zip(table.headings[:-1], widths):
         drawn.add_column(heading, no_wrap=True, min_width=width)
-    drawn.add_column(table.headings[-1], overflow="ellipsis", no_wrap=True)
+    drawn.add_column(table.headings[-1], no_wrap=True)
     for row in table.rows:
         # As Text: a command may contain what rich would take for markup.
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        cells = [Text(text, style=_STYLES.get(text, "")) for text in row]
+        cells[-1].truncate(room, overflow="ellipsis")
+        drawn.add_row(*cells)
     console.print(drawn)
     return True
 

@@ -14,8 +14,8 @@ ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=Tru
 def cancel_command(job_ids: tuple[str, ...]) -> None:
     """Give up jobs that wait or run.
 
-    A running one has its whole process tree killed. They rest in the dead letter queue, from where they
-    can be retried.
+    A running one has its process tree killed (not what has left its session: setsid). They rest in the dead
+    letter queue, from where they can be retried.
     """
     with open_queue() as queue:
         queue.cancel(job_ids)

@@ -7,6 +7,7 @@ from typing import Any, Optional
 import click
 
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
+from queuectl.cli.terminal import echo
 from queuectl.config import SETTINGS, parse_value, setting, show_value
 
 # `-1` is a value that is refused, not an option that there is not.
@@ -30,10 +31,10 @@ def get_setting(as_json: bool, key: Optional[str]) -> None:
     if as_json:
         print_json(values if key is None else {key: values[key]})
     elif key is not None:
-        click.echo(show_value(values[key]))
+        echo(show_value(values[key]))
     else:
         for name, value in values.items():
-            click.echo(f"{name:<16}{show_value(value):<12}{SETTINGS[name].meaning}")
+            echo(f"{name:<16}{show_value(value):<12}{SETTINGS[name].meaning}")
 
 
 @command("set", "queuectl config set max_retries 5", config_command, **_TAKES_MINUS)

@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from queuectl import system
-from queuectl.cli.commands.look import print_job, print_jobs
+from queuectl.cli.commands.look import print_job, print_jobs, secrets_option
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, say, yes_option
 from queuectl.errors import Conflict
 from queuectl.state import State
@@ -30,14 +30,15 @@ def list_dead(as_json: bool, limit: Optional[int], tag: Optional[str]) -> None:
 
 @command("show", "queuectl dlq show job_fail", dlq_command)
 @json_option
+@secrets_option
 @click.argument("job_id", metavar="ID")
-def show_dead(as_json: bool, job_id: str) -> None:
+def show_dead(as_json: bool, secrets: bool, job_id: str) -> None:
     """Show everything about one dead job."""
     with open_queue() as queue:
         if (place := queue.locate(job_id)).state is not State.DEAD:
             raise Conflict(f"job {job_id!r} is {place.state.value}, not dead")
         job = queue.show(job_id)
-    print_job(job, as_json=as_json)
+    print_job(job, as_json=as_json, secrets=secrets)
 
 
 @command("retry", "queuectl dlq retry job_fail\nqueuectl dlq retry --all", dlq_command)

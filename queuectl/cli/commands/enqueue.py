@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from queuectl.cli.common import command, json_option, open_queue, print_json, spool_path
+from queuectl.cli.terminal import echo
 from queuectl.errors import InvalidInput
 from queuectl.moment import format_moment, parse_duration, parse_moment
 from queuectl.names import SHELLS
@@ -114,7 +115,7 @@ def enqueue_command(
     if as_json:
         print_json([{"id": place.job_id, "file": path} for place, path in zip(places, paths)])
     else:
-        click.echo("\n".join(place.job_id for place in places))
+        echo("\n".join(place.job_id for place in places))
 
 
 def _jobs(files: tuple[str, ...], source: tuple[str, ...]) -> list[Job]:

@@ -7,15 +7,20 @@ from typing import Any
 import click
 
 from queuectl.cli.common import command, json_option, open_queue, print_json, say, spool_path
+from queuectl.cli.terminal import echo
 
 
-@command("init", "queuectl init\nqueuectl --spool D:\\jobs init")
-def init_command() -> None:
+@command("init", "queuectl init\nqueuectl --spool D:\\jobs init\nqueuectl init --private")
+@click.option("--private", is_flag=True, help="Take from others what they may do with it (new ones are so).")
+def init_command(private: bool) -> None:
     """Make the spool folder, or what is missing in it."""
-    from queuectl.spool import layout
+    from queuectl.spool import access, layout
 
     path = spool_path()
     new = layout.make_spool(path, force=True)
+    if private:
+        access.make_private(path)
+        access.refuse_still_open(path)
     say(f"made a new spool in {path}" if new else f"{path} is a spool already; nothing is missing")
 
 
@@ -28,17 +33,15 @@ def doctor_command(as_json: bool, fix: bool) -> int:
     Looks at files against index, orphans of dead workers, stray files and permissions. Exits with 1 if
     something is left.
     """
-    from queuectl.queue.doctor import examine
-
     with open_queue() as queue:
-        findings = examine(queue.store, fix=fix)
+        findings = queue.doctor(fix=fix)
     left = [finding for finding in findings if not finding.fixed]
     if as_json:
         data: list[dict[str, Any]] = [finding._asdict() for finding in findings]
         print_json(data)
     else:
         for finding in findings:
-            click.echo(f"{'mended' if finding.fixed else 'found '}  {finding.text}")
+            echo(f"{'mended' if finding.fixed else 'found '}  {finding.text}")
         say(_summary(len(left), fix))
     return 1 if left else 0
 

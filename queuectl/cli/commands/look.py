@@ -9,11 +9,16 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
+from queuectl.cli.terminal import cell, echo
 from queuectl.queue import Queue
 from queuectl.queue.report import Status
 from queuectl.state import State
 
 WATCH_SECONDS = 1.0
+HIDDEN = "***"
+"""Shown in place of what may be a secret."""
+
+secrets_option = click.option("--secrets", is_flag=True, help="Show the values in env, too.")
 
 
 @command("status", "queuectl status\nqueuectl status --watch")
@@ -31,7 +36,7 @@ def status_command(as_json: bool, watch: bool) -> None:
     if as_json:
         print_json(status_data(status))
     else:
-        click.echo("\n".join(status_lines(status)))
+        echo("\n".join(status_lines(status)))
 
 
 def status_data(status: Status) -> dict[str, Any]:
@@ -41,6 +46,10 @@ def status_data(status: Status) -> dict[str, Any]:
 
 def status_lines(status: Status) -> list[str]:
     """The status for a person, a line each."""
+    return [cell(line) for line in _status_lines(status)]
+
+
+def _status_lines(status: Status) -> list[str]:
     lines = [f"spool       {status.spool}" + ("   PAUSED" if status.paused else "")]
     lines += [f"{state:<12}{count}" for state, count in status.counts.items()]
     if not status.workers:
@@ -73,7 +82,7 @@ def _draw_again(picture: Callable[[], str]) -> None:
 
 def _print_again(picture: Callable[[], str]) -> None:
     while True:
-        click.echo(picture() + "\n")
+        echo(picture() + "\n")
         system.sleep(WATCH_SECONDS)
 
 
@@ -107,22 +116,25 @@ def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int]
 
 @command("show", "queuectl show job_fail")
 @json_option
+@secrets_option
 @click.argument("job_id", metavar="ID")
-def show_command(as_json: bool, job_id: str) -> None:
+def show_command(as_json: bool, secrets: bool, job_id: str) -> None:
     """Show everything about one job."""
     with open_queue() as queue:
         job = queue.show(job_id)
-    print_job(job, as_json=as_json)
+    print_job(job, as_json=as_json, secrets=secrets)
 
 
 def _shown(value: object) -> str:
     from json import dumps
 
-    return dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value)
+    return cell(dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
 
 
-def print_job(job: dict[str, Any], *, as_json: bool) -> None:
-    """One job, whole."""
+def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
+    """One job, whole; the values of `env` only where they are asked for."""
+    if not secrets:
+        job = {**job, "env": dict.fromkeys(job["env"], HIDDEN)}
     if as_json:
         print_json(job)
         return
@@ -130,7 +142,7 @@ def print_job(job: dict[str, Any], *, as_json: bool) -> None:
 
     for name, value in job.items():
         if name != "history" and value not in (None, [], {}):
-            click.echo(f"{name:<20}{_shown(value)}")
+            echo(f"{name:<20}{_shown(value)}")
     if job["history"]:
-        click.echo()
+        echo()
         print_table(history_table(job["history"]))

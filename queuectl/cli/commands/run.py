@@ -8,9 +8,10 @@ from typing import Any, Optional
 import click
 
 from queuectl import events, system
-from queuectl.cli.commands.worker import count_option
+from queuectl.cli.commands.worker import count_option, trust_option
 from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
+from queuectl.cli.terminal import cell
 from queuectl.errors import Interrupted
 from queuectl.events import Event
 
@@ -20,8 +21,9 @@ _ENDS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_CA
 @command("run", "queuectl run examples\nqueuectl run nightly.json --count 4")
 @json_option
 @count_option
+@trust_option
 @click.argument("paths", metavar="[FILE|DIR]...", nargs=-1)
-def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
+def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str, ...]) -> None:
     """Enqueue job files and work until nothing is left to do.
 
     Nothing to do now, that is: a job that fails waits for its retry; run again, or start a worker, when that
@@ -29,9 +31,10 @@ def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
     """
     from queuectl.pool import Plan, Pool
 
-    ids = _enqueue(paths) if paths else []
+    ids = _enqueue(paths, trust_writers=trust_writers) if paths else []
     watcher = _Watcher(len(ids))
-    pool = Pool(ensure_spool(), Plan(workers=count, drain=True), watcher)
+    plan = Plan(workers=count, drain=True, trust_writers=trust_writers)
+    pool = Pool(ensure_spool(), plan, watcher)
     with watcher:
         pool.run()
     ids += [job_id for job_id in watcher.touched if job_id not in ids]
@@ -44,11 +47,15 @@ def run_command(as_json: bool, count: int, paths: tuple[str, ...]) -> None:
         raise Interrupted("stopped before everything was done")
 
 
-def _enqueue(paths: tuple[str, ...]) -> list[str]:
+def _enqueue(paths: tuple[str, ...], *, trust_writers: bool) -> list[str]:
     from queuectl.cli.sources import jobs_from_places
+    from queuectl.spool.access import refuse_strangers
 
     jobs = jobs_from_places(paths)
     with open_queue() as queue:
+        if not trust_writers:
+            # Before a job is added that would not be run.
+            refuse_strangers(queue.store.spool.root)
         places = queue.enqueue(jobs, rename=True)
     for job, place in zip(jobs, places):
         if job.id is not None and job.id != place.job_id:
@@ -110,11 +117,11 @@ class _Watcher:
         if self._log is not None:
             self._log(event)
         elif event.kind == events.NOTICE:
-            self._progress.console.print(event.text, markup=False)
+            self._progress.console.print(cell(event.text), markup=False)
         elif event.job_id is not None:
             from rich.markup import escape
 
-            self._progress.update(self._bar, description=escape(f"{event.job_id} {sentence(event)}"))
+            self._progress.update(self._bar, description=escape(cell(f"{event.job_id} {sentence(event)}")))
             if event.kind in _ENDS and event.job_id not in self._ended:
                 self._ended.add(event.job_id)
                 total = max(self._expected, len(self._ended)) or None

@@ -27,6 +27,10 @@ count_option = click.option(
     "--count", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Workers to run."
 )
 
+trust_option = click.option(
+    "--trust-writers", is_flag=True, help="Run also what others, who may write to the spool, put there."
+)
+
 
 @click.group("worker", cls=SuggestingGroup, epilog="\b\nExample:\n  queuectl worker start --count 2")
 def worker_command() -> None:
@@ -40,7 +44,8 @@ def worker_command() -> None:
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of stderr."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Tell only what needs an eye.")
-def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None:
+@trust_option
+def start_workers(count: int, drain: bool, log_format: str, quiet: bool, trust_writers: bool) -> None:
     """Run jobs until stopped.
 
     Ctrl+C finishes what runs and takes no more; a second Ctrl+C kills it. A job that was killed so goes back
@@ -51,7 +56,7 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool) -> None
 
     log = Log(as_json=log_format == "json", quiet=quiet)
     path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))
-    pool = Pool(path, Plan(workers=count, drain=drain), log)
+    pool = Pool(path, Plan(workers=count, drain=drain, trust_writers=trust_writers), log)
     pool.run()
     if pool.interrupted:
         raise Interrupted("stopped; the commands that ran were killed, their jobs are back in pending")

@@ -1,0 +1,55 @@
+"""The way to a person's terminal: no text of a job, a file or a command acts on it, it only shows.
+
+A command or its output may hold escape sequences that recolour, overwrite or retitle a terminal, and marks
+that turn the direction of writing so that another text is seen. They are shown as `\\x1b`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+import click
+
+from queuectl.names import UNSEEN
+
+_CELL = re.compile(f"[\\x00-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]")
+_TEXT = re.compile(f"[\\x00-\\x08\\x0b-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]")
+_LINE_END = re.compile(r"\r\n?")
+
+
+def cell(text: str) -> str:
+    """One value, in one line."""
+    return _CELL.sub(_escaped, text)
+
+
+def lines(text: str) -> str:
+    """Text of which line breaks and tabs are meant."""
+    return _TEXT.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", "surrogatepass").decode()
+
+
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print for a person."""
+    click.echo(lines(text), err=err)
+
+
+class Screen:
+    """Turns the bytes that a command has printed, piece by piece, into text that a terminal only shows.
+
+    A carriage return alone, with which progress bars overwrite their line, begins a new line.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def text(self, data: bytes) -> str:
+        """The text of these further bytes; empty data ends it."""
+        text = self._held + self._decoder.decode(data, final=not data)
+        # The "\n" of a "\r\n" may come with the next piece.
+        self._held = "\r" if data and text.endswith("\r") else ""
+        return lines(_LINE_END.sub("\n", text[: len(text) - len(self._held)]))

@@ -1,0 +1,72 @@
+"""The workers of one process, as its supervisor sees them: what runs, what was asked of them, their locks."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from queuectl import system
+from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
+from queuectl.queue.liveness import GRACE
+from queuectl.queue.requests import FINISH, KILL, heard
+from queuectl.runner import CANCELLED, INTERRUPTED
+from queuectl.spool import Spool
+from queuectl.worker import Worker
+
+LOCK_INTERVAL = GRACE / 6
+"""Seconds between looks at the locks."""
+
+
+class Crew:
+    """Workers that have started; they may be at work in threads of their own."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.unheard = False
+        """A request could not be met yet: ask again soon."""
+        self._next_check = 0.0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the workers."""
+        return [worker.name for worker in self.workers]
+
+    @property
+    def running(self) -> int:
+        """How many of them run a job now."""
+        return sum(worker.current is not None for worker in self.workers)
+
+    def hear_requests(self, spool: Spool) -> Optional[str]:
+        """End the jobs that somebody has cancelled; what `worker stop` asks for, None when nothing."""
+        self.unheard = False
+        wish = None
+        for worker in self.workers:
+            told = heard(spool, worker.name, STOP_SUFFIX, unreadable=FINISH)
+            wish = wish if told is None or wish == KILL else told
+            busy = worker.current
+            if busy is not None and heard(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
+                # RACE: claimed, but its command not started yet: ask again soon.
+                self.unheard |= not worker.runner.kill(CANCELLED)
+        return wish
+
+    def keep_locks(self, root: str) -> None:
+        """Have those whose lock's file was deleted take it anew; looks every `LOCK_INTERVAL`.
+
+        Raises:
+            Busy, OSError: not just now.
+        """
+        if system.monotonic() >= self._next_check and os.path.isdir(root):
+            for worker in self.workers:
+                worker.keep_lock()
+            self._next_check = system.monotonic() + LOCK_INTERVAL
+
+    def trim_logs(self) -> None:
+        """Keep the logs of what runs within their limit."""
+        for worker in self.workers:
+            worker.runner.trim()
+
+    def interrupt(self) -> None:
+        """End what runs, at no attempt's cost."""
+        for worker in self.workers:
+            if worker.current is not None:
+                worker.runner.kill(INTERRUPTED)
