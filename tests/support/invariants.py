@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from queuectl.queue import Queue
+from queuectl.queue.invariants import Ran, broken
+from queuectl.queue.report import Status
 
 _PLAIN_FOLDERS = ("pending", "done", "failed", "dead")
 
@@ -15,13 +17,15 @@ _PLAIN_FOLDERS = ("pending", "done", "failed", "dead")
 def check(
     spool_root: Union[str, Path],
     acknowledged_ids: Collection[str],
+    runs: Collection[Ran] = (),
     *,
     max_attempts: Optional[int] = None,
     attempts_matter: bool = True,
 ) -> None:
     """Fail with the first invariant that does not hold; call it while no worker is in the middle of a step.
 
-    Every acknowledged id lies in exactly one state folder; every record parses and its name is its id;
+    First the product's own checker is asked (`queuectl.queue.invariants`), then, by other means, the files:
+    every acknowledged id lies in exactly one state folder; every record parses and its name is its id;
     attempts are within the limit (the job's own, else `max_attempts`, else the setting); nothing is left in
     `tmp/`; the index built anew tells the same as the one that is there.
 
@@ -29,6 +33,9 @@ def check(
     `failed` gives it one run more than its limit.
     """
     root = Path(spool_root)
+    with Queue.open(str(root), create=False) as queue:
+        faults = list(broken(queue.store, acknowledged_ids, runs))
+    assert not faults, "; ".join(faults)
     files = job_files(root)
     _each_in_one_place(files, acknowledged_ids)
     for path in files:
@@ -79,9 +86,14 @@ def _index_follows(root: Path) -> None:
 
 
 def _told(queue: Queue) -> tuple[Any, ...]:
-    status = queue.status()
     rows = sorted(queue.jobs(), key=lambda row: str(row["id"]))
-    return status.counts, status.paused, status.problems, rows
+    status = queue.status()
+    return status.counts, status.paused, lasting_problems(status), rows
+
+
+def lasting_problems(status: Status) -> list[str]:
+    """Those that the files tell of; what could not be done with a job the last time is soon known again."""
+    return [line for line in status.problems if not line.startswith("job ")]
 
 
 def _attempts_in_limit(root: Path, max_attempts: Optional[int]) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from queuectl.queue.invariants import Ran
 from tests.support import ledger_job
 from tests.support.program import PATIENCE
 from tests.support.waiting import wait_until
@@ -37,6 +38,21 @@ class Ledger:
 
     def runs(self, name: str) -> int:
         return self.words(name).count("start")
+
+    def ran(self, name: str) -> list[Ran]:
+        """The runs of this job; their times are the places of their words in the ledger."""
+        runs: dict[str, Ran] = {}
+        for at, line in enumerate(self._lines(name)):
+            word, pid, *code = line.split()
+            if word == "end":
+                runs[pid] = runs[pid]._replace(ended=float(at), succeeded=code in ([], ["0"]))
+                continue
+            if word == "overlap":
+                # The one before held its lock at that moment.
+                others = [key for key, run in runs.items() if run.ended is None]
+                runs.update((key, runs[key]._replace(ended=at + 0.5)) for key in others)
+            runs[pid] = Ran(name, float(at))
+        return list(runs.values())
 
     def names(self) -> list[str]:
         return sorted(path.stem for path in self.folder.glob("*.txt"))

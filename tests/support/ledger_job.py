@@ -32,9 +32,9 @@ def lock(path):
     return descriptor
 
 
-def note(path, word):
+def note(path, word, *details):
     with open(path + ".txt", "a") as file:
-        file.write(f"{word} {os.getpid()}\n")
+        file.write(" ".join([word, str(os.getpid()), *details]) + "\n")
 
 
 def await_go(path):
@@ -65,7 +65,7 @@ def main(folder, mode, name, seconds="0", code="0"):
         os.kill(os.getppid(), signal.SIGKILL)
     else:
         time.sleep(float(seconds))
-    note(path, "end")
+    note(path, "end", code)
     return int(code)
 
 

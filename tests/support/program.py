@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,12 @@ def environment(**changes: str) -> dict[str, str]:
         # Else each of some hundred processes would compile the whole package.
         env["PYTHONPYCACHEPREFIX"] = os.path.join(tempfile.gettempdir(), "queuectl-tests-pycache")
     return {**env, **changes}
+
+
+def wipe(folder: Path) -> None:
+    """Delete it and what is in it, though workers may be making files in it just now."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Result(NamedTuple):

@@ -1,0 +1,267 @@
+"""One action on a spool, in a process that dies at its n-th step: `crasher.py SPOOL ACTION N [VARIANT]`.
+
+A step is an open, rename, remove, mkdir or rmdir inside the spool, an fsync, or a statement of SQL, and the
+process dies just before it, with nothing flushed, closed or tidied up. It exits with DIED, or with 0 when the
+action ended before its n-th step (0: it does not die); what was done so far it has said on stdout.
+VARIANT replaces a part of the program by a careless one, which the tests must notice.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import traceback
+from typing import Any, Callable
+
+DIED = 99
+BROKEN = 70
+"""The exit code of an error that nobody has thought of."""
+STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+PATIENCE = 3
+"""Tries of a worker that meets errors, until it stops."""
+
+
+def die_at(spool: str, number: int) -> None:
+    """Count the steps from now on, and die at this one."""
+    root = os.path.abspath(spool)
+    count = 0
+
+    def step(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os._exit(DIED)
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event not in STEPS or not isinstance(args[0], (str, os.PathLike)):
+            return
+        if os.path.abspath(os.fspath(args[0])).startswith(root):
+            step()
+
+    sys.addaudithook(hook)
+    _before_fsync(step)
+    _before_each_statement(step)
+
+
+def _before_fsync(step: Callable[[], None]) -> None:
+    fsync = os.fsync
+
+    def stepping(descriptor: int) -> None:
+        step()
+        fsync(descriptor)
+
+    os.fsync = stepping  # type: ignore[assignment]
+
+
+def _before_each_statement(step: Callable[[str], None]) -> None:
+    connect = sqlite3.connect
+
+    def stepping(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(step)
+        return connection
+
+    sqlite3.connect = stepping  # type: ignore[assignment]
+
+
+def say(text: str, descriptor: int = 1) -> None:
+    """Acknowledge it. By a system call that nothing else makes where there is one: that is left alone."""
+    data = f"{text}\n".encode()
+    if hasattr(os, "writev"):
+        os.writev(descriptor, [data])
+    else:
+        os.write(descriptor, data)
+
+
+# Actions
+
+
+def unfinished(reason: str) -> None:
+    from queuectl.errors import QueueError
+
+    raise QueueError(f"left for the next look: {reason}")
+
+
+def init(spool: str) -> None:
+    from queuectl.queue import Queue
+
+    Queue.open(spool).close()
+    say("made")
+
+
+def enqueue(spool: str, *ids: str) -> None:
+    from queuectl.queue import Queue
+
+    with Queue.open(spool) as queue:
+        places = queue.enqueue([{"id": job_id, "command": ["x"]} for job_id in ids])
+        for place in places:
+            say(place.job_id)
+
+
+def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """One worker runs one job, without a command: it only says that it ran."""
+    from queuectl import events, system
+    from queuectl.queue.store import Store
+    from queuectl.runner import Outcome
+    from queuectl.worker import Hands, Worker
+
+    told: list[str] = []
+    pauses: list[float] = []
+
+    def run(job: Any, setting: Any) -> Outcome:
+        say(f"ran {job.name}")
+        meanwhile()
+        now = system.now()
+        code = {"completed": 0, "failed": 1}.get(verdict)
+        return Outcome(verdict, code, f"exit code {code}" if code else None, now, now)
+
+    hands = Hands(
+        emit=lambda event: told.append(event.kind),
+        pause=pauses.append,
+        gives_up=lambda: len(pauses) >= PATIENCE,
+    )
+    with Store.open(spool) as store:
+        worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands)
+        worker.runner.run = run  # type: ignore[method-assign]
+        worker.start()
+        try:
+            _as_the_pool_does(worker.run_once)
+        finally:
+            worker.close()
+    settled = {events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_INTERRUPTED}
+    if not settled.intersection(told):
+        unfinished("no run is recorded")
+
+
+def _as_the_pool_does(run_once: Callable[[], bool]) -> None:
+    """An error that may pass does not end a worker."""
+    from queuectl.errors import QueueError
+
+    for _ in range(PATIENCE):
+        try:
+            run_once()
+            return
+        except (sqlite3.Error, QueueError, OSError):
+            continue
+
+
+def complete_beside(spool: str) -> None:
+    """While it runs, a person drags a file of its name into `done`."""
+    work(
+        spool,
+        meanwhile=lambda: os.rename(
+            os.path.join(spool, "from-elsewhere.json"), os.path.join(spool, "done", "job.json")
+        ),
+    )
+
+
+def recover(spool: str) -> None:
+    from queuectl import system
+    from queuectl.queue import recovery
+    from queuectl.queue.store import Store
+
+    with Store.open(spool) as store:
+        for job in recovery.recover(store, system.now(), 0.5):
+            say(job.job_id)
+        if store.spool.workers():
+            unfinished("a dead worker's jobs")
+
+
+def take_in(spool: str) -> None:
+    """A look at the drops, as the workers' supervisor does it, later than any settle_time."""
+    from queuectl import system
+    from queuectl.queue.intake import settle_drops
+    from queuectl.queue.reconcile import reconcile_all
+    from queuectl.queue.store import Store
+
+    with Store.open(spool) as store:
+        unsettled = reconcile_all(store, system.now())
+        settled, _ = settle_drops(store, unsettled, system.now() + 1000)
+        if len(settled) < len(unsettled) or store.index.oddities():
+            unfinished("a drop")
+
+
+def verb(spool: str, name: str, *ids: str) -> None:
+    from queuectl.queue import Queue
+
+    with Queue.open(spool, create=False) as queue:
+        getattr(queue, name)(list(ids))
+        say(name)
+
+
+def set_config(spool: str) -> None:
+    from queuectl.queue import Queue
+
+    # As `judges.CHANGES` has it.
+    with Queue.open(spool, create=False) as queue:
+        for name, value in (("max_retries", "7"), ("backoff_base", "5")):
+            queue.set_config(name, value)
+            say(name)
+
+
+def simple(spool: str, name: str) -> None:
+    """A verb of the whole spool."""
+    from queuectl.queue import Queue
+
+    with Queue.open(spool, create=False) as queue:
+        getattr(queue, name)()
+        say(name)
+
+
+ACTIONS: dict[str, Callable[[str], None]] = {
+    "init": init,
+    "enqueue": lambda spool: enqueue(spool, "first"),
+    "enqueue_many": lambda spool: enqueue(spool, "first", "second", "third"),
+    "take_in": take_in,
+    "complete": work,
+    "fail": lambda spool: work(spool, "failed"),
+    "interrupt": lambda spool: work(spool, "interrupted"),
+    "complete_beside": complete_beside,
+    "recover": recover,
+    "retry": lambda spool: verb(spool, "retry", "dead", "done", "mended"),
+    "cancel": lambda spool: verb(spool, "cancel", "waits", "failed"),
+    "purge": lambda spool: verb(spool, "purge", "dead", "other", "bad"),
+    "set_config": set_config,
+    "reindex": lambda spool: simple(spool, "reindex"),
+    "refresh": lambda spool: simple(spool, "refresh"),
+    "pause": lambda spool: simple(spool, "pause"),
+    "resume": lambda spool: simple(spool, "resume"),
+}
+
+
+def perform(spool: str, action: str) -> int:
+    """Do it; the exit code: 0, that of an error as the command line tells it, or BROKEN."""
+    from queuectl.errors import QueueError, system_error
+    from queuectl.index import usable_error
+
+    try:
+        ACTIONS[action](spool)
+    except QueueError as error:
+        told = error
+    except OSError as error:
+        told = system_error(error)
+    except sqlite3.Error as error:
+        told = usable_error(error, "the index")
+    except Exception:  # noqa: BLE001  told to the test
+        say(traceback.format_exc(), 2)
+        return BROKEN
+    else:
+        return 0
+    say(f"{type(told).__name__}: {told}", 2)
+    return told.exit_code
+
+
+def main(spool: str, action: str, number: str, variant: str = "sound") -> None:
+    # What is imported lazily is no step.
+    from queuectl import codec, worker  # noqa: F401
+    from queuectl.queue import Queue  # noqa: F401
+    from tests.support.faults.careless import VARIANTS
+
+    VARIANTS[variant]()
+    die_at(spool, int(number))
+    os._exit(perform(spool, action))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

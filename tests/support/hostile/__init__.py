@@ -1,0 +1,1 @@
+"""Broken job files, strange names, damaged indexes, command lines at random."""

@@ -1,0 +1,1 @@
+"""What a person does to files and folders, at which moments, and what must come of it."""
