@@ -18,6 +18,7 @@ DOCUMENTS = [
         ROOT / "CHANGELOG.md",
         *sorted(ROOT.glob("docs/*.md")),
         ROOT / "examples" / "README.md",
+        ROOT / "tests" / "README.md",
         *sorted(ROOT.glob(".github/*.md")),
     )
     if path.exists()  # the source distribution leaves .github out

@@ -138,6 +138,26 @@ def test_every_promise_has_its_proof() -> None:
             assert re.search(r"^ *def test_", read(link), re.M), link
 
 
+@pytest.mark.skipif(not (ROOT / ".github").exists(), reason="the source distribution leaves it out")
+def test_every_promise_of_security_has_its_proof() -> None:
+    rows = table_rows(section(".github/SECURITY.md", "What is promised"))
+    assert len(rows) >= 8
+    for promise, proof in rows:
+        links = re.findall(r"\]\(\.\./(tests/[a-z0-9_/]+(?:\.py)?)\)", proof)
+        assert links, promise
+        for link in links:
+            files = [ROOT / link] if link.endswith(".py") else [*(ROOT / link).glob("test_*.py")]
+            assert files, link
+            assert all(re.search(r"^ *def test_", read(one), re.M) for one in files), link
+
+
+def test_every_command_of_the_sweeps_names_tests_that_are_there() -> None:
+    named = re.findall(r"`[^`]*?(?:pytest -m slow|python) ([^`]+)`", read("tests/README.md"))
+    paths = [word for words in named for word in words.split() if word.startswith("tests")]
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_the_two_commands_of_a_newcomer_and_those_of_a_developer() -> None:
     bare = [block.lines for block in blocks("README.md") if not block.language]
     assert ["pip install .", "queuectl run examples"] in bare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -153,6 +154,67 @@ def test_a_job_that_kills_its_worker_each_time_ends_in_dead(program: Program, le
     program.ok("dlq", "retry", "killer")
     record = program.json("show", "killer")
     assert (record["state"], record["crashes"], record["attempts"]) == ("pending", 0, 0)
+
+
+@pytest.mark.slow
+def test_a_job_that_kills_its_worker_takes_nobody_with_it(program: Program, ledger: Ledger) -> None:
+    """What runs beside it each time crashes too, and would be dead with it if they met again and again."""
+    program.ok("config", "set", "max_crashes", "2")
+    program.ok("config", "set", "backoff_base", "0.1")
+    others = ["one", "two", "three"]
+    for name in others:
+        program.drop(f"{name}.json", ledger.job(name, "run", 2.0 if WINDOWS else 0.7, priority=1))
+    program.drop("killer.json", ledger.job("killer", "hold" if WINDOWS else "crash"))
+    for crash in (1, 2):
+        with program.workers(4) as worker:
+            ledger.wait_started("killer", crash)
+            if WINDOWS:
+                worker.kill()
+            worker.process.wait(30)
+        # Started again when all is quiet, so that the next program finds all of them at once.
+        ledger.wait_dead("killer", *others)
+    with program.workers(4) as worker:
+        program.wait_in("dead", "killer")
+        program.wait_in("done", *others)
+        program.ok("worker", "stop")
+        assert worker.end().code == 0
+    assert (program.names("dead"), ledger.runs("killer")) == (["killer.json"], 2)
+    assert max(program.record("done", name)["crashes"] for name in others) <= 1
+    assert ledger.overlaps() == []
+    assert program.left_behind() == []
+
+
+@pytest.mark.slow
+def test_killers_in_two_programs_at_once_hold_up_nobody(program: Program, ledger: Ledger) -> None:
+    """Both programs are started again whenever they die, as a service is."""
+    program.ok("config", "set", "max_crashes", "2")
+    program.ok("config", "set", "backoff_base", "0.1")
+    others = [f"job-{number}" for number in range(8 if WINDOWS else 24)]
+    killers = ["killer-a", "killer-b"]
+    for name in others:
+        program.drop(f"{name}.json", ledger.job(name, "run", 0.1))
+    for name in killers:
+        program.drop(f"{name}.json", ledger.job(name, "hold" if WINDOWS else "crash", priority=1))
+    with ExitStack() as stack:
+        # One worker each: a killer whose own worker has died already would kill whoever adopted it.
+        pools = [stack.enter_context(program.workers()) for _ in range(2)]
+
+        def all_over() -> bool:
+            for number, pool in enumerate(pools):
+                if WINDOWS and any(ledger.lives(name) for name in killers):
+                    pool.kill()
+                if not pool.runs:
+                    pools[number] = stack.enter_context(program.start("worker", "start"))
+            return program.names("dead") == [f"{name}.json" for name in killers]
+
+        wait_until(all_over, "the killers are dead", 100)
+        program.wait_in("done", *others)
+        program.ok("worker", "stop")
+        assert [pool.end().code for pool in pools] == [0, 0]
+    # Windows: the test kills both, perhaps before a killer could write down that it runs.
+    assert all(ledger.runs(name) == 2 or WINDOWS for name in killers)
+    assert ledger.overlaps() == []
+    assert program.left_behind() == []
 
 
 @pytest.mark.skipif(WINDOWS, reason="a signal of its own")

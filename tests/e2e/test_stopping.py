@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import sys
 import pytest
 
 from tests.support.ledger import Ledger
-from tests.support.program import PATIENCE, WINDOWS, Program, Running
+from tests.support.program import PATIENCE, WINDOWS, Program, Running, wipe
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -144,7 +143,7 @@ def test_workers_whose_spool_has_gone_stop_and_say_so(program: Program, ledger: 
     with program.workers(2) as worker:
         program.drop("fine.json", ledger.job("fine"))
         program.wait_in("done", "fine")
-        shutil.rmtree(program.spool)
+        wipe(program.spool)
         ended = worker.end()
     assert ended.code == 7
     assert "Traceback" not in ended.err

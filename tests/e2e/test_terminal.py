@@ -2,77 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import threading
-from typing import Any
 
 import pytest
 
 from tests.support.program import PATIENCE, ROOT, WINDOWS, Program
+from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(WINDOWS, reason="needs a terminal that a test can open: pty"),
 ]
-
-
-class Terminal:
-    """`queuectl ARGS` with a terminal for stdin, stdout and stderr."""
-
-    def __init__(self, program: Program, *args: str) -> None:
-        import pty
-
-        ours, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args],
-            cwd=program.here,
-            env={**program.env, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        self._ours = ours
-        self._seen: list[bytes] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._ours, 65536)
-            except OSError:
-                # How Linux says that the other end is closed.
-                return
-            if not data:
-                return
-            self._seen.append(data)
-
-    @property
-    def text(self) -> str:
-        return b"".join(self._seen).decode("utf-8", "replace")
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def end(self) -> int:
-        code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        return code
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join(PATIENCE)
-        os.close(self._ours)
 
 
 def test_run_shows_progress_and_then_what_became_of_each(program: Program) -> None:
@@ -91,7 +34,7 @@ def test_run_shows_progress_and_then_what_became_of_each(program: Program) -> No
     with Terminal(program, "list") as terminal:
         assert terminal.end() == 0
         assert "job_fail" in terminal.text
-        assert "─" in terminal.text, "a table"
+        assert "\x1b[1m" in terminal.text, "a table"
     # What looks like markup is text.
     program.ok("enqueue", "--id", "odd", '{"command": "echo [/red] [b]x"}')
     with Terminal(program, "list", "--state", "pending") as terminal:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import errno
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Optional
 
 import pytest
 
-from queuectl import system
-from queuectl.errors import Conflict
+from queuectl import locks, system
+from queuectl.crew import Crew
+from queuectl.doorbell import Rings
+from queuectl.errors import Conflict, SpoolUnusable
+from queuectl.events import nobody
 from queuectl.job import Job
+from queuectl.pool import Plan, Pool
 from queuectl.queue import verbs
 from queuectl.queue.claims import claim
-from queuectl.queue.reconcile import reconcile_all, reconcile_some
+from queuectl.queue.intake import settle_drops
+from queuectl.queue.liveness import still_runs
+from queuectl.queue.reconcile import reconcile_all, reconcile_one, reconcile_some
+from queuectl.queue.recovery import recover
+from queuectl.queue.requests import FINISH, KILL
+from queuectl.queue.store import Store
 from queuectl.spool import Place, Spool
 from queuectl.spool.tmp import TmpFolder
 from queuectl.state import State
+from queuectl.sweep import Sweep
 from tests.support.invariants import check
-from tests.support.spools import Desk, during, succeeding
+from tests.support.spools import Clock, Desk, Run, during, interrupted, succeeding
 
 LIVE = "host-1-1-abc"
 
@@ -25,7 +39,7 @@ LIVE = "host-1-1-abc"
 class TestAFileThatIsTakenAway:
     def test_before_a_stamp_is_not_made_anew(self, desk: Desk) -> None:
         with pytest.raises(FileNotFoundError):
-            desk.store.spool.stamp(Place(State.DEAD, "a"), Job(id="a", command="x"))
+            desk.store.spool.stamp(Place(State.DEAD, "a"), Job(id="a", command="x"), read=(0, 0))
         assert desk.files() == {}
         assert list((desk.root / "tmp").iterdir()) == []
 
@@ -75,6 +89,60 @@ class TestAFileThatIsTakenAway:
         with pytest.raises(KeyboardInterrupt):
             desk.run_once(ctrl_c, name=LIVE, pause=never)
         assert (desk.files(), desk.ids()) == ({}, [])
+
+
+class TestAFileThatIsSaved:
+    """Between our reading it and our stamping it: what a person has saved is not overwritten."""
+
+    @pytest.fixture(autouse=True)
+    def saved_before_the_first_stamp(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real, edits = Store.stamp, [{"command": "as saved just now"}]
+
+        def stamp(store: Store, place: Place, *args: Any, **options: Any) -> Any:
+            if edits:
+                Path(store.spool.path(place)).write_text(json.dumps(edits.pop()), encoding="utf-8")
+            return real(store, place, *args, **options)
+
+        monkeypatch.setattr(Store, "stamp", stamp)
+
+    @pytest.mark.parametrize("folder", ["failed", "pending"])
+    def test_as_it_is_claimed(self, desk: Desk, folder: str) -> None:
+        desk.put_job(folder, "a", state="failed", attempts=1)
+        desk.queue.refresh()
+        assert claim(desk.store, LIVE, desk.clock()) is None
+        assert desk.record(folder, "a") == {"command": "as saved just now"}
+
+    @pytest.mark.parametrize(
+        ("how", "folder", "taken"),
+        [(succeeding, "done", False), (succeeding, "done", True), (interrupted, "pending", True)],
+    )
+    def test_as_its_run_is_recorded(
+        self, desk: Desk, how: Callable[[Clock], Run], folder: str, taken: bool
+    ) -> None:
+        def take_its_name(_: object) -> None:
+            if taken:
+                desk.put_job(folder, "a", command="another")
+
+        desk.add("a")
+        desk.run_once(during(take_its_name, how(desk.clock)), name=LIVE)
+        assert desk.record(folder, "a-2" if taken else "a")["command"] == "as saved just now"
+
+    @pytest.mark.parametrize(
+        "record", [{"state": "pending"}, {"state": "failed"}, {"state": "completed", "id": "another"}]
+    )
+    def test_as_its_worker_is_found_dead(self, desk: Desk, record: dict[str, str]) -> None:
+        desk.put_job(f"processing/{LIVE}", "a", **record)
+        if record["state"] == "failed":
+            desk.drop(f"{LIVE}.cancel", b"a", "locks")
+        assert recover(desk.store, desk.clock(), 0.5) == []
+        assert desk.record(f"processing/{LIVE}", "a") == {"command": "as saved just now"}
+
+    def test_as_its_name_is_changed(self, desk: Desk) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.drop("a.json", {"id": "a", "command": "x"})
+        desk.look()
+        assert [one.job_id for one in desk.look()] == ["a-2"]
+        assert desk.record("pending", "a-2")["command"] == "as saved just now"
 
 
 class TestAJobThatMoves:
@@ -193,6 +261,65 @@ class TestAnotherFileOfTheName:
         assert [(entry.id, entry.state) for entry in desk.store.index.entries()] == [("a", "completed")]
 
 
+class TestANewName:
+    """Whoever gives a file one holds `claim.lock` until it has it: nobody else can take it meanwhile."""
+
+    @pytest.fixture
+    def moves(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The new names of files that were moved to one under the lock."""
+        real, names = system.replace, list[str]()
+
+        def replace(source: str, target: str, **options: Any) -> None:
+            if locks.is_held(desk.store.spool.lock_path("claim.lock")):
+                names.append(Path(target).name)
+            real(source, target, **options)
+
+        monkeypatch.setattr(system, "replace", replace)
+        return names
+
+    def test_of_a_second_file(self, desk: Desk, moves: list[str]) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.drop("a.json", {"command": "x"})
+        desk.look()
+        assert "a-2.json" in moves
+
+    def test_of_what_is_no_job(self, desk: Desk, moves: list[str]) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.drop("a.json", b"rubbish", f"processing/{LIVE}")
+        recover(desk.store, desk.clock(), 0.5)
+        assert "a-2.json" in moves
+
+    def test_of_what_a_running_job_was_edited_to(self, desk: Desk, moves: list[str]) -> None:
+        def edit(_: object) -> None:
+            desk.drop("a.json", b"rubbish", f"processing/{LIVE}")
+
+        desk.add("a")
+        desk.run_once(during(edit, succeeding(desk.clock)), name=LIVE)
+        assert "a-2.json" in moves
+
+    def test_of_a_job_that_ends_where_another_lies(self, desk: Desk, moves: list[str]) -> None:
+        desk.add("a")
+        taken = during(lambda _: desk.put_job("done", "a", state="completed"), succeeding(desk.clock))
+        desk.run_once(taken, name=LIVE)
+        assert "a-2.json" in moves
+
+    @pytest.mark.parametrize("data", [b"rubbish", b'{"command": "x"}'])
+    def test_that_is_taken_all_the_same_leaves_it_for_the_next_look(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, data: bytes
+    ) -> None:
+        def taken(*_: object, **__: object) -> None:
+            raise Conflict("somebody has just put one there")
+
+        desk.put_job("done", "a", state="completed")
+        desk.drop("a.json", data)
+        desk.queue.set_config("settle_time", "0")
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "move", taken)
+            assert desk.look() == []
+        assert "dead" not in desk.files(), "a note of no file"
+        assert [one.job_id for one in desk.look()] == ["a-2"]
+
+
 class TestANameThatTheFolderGivesTwice:
     """As a folder may while a file in it is replaced."""
 
@@ -224,6 +351,18 @@ class TestARequest:
             worker.run_once()
             assert desk.asked(LIVE, ".cancel") == "b"
 
+    def test_that_is_taken_back_as_it_is_read_is_none(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request, real = desk.drop(f"{LIVE}.cancel", b"a", "locks"), system.read_file
+
+        def taken_back(path: str, *args: Any, **options: Any) -> Any:
+            request.unlink()
+            return real(path, *args, **options)
+
+        monkeypatch.setattr(system, "read_file", taken_back)
+        assert desk.asked(LIVE, ".cancel") is None
+
     def test_of_somebody_else_outlives_the_end_of_our_waiting(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -236,3 +375,141 @@ class TestARequest:
             monkeypatch.setattr(system, "sleep", ends_and_b_asks)
             desk.queue.cancel(["a"], deadline=60)
             assert desk.asked(LIVE, ".cancel") == "b"
+
+
+class TestAJobThatMovesOnAsItIsLookedFor:
+    """It is nowhere gone: whoever lists the jobs at that moment sees it."""
+
+    @pytest.mark.parametrize("look", [reconcile_all, lambda store, now: reconcile_one(store, "a", now)])
+    def test_keeps_its_row(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, look: Callable[[Store, float], object]
+    ) -> None:
+        desk.add("a")
+        real, moves = Spool.locate, iter([("pending", "failed"), ("failed", "done")])
+
+        def locate(spool: Spool, job_id: str) -> Optional[Place]:
+            place = real(spool, job_id)
+            if move := next(moves, None):
+                desk.drag("a", *move)
+            return place
+
+        monkeypatch.setattr(Spool, "locate", locate)
+        # As when it was passed by.
+        monkeypatch.setattr(Spool, "scan", lambda spool: iter(()))
+        look(desk.store, desk.clock())
+        entry = desk.store.index.get("a")
+        assert entry is not None
+        assert entry.state == "completed"
+
+
+class TestTheLastLookBeforeAClaim:
+    def test_sees_a_pause_that_came_while_the_lock_was_waited_for(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Store.claiming
+
+        def claiming(store: Store) -> Any:
+            desk.queue.pause()
+            return real(store)
+
+        desk.add("a")
+        desk.look()
+        with desk.worker(name=LIVE) as worker:
+            monkeypatch.setattr(Store, "claiming", claiming)
+            assert worker.run_once() is False
+        assert desk.folder_of("a") == ["pending"]
+
+    def test_does_not_say_that_nothing_runs_when_it_cannot_be_told(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lacking(*_: object, **__: object) -> Any:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        desk.drop("a.log", b"x", "logs")
+        desk.drop("host-1-1-dead.run", b"a", "locks")
+        assert still_runs(desk.store.spool, "a") is False
+        monkeypatch.setattr(system, "read_file", lacking)
+        with pytest.raises(OSError, match="too many open files"):
+            still_runs(desk.store.spool, "a")
+
+
+class TestADropThatIsTakenAway:
+    def test_before_it_is_set_aside_does_not_stop_the_look(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = desk.drop("x.json.txt", b"rubbish")
+        desk.queue.set_config("settle_time", "0")
+        unsettled = reconcile_all(desk.store, desk.clock())
+        assert len(unsettled) == 1
+        real = Spool.move
+
+        def taken_away(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+            path.unlink()
+            real(spool, place, target, **options)
+
+        monkeypatch.setattr(Spool, "move", taken_away)
+        assert settle_drops(desk.store, unsettled, desk.clock()) == ([], [])
+
+
+class TestARequestThatCannotBeRead:
+    """A folder of that name, or a file that somebody else owns: the others are heard, and all go on."""
+
+    def test_stops_nobody_but_its_worker(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        def held(path: str, *_: object) -> None:
+            raise PermissionError(13, "denied", path)
+
+        desk.add("a", "b")
+        desk.look()
+        (desk.root / "locks" / f"{LIVE}.cancel").mkdir()
+        with desk.worker(succeeding(desk.clock), name=LIVE) as worker:
+            assert worker.run_once() is True
+            crew = Crew()
+            crew.workers.append(worker)
+            assert crew.hear_requests(desk.store.spool) is None
+            desk.drop(f"{LIVE}.stop", b"now", "locks")
+            with monkeypatch.context() as patch:
+                patch.setattr(system, "read_file", held)
+                assert crew.hear_requests(desk.store.spool) == FINISH
+            assert crew.hear_requests(desk.store.spool) == KILL
+            assert worker.run_once() is True
+        assert desk.files() == {"done": ["a.json", "b.json"]}
+
+    def test_left_from_an_earlier_run_does_not_meet_the_next(self, desk: Desk) -> None:
+        asked: list[Optional[str]] = []
+        desk.add("a")
+        desk.look()
+        run = during(lambda _: asked.append(desk.asked(LIVE, ".cancel")), succeeding(desk.clock))
+        with desk.worker(run, name=LIVE) as worker:
+            desk.drop(f"{LIVE}.cancel", b"a", "locks")
+            worker.run_once()
+        assert asked == [None]
+
+
+def test_locks_are_kept_though_each_look_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else others take a living worker, whose lock's file was deleted, for dead."""
+
+    def fails(*_: object) -> bool:
+        raise PermissionError(13, "denied")
+
+    kept: list[str] = []
+    pool = Pool(str(desk.root), Plan())
+    monkeypatch.setattr(pool.crew, "keep_locks", kept.append)
+    monkeypatch.setattr(Sweep, "look", fails)
+    assert pool._attempt(Sweep(desk.store, nobody), Rings(frozenset(), False)) is False
+    assert kept == [str(desk.root)]
+
+
+def test_locks_that_cannot_be_kept_do_not_hide_what_is_wrong(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the place of `locks`: only the look tells that the spool is none any more."""
+
+    def fails(*_: object) -> bool:
+        raise NotADirectoryError(20, "Not a directory")
+
+    pool = Pool(str(desk.root), Plan())
+    monkeypatch.setattr(pool.crew, "keep_locks", fails)
+    rmtree(desk.root / "locks")
+    (desk.root / "locks").write_bytes(b"")
+    assert pool._attempt(Sweep(desk.store, nobody), Rings(frozenset(), True)) is False
+    assert isinstance(pool._error, SpoolUnusable)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 
 from queuectl import system
+from queuectl.index import Index
 from queuectl.queue.claims import Claim, claim
 from queuectl.queue.store import Store
+from queuectl.spool import CLAIM_PATIENCE
 from tests.support.spools import Desk, failing, succeeding
 
 WORKER = "host-1-1-abc"
@@ -150,6 +153,73 @@ class TestAFileThatCannotBeMoved:
         assert taken(desk) == "b"
         assert desk.path(f"processing/{WORKER}", "a.json").read_bytes() == kept
         assert desk.folder_of("a") == ["pending", "processing"]
+
+    def test_holds_the_others_up_for_a_moment_only(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All of them wait for `claim.lock` meanwhile."""
+        patience: dict[str, float] = {}
+
+        def watch(call: str) -> None:
+            real = getattr(system, call)
+
+            def watching(*args: Any, **options: Any) -> Any:
+                path = Path(args[-1] if call == "replace" else args[0])
+                if path.name == "a.json":
+                    patience[f"{call} {path.parent.name}"] = options.get("patience", 2.0)
+                return real(*args, **options)
+
+            monkeypatch.setattr(system, call, watching)
+
+        desk.put_job("failed", "a", state="failed", attempts=1)
+        desk.queue.refresh()
+        watch("read_file")
+        watch("replace")
+        assert taken(desk) == "a"
+        assert patience == dict.fromkeys(
+            ("read_file failed", "replace failed", f"replace {WORKER}"), CLAIM_PATIENCE
+        )
+
+
+def test_a_note_that_somebody_reads_does_not_stop_a_job_that_is_claimed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = system.remove
+
+    def held(path: str, **options: Any) -> bool:
+        if path.endswith(".error.txt"):
+            raise PermissionError(13, "held by somebody", path)
+        return real(path, **options)
+
+    desk.add("a")
+    desk.drop("a.error.txt", b"it was no job", "dead")
+    monkeypatch.setattr(system, "remove", held)
+    assert taken(desk) == "a"
+
+
+def test_what_is_claimed_is_run_though_its_row_cannot_be_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    desk.add("a")
+    monkeypatch.setattr(Index, "put", locked)
+    assert taken(desk) == "a"
+
+
+def test_of_jobs_that_have_crashed_a_program_runs_one_at_a_time(desk: Desk) -> None:
+    """It may be the one that kills its worker, and would count as a crash of the others, too."""
+    for name in ("first", "second", "third"):
+        desk.put_job("failed", name, state="failed", crashes=1, priority=9)
+    desk.add("sound")
+    desk.queue.refresh()
+    assert taken(desk) == "first"
+    assert [got and got.place.job_id for got in (take(desk, "host-1-2-abc"), take(desk, "host-1-3-abc"))] == [
+        "sound",
+        None,
+    ]
+    other = take(desk, "host-2-1-abc")
+    assert other is not None
+    assert other.place.job_id == "second"
 
 
 class TestAJobThatIsTriedAgain:

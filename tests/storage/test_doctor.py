@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from contextlib import closing
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from queuectl import locks, system
 from queuectl.queue import doctor
 from queuectl.queue.doctor import examine
+from queuectl.queue.intake import set_aside
+from queuectl.spool import Place, Spool
+from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import START, Clock, Desk, succeeding
 
@@ -157,7 +161,7 @@ class TestAStray:
         desk.put_job("done", "a", state="completed")
         desk.queue.refresh()
         desk.drop("a.json")
-        assert told(desk) == ["pending/a.json: a second file of this id"]
+        assert told(desk) == ["a lies in 2 places: pending/a.json, done/a.json"]
         assert mended(desk) == [("pending/a.json: a second file of this id", True)]
         check(desk.root, ["a", "a-2"])
 
@@ -188,6 +192,28 @@ class TestALeftover:
         desk.queue.refresh()
         assert mended(desk) == [("dead/a.error.txt: the file it speaks of is gone", True)]
         assert desk.files() == {"dead": ["b.error.txt", "b.json"]}
+
+    def test_note_whose_file_is_just_coming_stays(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.drop("a.json", b"{")
+        found: list[str] = []
+
+        def examine() -> None:
+            with Desk(desk.root, desk.clock) as other:
+                found.extend(told(other, fix=True))
+
+        doctor, real = threading.Thread(target=examine), Spool.move
+
+        def meanwhile(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+            doctor.start()
+            # It waits for us, so that nothing can be waited for here; without the lock this is enough.
+            doctor.join(0.5)
+            real(spool, place, target, **options)
+
+        monkeypatch.setattr(Spool, "move", meanwhile)
+        set_aside(desk.store, Place(State.PENDING, "a"), "a", "no job", desk.clock())
+        doctor.join(30)
+        assert desk.files() == {"dead": ["a.error.txt", "a.json"]}
+        assert not any("error.txt" in text for text in found)
 
 
 def test_an_index_that_cannot_be_written(desk: Desk) -> None:

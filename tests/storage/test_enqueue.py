@@ -10,6 +10,8 @@ import pytest
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job
+from queuectl.spool import Spool
+from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import START, Desk
 
@@ -194,6 +196,42 @@ class TestAllOrNone:
         monkeypatch.setattr(system, "sync_folder", failing)
         self.refused(desk, SpoolUnusable, {"id": "a", "command": "x"})
 
+    def test_but_for_one_that_cannot_be_taken_back_which_is_named(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = system.remove
+
+        def unsynced(path: str) -> None:
+            raise OSError(5, "Input/output error", path)
+
+        def held(path: str, **options: Any) -> bool:
+            if path == str(desk.path("pending", "b.json")):
+                raise PermissionError(13, "held by a scanner", path)
+            return real(path, **options)
+
+        monkeypatch.setattr(system, "sync_folder", unsynced)
+        monkeypatch.setattr(system, "remove", held)
+        with pytest.raises(SpoolUnusable, match=r"Input/output error.* will run: pending/b\.json"):
+            desk.add("a", "b", "c")
+        assert desk.files() == {"pending": ["b.json"]}
+
+
+def test_a_job_that_a_person_moves_at_once_is_in_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Spool.sync
+
+    def moved_meanwhile(spool: Spool, *states: State) -> None:
+        real(spool, *states)
+        desk.drag("a", "pending", "dead")
+
+    monkeypatch.setattr(Spool, "sync", moved_meanwhile)
+    assert [place.job_id for place in desk.queue.enqueue([{"id": one, "command": "x"} for one in "ab"])] == [
+        "a",
+        "b",
+    ]
+    assert sorted(desk.ids()) == ["a", "b"]
+
 
 def test_the_folder_is_synced_when_the_job_lies_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, list[str]]] = []
@@ -222,3 +260,16 @@ def test_a_job_for_later_waits_and_is_shown_to(desk: Desk) -> None:
     assert desk.store.index.next_due() == START + 60
     desk.clock.advance(60)
     assert desk.run_once() is True
+
+
+def test_a_job_of_many_small_numbers_nested_deeply_runs_and_is_retried(desk: Desk) -> None:
+    """Indented it would be eleven times as large, and no job any more."""
+    meta: Any = [1] * 500_000
+    for key in "abcdefgh":
+        meta = {key: meta}
+    desk.queue.set_config("settle_time", "0")
+    desk.queue.enqueue([{"id": "a", "command": "x", "meta": meta}])
+    for _ in range(2):
+        assert desk.run_once() is True
+        assert desk.folder_of("a") == ["done"]
+        desk.queue.retry(["a"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,7 +88,7 @@ class TestTheOrderOfClaims:
 
     def test_what_is_postponed_is_passed_over(self, index: Index) -> None:
         index.put([entry("a"), entry("b")])
-        index.postpone("a", START, 0.5, "held by somebody")
+        index.postpone("a", START, 0.5, "held by somebody", START)
         assert [(row.id, row.stuck_since, row.stuck_why) for row in index.stuck()] == [
             ("a", START, "held by somebody")
         ]
@@ -320,6 +321,131 @@ class TestTheFile:
         with closing(Store.open(str(spool))) as store:
             assert store.index.in_memory
         assert not (spool / "index.sqlite3").exists()
+
+
+class Died(BaseException):
+    """What a process that dies at a step leaves undone."""
+
+
+class TestSettingsWhileTheIndexIsReplaced:
+    """They are in the index alone: whatever happens to it, what was acknowledged holds."""
+
+    @pytest.fixture
+    def spool(self, tmp_path: Path) -> Path:
+        with Desk(tmp_path / "spool") as desk:
+            desk.add("a")
+            desk.queue.set_config("max_retries", "1")
+            desk.queue.refresh()
+        return tmp_path / "spool"
+
+    def damage(self, spool: Path) -> None:
+        with closing(sqlite3.connect(spool / "index.sqlite3")) as connection:
+            connection.execute("UPDATE jobs SET priority = 'zzz'")
+            connection.commit()
+
+    def max_retries(self, spool: Path) -> Any:
+        with Desk(spool) as desk:
+            assert desk.ids() == ["a"]
+            return desk.queue.get_config()["max_retries"]
+
+    def set_max_retries(self, spool: Path, value: str) -> None:
+        with Desk(spool) as desk:
+            desk.queue.set_config("max_retries", value)
+
+    def test_a_replacement_that_was_refused_overrides_none_that_came_later(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def held(source: str, target: str, **_: Any) -> None:
+            raise PermissionError(13, "held by somebody", source)
+
+        self.damage(spool)
+        with monkeypatch.context() as patch:
+            patch.setattr(index_schema.system, "replace", held)
+            assert self.max_retries(spool) == 1
+        assert not (spool / "index.sqlite3.new").exists()
+        self.set_max_retries(spool, "9")
+        assert self.max_retries(spool) == 9
+
+    def test_nor_does_one_whose_maker_died(self, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def died(*_: Any, **__: Any) -> None:
+            raise Died
+
+        self.damage(spool)
+        with monkeypatch.context() as patch:
+            patch.setattr(index_schema.system, "replace", died)
+            with pytest.raises(Died):
+                self.max_retries(spool)
+        assert (spool / "index.sqlite3.new").exists()
+        self.set_max_retries(spool, "9")
+        assert self.max_retries(spool) == 9
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there an open index is not set aside")
+    def test_one_is_not_written_to_an_index_that_is_just_set_aside(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.damage(spool)
+        real = index_schema._set_aside
+        other = threading.Thread(target=self.set_max_retries, args=(spool, "9"))
+
+        def meanwhile(path: str, why: str) -> None:
+            other.start()
+            # It waits for us, so that nothing can be waited for here; without the lock this is enough.
+            other.join(0.5)
+            real(path, why)
+
+        monkeypatch.setattr(index_schema, "_set_aside", meanwhile)
+        with Desk(spool) as desk:
+            assert desk.ids() == ["a"]
+            other.join(30)
+            assert self.max_retries(spool) == 9
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there an open index is not set aside")
+    @pytest.mark.parametrize("step", range(1, 12))
+    @pytest.mark.parametrize("how", ["damaged", "version"])
+    def test_a_death_at_any_step_loses_none_of_those_in_the_journal(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch, how: str, step: int
+    ) -> None:
+        steps = iter(range(1, 100))
+
+        def counted(real: Any) -> Any:
+            def acting(path: str, *args: Any, **options: Any) -> Any:
+                if "index.sqlite3" in path and next(steps) == step:
+                    raise Died
+                return real(path, *args, **options)
+
+            return acting
+
+        # Held open meanwhile, or the last to close it would empty the journal.
+        with closing(sqlite3.connect(spool / "index.sqlite3")) as holder:
+            holder.execute("SELECT * FROM config").fetchone()
+            self.set_max_retries(spool, "9")
+            if how == "version":
+                holder.execute("PRAGMA user_version = 99")
+            else:
+                self.damage(spool)
+            with monkeypatch.context() as patch:
+                for name in ("replace", "remove"):
+                    patch.setattr(index_schema.system, name, counted(getattr(index_schema.system, name)))
+                with pytest.raises(Died):
+                    self.max_retries(spool)
+            assert self.max_retries(spool) == 9
+        assert self.max_retries(spool) == 9
+
+    def test_one_that_could_not_be_moved_in_lends_its_settings(
+        self, spool: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = index_schema.system.replace
+
+        def held(source: str, target: str, **options: Any) -> None:
+            if source.endswith(".new"):
+                raise PermissionError(13, "held by somebody", source)
+            real(source, target, **options)
+
+        self.damage(spool)
+        with monkeypatch.context() as patch:
+            patch.setattr(index_schema.system, "replace", held)
+            assert self.max_retries(spool) == 1
+        assert self.max_retries(spool) == 1
 
 
 class TestAReadOnlySpool:

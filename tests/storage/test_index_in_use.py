@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from queuectl import events
+from queuectl import index as index_module
 from queuectl.errors import SpoolUnusable
 from queuectl.index import schema
+from queuectl.queue import Queue
 from queuectl.queue.store import Store
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, during, failing, interrupted, succeeding
@@ -22,6 +25,60 @@ DAMAGE = sqlite3.DatabaseError("database disk image is malformed")
 
 def refused(source: str, target: str, **_: Any) -> None:
     raise PermissionError(13, "held by somebody", source)
+
+
+class TestAnotherIndexOfItsName:
+    @pytest.mark.skipif(sys.platform == "win32", reason="there an open index is not deleted")
+    @pytest.mark.parametrize("how", ["open", "follow", "heal"])
+    def test_that_comes_while_we_connect_is_followed(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """Else we would work with one that is no file any more, and see nothing of what others write."""
+        index = desk.store.index
+        real, left = index_module.connect, [2]
+
+        def replaced_meanwhile(path: str, lock_path: str) -> Any:
+            connected = real(path, lock_path)
+            if left[0]:
+                left[0] -= 1
+                os.unlink(path)
+                real(path, lock_path)[0].close()
+            return connected
+
+        monkeypatch.setattr(index_module, "connect", replaced_meanwhile)
+        if how == "follow":
+            os.unlink(desk.root / "index.sqlite3")
+            index.follow()
+        elif how == "heal":
+            index.heal()
+        else:
+            desk.close()
+            desk.queue = Queue(Store.open(str(desk.root)), now=desk.clock)
+            index = desk.store.index
+        assert left == [0]
+        with Desk(desk.root, desk.clock) as other:
+            other.add("a")
+        index.follow()
+        assert list(index.stamps()) == ["a"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there an open index is not deleted")
+    def test_again_and_again_is_followed_at_last(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = index_module.connect
+
+        def replaced_meanwhile(path: str, lock_path: str) -> Any:
+            connected = real(path, lock_path)
+            os.unlink(path)
+            real(path, lock_path)[0].close()
+            return connected
+
+        with monkeypatch.context() as patch:
+            patch.setattr(index_module, "connect", replaced_meanwhile)
+            index = Store.open(str(desk.root)).index
+        desk.store.index.follow()
+        desk.add("a")
+        index.follow()
+        assert list(index.stamps()) == ["a"]
+        index.close()
 
 
 class TestDamage:
@@ -108,15 +165,20 @@ class TestAnIndexInMemory:
             desk.add("a")
             assert worker.run_once() is True
 
-    def test_is_not_what_a_lack_of_descriptors_makes_of_one_on_disk(
+    def test_is_got_by_a_lack_of_descriptors_and_the_one_on_disk_stays(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        before = sorted(path.name for path in desk.root.glob("index*"))
+
         def lacking(path: str) -> Any:
             raise sqlite3.OperationalError("unable to open database file")
 
         monkeypatch.setattr(schema, "_open", lacking)
-        with pytest.raises(SpoolUnusable, match="unable to open database file"):
-            Store.open(str(desk.root))
+        with closing(Store.open(str(desk.root))) as store:
+            assert store.index.why_in_memory == "unable to open database file"
+            with pytest.raises(SpoolUnusable, match="unable to open database file"):
+                store.index.set_setting("timeout", "5")
+        assert sorted(path.name for path in desk.root.glob("index*")) == before
 
     def test_is_what_a_user_gets_who_may_only_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         def lacking(path: str) -> Any:

@@ -181,6 +181,18 @@ class TestABadName:
         assert settled.old_name == name
         assert sorted(desk.files()["dead"]) == [f"{settled.job_id}.error.txt", f"{settled.job_id}.json"]
 
+    def test_that_grows_between_the_look_and_the_lock_is_left(self, desk: Desk, name: str) -> None:
+        desk.drop(name, b'{"command": ')
+        assert desk.look() == []
+        desk.clock.advance(11)
+        unsettled = reconcile_all(desk.store, desk.clock())
+        assert [one.place.name for one in unsettled] == [name]
+        desk.drop(name, b'{"command": "echo')
+        assert settle_drops(desk.store, unsettled, desk.clock()) == ([], [])
+        assert desk.files() == {"pending": [name]}
+        desk.clock.advance(11)
+        assert desk.look() == [], "it waits anew"
+
     @pytest.mark.skipif(os.sep == "\\", reason="Windows keeps no such name")
     @pytest.mark.parametrize(
         "name", ["a:b.json", 'say "hi".json', "a\nb.json", "end .json", "back\\slash.json"]

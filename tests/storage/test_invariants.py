@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Callable
 
 import pytest
 
+from queuectl.queue.invariants import Ran, broken
 from tests.support.invariants import check
 from tests.support.spools import Desk, failing
 
@@ -90,3 +92,44 @@ def test_what_may_be_is_not(desk: Desk) -> None:
     desk.put_job("dead", "worn", state="dead", attempts=5)
     check(desk.root, ["a", "b", "rubbish"], attempts_matter=False)
     check(desk.root, ["a", "b", "rubbish"], max_attempts=5)
+
+
+def _told(desk: Desk, *ids: str, runs: Sequence[Ran] = ()) -> list[str]:
+    return list(broken(desk.store, ids, runs))
+
+
+class TestTheProductsOwnChecker:
+    """What `doctor` asks, and what knows the two ledgers."""
+
+    def test_an_acknowledged_job_that_is_nowhere(self, desk: Desk) -> None:
+        desk.add("a")
+        assert _told(desk, "a") == []
+        assert _told(desk, "a", "b") == ["b was acknowledged and is nowhere"]
+
+    @pytest.mark.parametrize("other", ["a", "A"])
+    def test_a_job_in_two_places(self, desk: Desk, other: str) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.put_job("failed", other, state="failed")
+        assert _told(desk) == [f"{other} lies in 2 places: failed/{other}.json, done/a.json"]
+
+    def test_a_record_that_is_none_or_another_ones(self, desk: Desk) -> None:
+        desk.drop("a.json", b"{", "done")
+        desk.put_job("done", "b", state="completed", id="c")
+        torn, other = _told(desk)
+        assert torn.startswith("done/a.json: holds no job: ")
+        assert other == "done/b.json: its record gives another id; the file's name counts"
+
+    def test_runs_side_by_side(self, desk: Desk) -> None:
+        runs = [Ran("a", 0, 5, True), Ran("b", 4, 6, True), Ran("a", 4, 9, True)]
+        assert _told(desk, runs=runs) == ["a ran beside itself: from 0 and from 4"]
+        # One that was killed has no end.
+        assert _told(desk, runs=[Ran("a", 0), Ran("a", 4, 9, True)]) == []
+
+    def test_a_completed_job_without_a_good_run_or_with_too_many(self, desk: Desk) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.put_job("done", "b", state="completed", crashes=1)
+        good = [Ran("a", 0, 1, True), Ran("b", 0, 1, True), Ran("b", 2, 3, True)]
+        assert _told(desk, runs=good) == []
+        assert _told(desk, runs=[Ran("a", 0, 1, False)]) == ["a is completed, and no run of it has succeeded"]
+        twice = [*good, Ran("a", 2, 3, True)]
+        assert _told(desk, runs=twice) == ["a has succeeded 2 times, and none of its runs crashed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from queuectl import locks
 from queuectl.errors import SpoolUnusable
 from tests.support.program import environment
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="FIFOs")
 
 
 @pytest.fixture
@@ -39,9 +42,9 @@ class TestWhetherItIsHeld:
     def test_is_asked_by_reading_only(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         modes: list[str] = []
 
-        def watching(name: str, mode: str) -> Any:
+        def watching(name: str, mode: str, **how: Any) -> Any:
             modes.append(mode)
-            return open(name, mode)
+            return open(name, mode, **how)
 
         Path(path).touch()
         monkeypatch.setattr(locks, "open", watching, raising=False)
@@ -51,7 +54,7 @@ class TestWhetherItIsHeld:
     def test_is_yes_to_who_may_not_even_read(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that is taken for dead would lose its job."""
 
-        def denied(*_: object) -> Any:
+        def denied(*_: object, **how: object) -> Any:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(locks, "open", denied, raising=False)
@@ -65,6 +68,13 @@ class TestWhetherItIsHeld:
         assert locks.try_lock(path) is None
         held.release()
         assert locks.is_held(path) is False
+
+    @posix
+    def test_waits_for_nobody_at_the_end_of_a_fifo(self, path: str) -> None:
+        os.mkfifo(path)
+        for ask in (locks.is_held, locks.try_lock):
+            with pytest.raises(OSError, match="not a plain file"):
+                ask(path)
 
     def test_takes_no_import_that_is_slow(self, path: str) -> None:
         code = (

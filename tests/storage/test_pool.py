@@ -18,11 +18,12 @@ from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.index import schema
+from queuectl.job import Job
 from queuectl.pool import Plan, Pool
 from queuectl.queue import Queue, claims
 from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
-from queuectl.runner import Runner
+from queuectl.runner import Conditions, Outcome, Runner
 from queuectl.sweep import Sweep
 from tests.support.commands import post, python
 from tests.support.invariants import check, job_files
@@ -303,10 +304,10 @@ class TestTroubles:
         heard = drain(root, 1)
         assert states(root) == {"a": "done"}
         told = [one.text for one in heard.events if one.kind == events.NOTICE]
-        assert [text.split("(", maxsplit=1)[0].split(":")[0] for text in told] == [
-            "the index cannot be used just now",
-            "the index was damaged and is built anew ",
-        ]
+        first, then = (text.split("(", maxsplit=1)[0].split(":")[0].strip() for text in told)
+        assert first == "the index cannot be used just now"
+        # Windows: the worker's own connection holds it.
+        assert then in ("the index was damaged and is built anew", "the index is damaged and held open")
 
     def test_an_index_that_is_in_memory_is_no_index_for_workers(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -315,7 +316,7 @@ class TestTroubles:
             return schema.in_memory(path), "of a reason"
 
         monkeypatch.setattr(index, "connect", unwritable)
-        with pytest.raises(SpoolUnusable, match=r"workers cannot run in .*: of a reason"):
+        with pytest.raises(SpoolUnusable, match="cannot be changed: of a reason"):
             Pool(str(root), Plan()).run()
 
     def test_a_worker_that_cannot_be_started_leaves_none_behind(
@@ -370,7 +371,7 @@ class TestTroubles:
             queue.set_config("poll_interval", "3600")
             queue.enqueue([{"id": "a", "command": office.hold()}])
             with running(root, Heard(), Plan(1)) as pool, office.line() as line:
-                (worker,) = pool.workers
+                (worker,) = pool.crew.workers
                 ask(worker.store.spool, worker.name, ".cancel", "a")
                 pool.bell.notice(str(root / "locks" / f"{worker.name}.cancel"))
                 try:
@@ -455,6 +456,33 @@ class TestAFileThatCannotBeMoved:
         assert states(root) == {"a": "pending"}
         told = [one.text for one in heard.events if one.kind == events.NOTICE]
         assert told == ["a cannot be moved: held by somebody"]
+
+
+def test_a_job_that_cannot_be_started_keeps_neither_the_others_nor_the_drain(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Runner.run
+
+    def run(runner: Runner, job: Job, conditions: Conditions) -> Outcome:
+        if job.name == "large":
+            raise OSError(28, "No space left on device")
+        return real(runner, job, conditions)
+
+    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(pool_module, "STUCK_AFTER", 2.0)
+    monkeypatch.setattr(pool_module, "RETRY_PAUSE", 0.05)
+    add(root, {"id": "large", "command": "x", "priority": 9}, {"id": "small", "command": python("pass")})
+    heard = drain(root, 1)
+    assert states(root) == {"large": "pending", "small": "done"}
+    told = [one.text for one in heard.events if one.kind == events.NOTICE]
+    assert told == [
+        "cannot claim just now: [Errno 28] No space left on device",
+        "large cannot be started: No space left on device",
+    ]
+    # Who starts anew may have made room: it is tried at once.
+    monkeypatch.setattr(Runner, "run", real)
+    drain(root, 1)
+    assert states(root)["large"] != "pending"
 
 
 def test_where_there_is_no_spool_it_says_so(tmp_path: Path) -> None:

@@ -354,3 +354,33 @@ class TestALookAtAFewNames:
         every = reconcile_all(desk.store, desk.clock())
         assert sorted(one.place for one in some) == sorted(one.place for one in every)
         assert (desk.store.index.oddities(), desk.store.index.entries()) == (odd, rows)
+
+
+@pytest.mark.parametrize(
+    ("known", "folder"), [("A", "done"), ("A", "processing/host-1-1-abc"), ("e\u0301", "dead")]
+)
+def test_a_drop_alike_a_known_job_is_renamed_by_an_index_that_knows_nothing_yet_too(
+    desk: Desk, known: str, folder: str
+) -> None:
+    """Files tell: which of the two comes first must not hang on what the index remembers."""
+    desk.put_job(
+        folder, known, state="completed" if folder == "done" else "dead" if folder == "dead" else "pending"
+    )
+    drop = "a" if known == "A" else "\xe9"
+    desk.drop(f"{drop}.json", {"command": "mine"})
+    assert [one.job_id for one in desk.look()] == [f"{drop}-2"]
+    assert desk.folder_of(known) == [folder.split("/", maxsplit=1)[0]]
+
+
+def test_two_in_failed_and_done_that_differ_in_case_only_are_told_and_left(desk: Desk) -> None:
+    """Both were known to somebody: a person must say which is which."""
+    desk.put_job("done", "Backup", state="completed")
+    desk.queue.refresh()
+    desk.put_job("failed", "bACKUP", state="failed", attempts=1)
+    before = desk.files()
+    assert desk.look() == []
+    assert desk.files() == before
+    assert desk.queue.status().problems == [
+        "failed/bACKUP.json: a second file of this id: its name differs in case only"
+    ]
+    assert desk.run_once() is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,21 +15,19 @@ import pytest
 
 from queuectl import runner
 from queuectl.job import Job
+from queuectl.joblog import log_mark, tidy_log, trim_log
 from queuectl.runner import (
     CANCELLED,
     COMPLETED,
     FAILED,
     INTERRUPTED,
-    OUR_LACK,
     TIMEOUT,
     Conditions,
     Outcome,
     Runner,
-    log_mark,
-    tidy_log,
-    trim_log,
 )
 from queuectl.system import process
+from queuectl.system.patience import LACKS
 from tests.support.commands import Line, post, python
 from tests.support.waiting import wait_until
 
@@ -49,6 +48,14 @@ class Bench:
     ) -> Outcome:
         job = Job(id="a", command=command, **fields)
         return self.runner.run(job, Conditions(str(self.root), str(self.log), None, timeout, limit, None))
+
+    def kill(self, verdict: str) -> None:
+        """As the runner can at last: what it has started may tell so before it knows."""
+        wait_until(lambda: self.runner.kill(verdict), "it is killed")
+
+    def trimmed(self) -> int:
+        self.runner.trim()
+        return self.log.stat().st_size
 
     def printed(self) -> list[str]:
         return self.log.read_text().splitlines()
@@ -186,7 +193,7 @@ class TestTheEnd:
             job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold(child), timeout=500)))
             job.start()
             with office.line() as first, office.line() as second:
-                assert bench.runner.kill(verdict) is True
+                bench.kill(verdict)
                 job.join()
                 first.wait_for_end()
                 second.wait_for_end()
@@ -199,29 +206,51 @@ class TestTheEnd:
             job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold())))
             job.start()
             with office.line():
-                bench.runner.kill(CANCELLED)
+                bench.kill(CANCELLED)
                 bench.runner.kill(INTERRUPTED)
                 job.join()
         assert outcomes[0].verdict == CANCELLED
 
     @pytest.mark.skipif(WINDOWS, reason="Windows has no gentle way that could be ignored")
-    def test_what_does_not_want_to_end_is_ended(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(runner, "KILL_GRACE", 0.05)
+    @pytest.mark.parametrize("room", [True, False])
+    def test_what_does_not_want_to_end_is_ended(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, room: bool
+    ) -> None:
+        """After its grace; at once where there is no room for the thread that would count that."""
+        if room:
+            monkeypatch.setattr(runner, "KILL_GRACE", 0.05)
         stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"
         with post() as office:
             outcomes: list[Outcome] = []
             job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold(stubborn))))
             job.start()
             with office.line():
-                bench.runner.kill(CANCELLED)
+                if not room:
+                    monkeypatch.setattr(threading.Timer, "start", _no_room)
+                bench.kill(CANCELLED)
                 job.join()
         assert (outcomes[0].verdict, outcomes[0].exit_code) == (CANCELLED, -9)
+
+    def test_without_room_for_the_thread_of_its_timeout_it_does_not_run_on(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else it would run beside its next run: nobody knew of it."""
+        monkeypatch.setattr(threading.Timer, "start", _no_room)
+        with post() as office:
+            with pytest.raises(OSError, match="can't start new thread") as lack:
+                bench.run(office.hold(), timeout=60)
+            assert lack.value.errno == errno.EAGAIN
+        assert bench.runner.kill(CANCELLED) is False
 
     def test_where_nothing_runs_there_is_nothing_to_kill(self, bench: Bench) -> None:
         assert bench.runner.kill(CANCELLED) is False
         bench.run(python("pass"))
         assert bench.runner.kill(CANCELLED) is False
         assert bench.run(python("pass")).verdict == COMPLETED
+
+
+def _no_room(timer: threading.Timer) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def _timers() -> list[threading.Thread]:
@@ -248,13 +277,43 @@ class TestTheLog:
         marks = [line for line in lines if line.startswith("--- attempt ")]
         assert [mark.split(",")[0] for mark in marks] == ["--- attempt 2", "--- attempt 3"]
 
-    def test_that_is_too_long_keeps_its_end(self, bench: Bench) -> None:
+    def test_that_is_too_long_keeps_its_head_and_its_end(self, bench: Bench) -> None:
         bench.run(python("for n in range(3000): print('line', n)"), limit=2000)
         lines = bench.printed()
         assert bench.log.stat().st_size <= 2000
-        assert lines[0].endswith("bytes cut here (log_max_bytes) ---")
+        assert lines[0] == "line 0"
+        assert sum(line.endswith("bytes cut here (log_max_bytes) ---") for line in lines) == 1
         assert lines[-1] == "line 2999"
-        assert all(line.startswith("line ") for line in lines[1:])
+        assert all(line.startswith(("line ", "--- ")) for line in lines)
+
+    @pytest.mark.skipif(WINDOWS, reason="there are no FIFOs")
+    def test_that_is_a_fifo_holds_nobody_up(self, bench: Bench) -> None:
+        os.mkfifo(bench.log)
+        outcome = bench.run(python("print('hi')"))
+        assert outcome.verdict == FAILED
+        assert str(outcome.error).startswith("could not be started: not a plain file: ")
+
+    @pytest.mark.skipif(WINDOWS, reason="links need a privilege there")
+    @pytest.mark.parametrize("attempts", [0, 1])
+    def test_that_is_a_link_leads_nowhere(self, bench: Bench, tmp_path: Path, attempts: int) -> None:
+        victim = tmp_path / "victim"
+        victim.write_text("x" * 20_000)
+        bench.log.symlink_to(victim)
+        assert bench.run(python("print('hi')"), attempts=attempts).verdict == FAILED
+        assert victim.read_text() == "x" * 20_000
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+    def test_whose_path_is_no_unicode_can_be_told_of(self, tmp_path: Path) -> None:
+        bench = Bench(tmp_path / os.fsdecode(b"\xff"))
+        os.mkfifo(bench.log)
+        assert r"\udcff" in str(bench.run(python("pass")).error)
+
+    def test_may_hold_a_number_that_no_count_can_be(self, bench: Bench) -> None:
+        """It looks like our own line, with more digits than Python reads."""
+        line = "--- ' + '9' * 5000 + ' bytes cut here (log_max_bytes) ---"
+        talk = python(f"print('{line}'); print('x' * 200_000)")
+        assert bench.run(talk, limit=100_000).verdict == COMPLETED
+        assert bench.log.stat().st_size <= 100_000
 
     def test_its_folder_is_made_again(self, bench: Bench) -> None:
         (bench.root / "logs").rmdir()
@@ -267,9 +326,8 @@ class TestTheLog:
             job = threading.Thread(target=lambda: bench.run(office.hold(talk), limit=2000))
             job.start()
             with office.line():
-                bench.runner.trim()
-                assert bench.log.stat().st_size <= 2000
-                bench.runner.kill(CANCELLED)
+                wait_until(lambda: bench.trimmed() <= 2000, "its log is cut")
+                bench.kill(CANCELLED)
                 job.join()
         bench.runner.trim()
         assert bench.printed()[-1] == "early"
@@ -283,6 +341,34 @@ class TestTheLog:
         trim_log(str(log), 1000)
         assert (log.stat().st_size == size) is (kept is not None)
 
+    def test_keeps_its_head_and_its_end_however_often_it_is_cut(self, tmp_path: Path) -> None:
+        log = tmp_path / "a.log"
+        written = 0
+        for number in range(2000):
+            with open(log, "ab") as file:
+                written += file.write(f"line {number:05}\n".encode())
+            trim_log(str(log), 2000)
+            assert log.stat().st_size <= 2000
+        told = log.read_text().splitlines()
+        (mark,) = (line for line in told if "cut here" in line)
+        at = told.index(mark)
+        assert told[:at] == [f"line {number:05}" for number in range(at)]
+        assert told[at + 1 :] == [f"line {number:05}" for number in range(2000 - len(told) + at + 1, 2000)]
+        assert at > 30
+        assert len(told) - at > 60
+        left = sum(len(line) + 1 for line in told if line != mark)
+        assert mark == f"--- {written - left} bytes cut here (log_max_bytes) ---"
+
+    def test_of_one_endless_line_keeps_its_head_and_its_end_too(self, tmp_path: Path) -> None:
+        log = tmp_path / "a.log"
+        log.write_bytes(b"begin" + b"x" * 10_000 + b"end\n")
+        trim_log(str(log), 2000)
+        trim_log(str(log), 1000)
+        told = log.read_bytes()
+        assert told.startswith(b"begin")
+        assert told.endswith(b"xend\n")
+        assert told.count(b"cut here") == 1
+
     def test_that_is_not_there_needs_nothing(self, tmp_path: Path) -> None:
         missing = str(tmp_path / "a.log")
         log_mark(missing, Job(id="a", command="x"), 0)
@@ -294,7 +380,7 @@ class TestTheLog:
 class TestOurOwnLack:
     """What says nothing about the job must not count against it."""
 
-    @pytest.mark.parametrize("number", sorted(OUR_LACK))
+    @pytest.mark.parametrize("number", sorted(LACKS))
     def test_of_something_that_any_command_needs_is_no_outcome(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:

@@ -152,6 +152,13 @@ def test_an_interrupted_run_costs_no_attempt(desk: Desk, attempts: int) -> None:
     assert desk.record("failed", "a")["attempts"] == attempts + 1
 
 
+def test_a_dropped_file_whose_run_is_interrupted_lies_there_as_it_was_dropped(desk: Desk) -> None:
+    data = b'{"command":  "x"  }\r\n'
+    desk.drop("a.json", data)
+    run(desk, interrupted(desk.clock))
+    assert desk.path("pending", "a.json").read_bytes() == data
+
+
 def test_policy_is_the_jobs_own_where_it_has_one(desk: Desk) -> None:
     desk.add("a", max_retries=0)
     job = desk.store.spool.read(desk.queue.locate("a"), 10_000).job
@@ -169,25 +176,48 @@ class TestAFileThatChangesWhileItsCommandRuns:
         assert (record["command"], record["priority"], record["attempts"]) == ("edited", 5, 1)
         check(desk.root, ["a"])
 
+    def to_rubbish_and_refused(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, times: int) -> Run:
+        """Its record cannot be stamped for so many tries."""
+        numbers, real = count(1), system.replace
+
+        def held(source: str, target: str, **patience: float) -> None:
+            if target == str(desk.path(MINE, "a.json")) and next(numbers) <= times:
+                raise PermissionError(13, "the editor still has it open")
+            real(source, target, **patience)
+
+        def edit_and_hold(_: object) -> None:
+            desk.drop("a.json", b"rubbish", MINE)
+            monkeypatch.setattr(system, "replace", held)
+
+        return during(edit_and_hold, failing(desk.clock))
+
     def test_to_no_job_is_kept_once_however_often_it_is_tried(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         desk.add("a")
-        numbers, real = count(1), system.replace
-
-        def held(source: str, target: str, **patience: float) -> None:
-            if target.endswith("a.json") and MINE.split("/")[1] in target and next(numbers) <= 4:
-                raise PermissionError(13, "the editor still has it open")
-            real(source, target, **patience)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(system, "replace", held)
-            # The first of these moves is the claim itself, which is passed over.
-            desk.clock.advance(1)
-            while not desk.run_once(self.edited(desk, b"rubbish")):
-                desk.clock.advance(1)
+        heard = run(desk, self.to_rubbish_and_refused(desk, monkeypatch, 4))
+        assert events.NOTICE in heard.kinds
         assert desk.folder_of("a") == ["failed"]
         assert desk.files()["dead"] == ["a-2.error.txt", "a-2.json"]
+
+    def test_to_no_job_again_between_two_tries_is_kept_each_time(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("a")
+        run(
+            desk,
+            self.to_rubbish_and_refused(desk, monkeypatch, 1),
+            pause=lambda _: desk.drop("a.json", b"more of it", MINE),
+        )
+        assert desk.folder_of("a") == ["failed"]
+        kept = {path.read_bytes() for path in (desk.root / "dead").glob("*.json")}
+        assert kept == {b"rubbish", b"more of it"}
+
+    def test_to_no_job_and_is_interrupted_is_kept_too(self, desk: Desk) -> None:
+        desk.put_job("failed", "a", state="failed", attempts=1)
+        run(desk, during(lambda job: desk.drop("a.json", b"rubbish", MINE), interrupted(desk.clock)))
+        assert desk.record("pending", "a")["attempts"] == 1
+        assert desk.path("dead", "a-2.json").read_bytes() == b"rubbish"
 
     def test_to_another_id_keeps_its_name(self, desk: Desk) -> None:
         desk.add("a")
@@ -304,6 +334,17 @@ class TestAnOutcomeThatCannotBeRecorded:
         record = desk.record("failed", "a")
         assert (record["attempts"], len(record["history"])) == (1, 1)
 
+    def test_that_says_interrupted_counts_no_crash(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add("a")
+
+        def hold(_: object) -> None:
+            self.failing_times(monkeypatch, "replace", 3, PermissionError(13, "held by somebody"))
+
+        heard = run(desk, during(hold, interrupted(desk.clock)))
+        assert heard.kinds == [events.JOB_STARTED, events.NOTICE, events.JOB_INTERRUPTED]
+        assert desk.files() == {"pending": ["a.json"]}
+        assert desk.record("pending", "a")["crashes"] == 0
+
     def test_is_left_to_recovery_when_it_is_given_up(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -320,3 +361,36 @@ class TestAnOutcomeThatCannotBeRecorded:
             run(desk, failing(desk.clock), gives_up=lambda: True)
         assert desk.files() == {"processing": [f"{WORKER}/a.json"]}
         assert desk.record(MINE, "a")["state"] == "failed"
+
+
+def commands(desk: Desk, folder: str) -> set[str]:
+    return {desk.record(folder, path.stem)["command"] for path in (desk.root / folder).glob("*.json")}
+
+
+def test_an_interrupted_run_whose_name_is_taken_keeps_what_was_edited_meanwhile(desk: Desk) -> None:
+    def edit_and_drop(_: object) -> None:
+        desk.drop("a.json", {"command": "edited, " + "x" * 99}, "processing/host-1-1-abc")
+        desk.drop("a.json", {"command": "another"})
+
+    desk.drop("a.json", {"command": "first"})
+    desk.run_once(during(edit_and_drop, interrupted(desk.clock)))
+    assert commands(desk, "pending") == {"another", "edited, " + "x" * 99}
+
+
+def test_an_interrupted_run_gives_back_what_its_file_was_edited_to_and_copies_nothing(desk: Desk) -> None:
+    desk.add("a")
+    run(desk, during(lambda job: desk.drop("a.json", b"rubbish", MINE), interrupted(desk.clock)))
+    assert desk.files() == {"pending": ["a.json"]}
+    assert desk.path("pending", "a.json").read_bytes() == b"rubbish"
+
+
+def test_an_interrupted_run_whose_name_is_taken_keeps_rubbish_that_its_file_was_edited_to(desk: Desk) -> None:
+    def edit_and_drop(_: object) -> None:
+        desk.drop("a.json", b"rubbish of a person", "processing/host-1-1-abc")
+        desk.drop("a.json", {"command": "another"})
+
+    desk.drop("a.json", {"command": "first"})
+    desk.run_once(during(edit_and_drop, interrupted(desk.clock)))
+    assert commands(desk, "pending") == {"another", "first"}
+    (aside,) = (desk.root / "dead").glob("*.json")
+    assert aside.read_bytes() == b"rubbish of a person"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.spool import Place, layout, quarantine
+from queuectl.spool import Place, Spool, layout, quarantine
 from queuectl.state import State
 from tests.support.spools import Desk
 
@@ -64,11 +65,41 @@ class TestAMove:
         assert (record["id"], record["state"], record["command"]) == ("a-2", target.state.value, "moved")
         assert not os.path.lexists(desk.store.spool.path(source))
 
-    def test_onto_a_folder_or_a_link_is_refused_too(self, desk: Desk) -> None:
+    def test_onto_a_folder_is_refused_too(self, desk: Desk) -> None:
         lay(desk, PLACES[0])
         desk.path("done", "a.json").mkdir()
         with pytest.raises(Conflict):
             desk.store.spool.move(PLACES[0], Place(State.COMPLETED, "a"))
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="making a link is a privilege there")
+    def test_onto_a_link_is_refused_too_though_it_leads_nowhere(self, desk: Desk) -> None:
+        lay(desk, PLACES[0])
+        link = desk.path("done", "a.json")
+        link.symlink_to("nowhere")
+        done = Place(State.COMPLETED, "a")
+        with pytest.raises(Conflict):
+            desk.store.spool.move(PLACES[0], done)
+        assert desk.store.is_taken("a", besides=PLACES[0])
+        job = Job(id="a", command="moved", state=State.COMPLETED)
+        assert desk.store.transfer(PLACES[0], job, desk.clock()).job_id == "a-2"
+        assert os.readlink(link) == "nowhere"
+
+    def test_to_the_next_name_is_stamped_with_it_before(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else a death in between leaves a record in `done` that does not tell of its run."""
+        moved: list[Any] = []
+        real = Spool.move
+
+        def move(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+            moved.append(desk.record(place.state.folder, place.job_id))
+            real(spool, place, target, **options)
+
+        lay(desk, PLACES[0])
+        lay(desk, Place(State.COMPLETED, "a"))
+        monkeypatch.setattr(Spool, "move", move)
+        desk.store.transfer(PLACES[0], Job(id="a", command="x", state=State.COMPLETED), desk.clock())
+        assert [(record["id"], record["state"]) for record in moved] == [("a-2", "completed")]
 
 
 class TestAdmission:
@@ -92,7 +123,7 @@ class TestAStamp:
 
     def test_replaces_the_record_and_tells_its_version(self, desk: Desk) -> None:
         lay(desk, self.PLACE)
-        version = desk.store.spool.stamp(self.PLACE, self.NEW)
+        version = desk.store.spool.stamp(self.PLACE, self.NEW, read=desk.store.spool.version(self.PLACE))
         assert desk.record("pending", "a")["command"] == "new"
         assert version == system.file_stamp(os.stat(desk.store.spool.path(self.PLACE)))
 
@@ -107,7 +138,7 @@ class TestAStamp:
 
         monkeypatch.setattr(system, call, failing)
         with pytest.raises(OSError, match="No space"):
-            desk.store.spool.stamp(self.PLACE, self.NEW)
+            desk.store.spool.stamp(self.PLACE, self.NEW, read=desk.store.spool.version(self.PLACE))
         assert _read(desk, self.PLACE) == old
         assert os.listdir(desk.root / "tmp") == []
 
@@ -121,7 +152,7 @@ class TestAStamp:
             real(source, target, **options)
 
         monkeypatch.setattr(system, "replace", watching)
-        desk.store.spool.stamp(self.PLACE, self.NEW)
+        desk.store.spool.stamp(self.PLACE, self.NEW, read=desk.store.spool.version(self.PLACE))
         assert seen == [old]
 
 
@@ -166,8 +197,10 @@ class TestSettingAside:
 
     def test_a_note_that_is_not_there_or_empty_says_nothing(self, desk: Desk) -> None:
         desk.drop("b.error.txt", b" \n", "dead")
+        desk.path("dead", "c.error.txt").mkdir()
         assert quarantine.note_of(desk.store.spool, "a") is None
         assert quarantine.note_of(desk.store.spool, "b") is None
+        assert quarantine.note_of(desk.store.spool, "c") is None
 
     def test_a_note_can_be_forgotten_twice(self, desk: Desk) -> None:
         desk.drop("a.error.txt", b"x", "dead")
@@ -221,10 +254,19 @@ class TestLayout:
         assert layout.make_spool(str(root)) is True
         assert {path.name for path in root.iterdir()} == {
             *("pending", "processing", "done", "failed", "dead", "logs", "tmp", "locks"),
-            *("README.txt", "job.schema.json"),
+            *("README.txt", "format.txt", "job.schema.json"),
         }
         readme = (root / "README.txt").read_bytes()
         assert readme.count(b"\n") == readme.count(b"\r\n") > 10
+
+    def test_a_new_spool_outlives_a_power_cut_with_its_folders(
+        self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[tuple[str, list[str]]] = []
+        monkeypatch.setattr(system, "sync_folder", lambda path: synced.append((path, os.listdir(path))))
+        root = tmp_path / "spool"
+        layout.make_spool(str(root))
+        assert synced == [(str(root), os.listdir(root)), (str(tmp_path), ["spool"])]
 
     def test_making_it_again_changes_nothing(self, desk: Desk) -> None:
         desk.add("a")

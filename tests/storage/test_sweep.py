@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from queuectl import events, locks, system
 from queuectl.queue import recovery
 from queuectl.queue.reconcile import reconcile_all, reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
+from queuectl.queue.store import Store
 from queuectl.spool import layout
 from queuectl.state import State
 from queuectl.sweep import Sweep
@@ -197,6 +199,33 @@ class TestTheDead:
         monkeypatch.setattr(recovery, "is_alive", asking)
         assert ownerless_locks(desk.store, clear=False) == [DEAD]
         assert held == [True]
+        assert desk.path("locks", f"{DEAD}.lock").exists()
+
+    def test_are_left_what_they_are_asked_when_they_turn_out_to_have_a_job(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that has started and died while the lock was waited for."""
+        claiming = Store.claiming
+
+        def claims_and_dies(store: Store) -> Any:
+            desk.put_job(f"processing/{DEAD}", "a")
+            return claiming(store)
+
+        desk.drop(f"{DEAD}.cancel", b"a", "locks")
+        monkeypatch.setattr(Store, "claiming", claims_and_dies)
+        assert ownerless_locks(desk.store, clear=True) == []
+        assert desk.asked(DEAD, ".cancel") == "a"
+
+    @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows a command dies with its worker")
+    def test_keep_the_lock_by_which_a_command_that_outlives_them_is_known(self, desk: Desk) -> None:
+        """Its folder has been deleted; were the lock, too, its job could be run beside it."""
+        run = desk.drop(f"{DEAD}.run", b"a", "locks")
+        held = locks.try_lock(str(run))
+        assert held is not None
+        with closing(held):
+            assert ownerless_locks(desk.store, clear=True) == []
+            assert run.exists()
+        assert ownerless_locks(desk.store, clear=True) == [DEAD]
 
     def test_are_not_looked_for_where_everybody_has_a_folder(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch

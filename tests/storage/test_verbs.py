@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from queuectl import locks, system
 from queuectl.errors import Busy, Conflict, DamagedRecord, InvalidInput, NoSuchJob
-from queuectl.queue import verbs
+from queuectl.queue import Queue, verbs
+from queuectl.queue.recovery import recover
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import Desk, failing, succeeding
@@ -131,6 +137,32 @@ class TestCancel:
         assert desk.folder_of("a") == ["dead"]
         check(desk.root, ["a"])
 
+    @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows a command dies with its worker")
+    def test_of_a_job_whose_command_outlives_its_worker_holds_when_that_ends(self, desk: Desk) -> None:
+        dead = "host-1-1-dead"
+        desk.put_job(f"processing/{dead}", "a")
+        command = locks.try_lock(desk.store.spool.lock_path(f"{dead}.run"))
+        assert command is not None
+        with closing(command), pytest.raises(Busy, match="its worker has died, its command still runs"):
+            desk.queue.cancel(["a"], deadline=0)
+        assert desk.asked(dead, ".cancel") == "a"
+        recover(desk.store, desk.clock(), 0.5)
+        assert desk.record("dead", "a")["error"].startswith("cancelled")
+        # The request is gone, and meets no later run.
+        assert sorted(path.name for path in (desk.root / "locks").iterdir()) == ["claim.lock"]
+        desk.queue.retry(["a"])
+        assert desk.run_once() is True
+        assert desk.folder_of("a") == ["done"]
+
+    def test_of_a_job_whose_worker_has_died_and_whose_file_is_held_says_so(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.put_job("processing/host-1-1-dead", "a")
+        monkeypatch.setattr("queuectl.queue.verbs.recover", lambda *_: [])
+        with pytest.raises(Busy, match="its worker has died, and its file cannot be taken out"):
+            desk.queue.cancel(["a"], deadline=0)
+        assert desk.asked("host-1-1-dead", ".cancel") is None
+
     def test_of_a_running_one_asks_its_worker_and_tells_when_it_does_not_end(self, desk: Desk) -> None:
         desk.add("a")
         desk.look()
@@ -161,6 +193,23 @@ class TestPurge:
         assert desk.files() == {"pending": ["b.json"]}
         assert not desk.path("logs", "a.log").exists()
         assert desk.ids() == ["b"]
+
+    def test_of_a_job_whose_log_somebody_reads_leaves_only_that(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = system.remove
+
+        def held(path: str, **options: Any) -> bool:
+            if path.endswith("a.log"):
+                raise PermissionError(13, "held by somebody", path)
+            return real(path, **options)
+
+        for name in "ab":
+            desk.put_job("dead", name, state="dead")
+        desk.drop("a.log", b"hi", "logs")
+        monkeypatch.setattr(system, "remove", held)
+        assert sorted(desk.queue.purge()) == ["a", "b"]
+        assert (desk.files(), desk.ids()) == ({}, [])
 
     def test_of_one_leaves_the_others(self, desk: Desk) -> None:
         desk.put_job("dead", "a", state="dead")
@@ -243,6 +292,24 @@ class TestLooking:
         desk.drop("a.log", b"hi", "logs")
         assert desk.queue.show("a")["log"] == str(desk.path("logs", "a.log"))
 
+    def test_show_of_a_job_whose_empty_log_is_just_removed(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As that of a run which ends and has printed nothing."""
+        desk.add("a")
+        log = desk.drop("a.log", b"", "logs")
+        real = os.stat
+
+        def seen_once(path: Any, **options: Any) -> os.stat_result:
+            found = real(path, **options)
+            if path == str(log):
+                log.unlink()
+            return found
+
+        monkeypatch.setattr(os, "stat", seen_once)
+        assert desk.queue.show("a")["log"] is None
+        assert not log.exists()
+
     def test_show_of_what_is_no_job_says_so(self, desk: Desk) -> None:
         desk.drop("bad.json", b"{", "dead")
         with pytest.raises(DamagedRecord, match=r"dead/bad\.json holds no job"):
@@ -290,13 +357,67 @@ class TestSettings:
         assert desk.store.index.settings() == {}
 
 
+class TestAnotherSpelling:
+    """Where case does not count, DONE finds the job done; it is, and stays, called done."""
+
+    @pytest.fixture
+    def desk(self, desk: Desk, tmp_path: Path) -> Desk:
+        (tmp_path / "x").touch()
+        if not (tmp_path / "X").exists():
+            pytest.skip("names that differ in case are two here")
+        return desk
+
+    @pytest.mark.parametrize("seen", [True, False])
+    @pytest.mark.parametrize(
+        ("verb", "folder", "then"),
+        [
+            ("retry", "done", {"pending": ["a.json"]}),
+            ("cancel", "pending", {"dead": ["a.json"]}),
+            ("purge", "dead", {}),
+        ],
+    )
+    def test_does_not_rename_a_job(self, desk: Desk, verb: str, folder: str, then: Any, seen: bool) -> None:
+        desk.put_job(folder, "a")
+        if seen:
+            desk.look()
+        assert desk.queue.show("A")["id"] == "a"
+        getattr(desk.queue, verb)(["A", "a"])
+        assert desk.files() == {"retry": {"pending": ["a.json"]}, "cancel": {"dead": ["a.json"]}}.get(
+            verb, {}
+        )
+
+    def test_cancels_a_job_that_runs(self, desk: Desk) -> None:
+        desk.add("a")
+        asked: list[Any] = []
+
+        def cancelling(job: Any, setting: Any) -> Any:
+            with pytest.raises(Busy):
+                desk.queue.cancel(["A"], deadline=0)
+            asked.append(desk.asked(LIVE, ".cancel"))
+            return succeeding(desk.clock)(job, setting)
+
+        with desk.worker(cancelling, name=LIVE) as worker:
+            worker.run_once()
+        assert asked == ["a"]
+
+
+def test_another_spelling_finds_nothing_where_case_counts(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    if (tmp_path / "X").exists():
+        pytest.skip("case does not count here")
+    desk.put_job("done", "a")
+    for look in (desk.queue.show, desk.queue.locate):
+        with pytest.raises(NoSuchJob):
+            look("A")
+
+
 def test_a_job_that_moves_between_the_look_and_the_lock_is_not_copied(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.put_job("dead", "a", state="dead")
     place = desk.queue.locate("a")
     desk.drag("a", "dead", "pending")
-    with pytest.raises(Conflict, match="has just moved on"):
+    with pytest.raises(Conflict, match="has just been moved or changed"):
         verbs.retry(desk.store, [place], only=None, now=desk.clock())
     assert desk.files() == {"pending": ["a.json"]}
 
@@ -312,3 +433,32 @@ def test_a_cancel_that_comes_too_late_does_not_meet_the_next_run(desk: Desk) -> 
     with desk.worker(asked, name=LIVE) as worker:
         worker.run_once()
         assert desk.asked(LIVE, ".cancel") is None
+
+
+@pytest.mark.parametrize(
+    ("act", "folder", "name", "there"),
+    [
+        (lambda queue: queue.retry(["dead"]), "pending", "dead.json", True),
+        (lambda queue: queue.cancel(["waits"]), "dead", "waits.json", True),
+        (lambda queue: queue.purge(["dead"]), "dead", "dead.json", False),
+        (lambda queue: queue.pause(), ".", "paused.txt", True),
+        (lambda queue: queue.resume(), ".", "paused.txt.txt", False),
+    ],
+    ids=["retry", "cancel", "purge", "pause", "resume"],
+)
+def test_the_folder_is_synced_when_it_is_done(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[Queue], object],
+    folder: str,
+    name: str,
+    there: bool,
+) -> None:
+    seen: list[tuple[str, bool]] = []
+    desk.add("waits")
+    desk.put_job("dead", "dead", state="dead")
+    if name == "paused.txt.txt":
+        (desk.root / name).touch()
+    monkeypatch.setattr(system, "sync_folder", lambda path: seen.append((path, name in os.listdir(path))))
+    act(desk.queue)
+    assert seen == [(os.path.normpath(desk.root / folder), there)]

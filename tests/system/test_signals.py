@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 
@@ -44,6 +45,18 @@ def test_under_nohup_the_end_of_the_terminal_is_no_wish_to_stop() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert calls == []
+
+
+@pytest.mark.skipif(WINDOWS, reason="SIGCHLD")
+def test_the_ends_of_commands_are_told_though_whoever_started_us_ignored_them() -> None:
+    """Else each command would seem to have ended well."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with stop_signals(lambda: None):
+            assert subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]).wait() == 3
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_outside_of_the_main_thread_it_does_nothing() -> None:

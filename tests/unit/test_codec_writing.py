@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from queuectl.codec import decode_job, encode_job, job_schema, job_to_dict
-from queuectl.job import KEPT_FIELDS, USER_FIELDS, Job, Run
+from queuectl.codec import decode_job, encode_job, job_schema, job_size, job_to_dict
+from queuectl.job import HISTORY_LIMIT, KEPT_FIELDS, USER_FIELDS, Job, Run
+from queuectl.spool.place import ROOM
 from queuectl.state import State
 
 FULL = Job(
@@ -57,6 +58,33 @@ def test_a_record_can_be_read_by_a_person() -> None:
         '  "crashes": 0\n'
         "}\n"
     )
+
+
+def test_a_small_record_is_indented_whatever_is_in_it() -> None:
+    data = encode_job(Job(id="a", command="x", meta=nested([1] * 40, 20)))
+    assert data.count(b"\n") > 60
+    assert len(data) > 4 * job_size(decode_job(data))
+
+
+@pytest.mark.parametrize("limit", [64, 1000, 4000, 10_000, 20_000, 2**20])
+@pytest.mark.parametrize("depth", [1, 8, 60, 190])
+@pytest.mark.parametrize("runs", [0, HISTORY_LIMIT])
+def test_what_is_small_enough_to_be_accepted_is_small_enough_to_be_read(
+    limit: int, depth: int, runs: int
+) -> None:
+    """White space counts when it is read, and so does the history, which grows."""
+    ran = Run(outcome="crashed", worker="h" * 60, started_at="s" * 24, finished_at="f" * 24, error="e" * 100)
+    room = limit - job_size(Job(id="a", command="x", meta=nested([], depth)))
+    job = Job(id="a", command="x", meta=nested([1] * max(0, room // 2), depth), history=[ran] * runs)
+    data = encode_job(job)
+    assert len(data) <= limit * 8 + ROOM
+    assert decode_job(data) == job
+
+
+def nested(value: Any, depth: int) -> dict[str, Any]:
+    for _ in range(depth):
+        value = {"k": value}
+    return dict(value)
 
 
 def test_plain_data_has_every_field_but_the_editors() -> None:

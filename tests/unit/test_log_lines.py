@@ -80,3 +80,8 @@ def test_nobody_may_listen() -> None:
 def test_a_worker_of_another_name_is_told_by_all_of_it() -> None:
     line = text_line(Event(events.JOB_RECOVERED, "foo", "a", "why"), NOW)
     assert line == "08:00:00Z  worker foo  a  recovered: why"
+
+
+def test_a_line_is_one_line_that_acts_on_no_terminal() -> None:
+    told = text_line(Event(events.NOTICE, text="cannot read \x1b[2J\na\u202eb"), NOW)
+    assert told.endswith("cannot read \\x1b[2J\\na\\u202eb")
