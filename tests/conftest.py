@@ -1,4 +1,5 @@
-"""Figures: what a sweep has counted (deaths, errors injected, jobs), told at the end of the run."""
+"""What a run tells: each failure at once, and at its end the figures: what a sweep has counted (deaths,
+errors injected, jobs)."""
 
 from __future__ import annotations
 
@@ -24,6 +25,27 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str, int
         record_property(_FIGURE, [name, count])
 
     return note
+
+
+class _Failures:
+    """Tells each failure as it happens: pytest keeps them for its end, which a run that is out of time
+    does not reach. (In xdist's workers there is no terminal to tell it on.)"""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.section(f"{report.nodeid} ({report.when})", "-")
+            self._terminal.write_line(report.longreprtext[-6_000:])
+
+
+@pytest.hookimpl(trylast=True)  # after the terminal is there
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Failures(terminal))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -28,6 +28,7 @@ _SHOWN_ORDER = (
     f"CASE WHEN {_WAITS} THEN created END, updated_at DESC, id"
 )
 _FIELDS = ", ".join(Entry._fields)
+_ODDITIES = "SELECT path, reason, mtime_ns, size, seen FROM oddities"
 _ANY = 2**62
 _TRIES = 5
 RETURN_AFTER = 30.0
@@ -283,8 +284,13 @@ class Index:
 
     def oddities(self) -> list[Oddity]:
         """What lay in the spool at the last look and was no job."""
-        rows = self._sql.execute("SELECT path, reason, mtime_ns, size, seen FROM oddities ORDER BY path")
+        rows = self._sql.execute(f"{_ODDITIES} ORDER BY path")
         return [Oddity(*row) for row in rows]
+
+    def oddity(self, path: str) -> Optional[Oddity]:
+        """What lay at this path, if it was no job."""
+        row = self._sql.execute(f"{_ODDITIES} WHERE path = ?", (path,)).fetchone()
+        return None if row is None else Oddity(*row)
 
     def put_oddities(self, found: Iterable[Oddity]) -> None:
         """Remember these."""

@@ -235,7 +235,7 @@ def _keep_aside(store: Store, place: Place, version: tuple[int, int], now: float
         # Another try, of a settle whose stamp or move was refused.
         return
     reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
-    with store.claiming():
+    with store.naming():
         name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
         show_quarantined(store, quarantine.copy_aside(store.spool, place, name, reason), now)
     store.kept[place.job_id] = version

@@ -41,13 +41,13 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
 def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
     prepared: list[tuple[str, Job]] = []
     try:
-        with store.claiming():
+        with store.naming():
             named = _named(store, jobs, rename=rename, now=now)
         # Written and fsynced outside of the lock: workers go on claiming meanwhile. One by one, so that what
         # was written before a full disk is removed again.
         for job in named:
             prepared += [(store.spool.prepare(job), job)]
-        with store.claiming():
+        with store.naming():
             return _admit(store, prepared, now)
     except OSError as error:
         where = f" ({store.spool.in_spool(error.filename)})" if isinstance(error.filename, str) else ""

@@ -50,7 +50,7 @@ def settle_drops(
             return done, list(unsettled[position:])
         if ripe_at(drop, settle_time) > now:
             continue
-        with store.claiming():
+        with store.naming():
             if _unchanged(store, drop) and (outcome := _settle(store, drop, now)):
                 store.index.drop_oddities([drop.oddity.path])
                 done.append(outcome)
@@ -105,9 +105,7 @@ def _rename(store: Store, place: Place, now: float) -> Optional[str]:
         return None
     read = store.spool.read(place, store.config.max_job_bytes)
     target = Place(place.state, next_free(place.job_id, lambda name: _is_taken(store, place, name)))
-    job, version = renamed(read.job, target.job_id), read.version
-    if read.job.id is not None:
-        job, version = store.stamp(place, job, read.version)
+    job, version = store.stamp(place, renamed(read.job, target.job_id), read.version)
     store.spool.move(place, target)
     store.record(target, job, version, now)
     return target.job_id
@@ -134,7 +132,7 @@ def set_aside(store: Store, place: Place, job_id: str, reason: str, now: float) 
 
     It becomes `job_id`, or the next name that is free.
     """
-    with store.claiming():
+    with store.naming():
         name = next_free(job_id, lambda name: store.is_taken(name, besides=place))
         target = quarantine.set_aside(store.spool, place, name, reason)
         show_quarantined(store, target, now)

@@ -33,12 +33,15 @@ class Unsettled(NamedTuple):
 
 
 class _Round:
-    """One reconciliation: what is known, what has been found, what follows."""
+    """One reconciliation, of the `whole` spool or some of it: what is known, what was found, what follows."""
 
-    def __init__(self, store: Store, now: float) -> None:
+    def __init__(self, store: Store, now: float, *, whole: bool = False) -> None:
         self.store, self.now = store, now
         self.limit = store.config.max_job_bytes
-        self.earlier = {oddity.path: oddity for oddity in store.index.oddities()}
+        self.whole = whole
+        # Of some only theirs are read: ten thousand bad files are set aside one by one.
+        oddities = store.index.oddities() if whole else []
+        self._earlier: dict[str, Optional[Oddity]] = {oddity.path: oddity for oddity in oddities}
         self.entries: list[Entry] = []
         self.gone: list[str] = []
         self.oddities: list[Oddity] = []
@@ -46,8 +49,14 @@ class _Round:
         self.folds: dict[str, str] = {}
         self.workers: Optional[list[str]] = None
 
+    def earlier(self, path: str) -> Optional[Oddity]:
+        """What lay there at the last look, if it was no job."""
+        if not self.whole and path not in self._earlier:
+            self._earlier[path] = self.store.index.oddity(path)
+        return self._earlier.get(path)
+
     def odd(self, path: str, reason: str, mtime_ns: int = 0, size: int = 0) -> Oddity:
-        before = self.earlier.get(path)
+        before = self.earlier(path)
         same = before is not None and (before.mtime_ns, before.size) == (mtime_ns, size)
         seen = before.seen if same and before is not None else self.now
         oddity = Oddity(path, reason, mtime_ns, size, min(seen, self.now))
@@ -73,7 +82,7 @@ class _Round:
                 self.unsettle(found, problem)
             return
         place, version = place_of(found), (found.mtime_ns, found.size)
-        before = self.earlier.get(self._shown(place))
+        before = self.earlier(self._shown(place))
         if before and before.reason.startswith(NO_JOB) and (before.mtime_ns, before.size) == version:
             # Read at an earlier look, and read again before it is set aside.
             self.unsettle(found, before.reason)
@@ -100,12 +109,12 @@ class _Round:
             entry = entry_of(place, read.job, read.version, self.now)
             self.entries.append(entry._replace(error=note) if note else entry)
 
-    def write(self, *, settled: Optional[set[str]] = None) -> None:
-        """Write what was found; `settled` are the earlier oddities that were looked at, None is all."""
+    def write(self, looked_at: Iterable[str] = ()) -> None:
+        """Write what was found; of what was odd at these paths, or anywhere if all was looked at, only that
+        remains which was met again."""
         oddities = set(self.oddities)
-        before = set(self.earlier.values())
-        if settled is not None:
-            before = {oddity for oddity in before if oddity.path in settled}
+        paths = self._earlier if self.whole else looked_at
+        before = {oddity for oddity in map(self.earlier, paths) if oddity is not None}
         if not (self.entries or self.gone or oddities != before):
             return
         index = self.store.index
@@ -169,7 +178,7 @@ def stamp_of(found: Found) -> Stamp:
 
 def reconcile_all(store: Store, now: float) -> list[Unsettled]:
     """Bring the whole index in line with the folders; what needs a hand is returned."""
-    work = _Round(store, now)
+    work = _Round(store, now, whole=True)
     known = store.index.stamps()
     found: dict[str, Found] = {}
     for seen in store.spool.scan():
@@ -196,7 +205,7 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
             work.odd(seen.path, seen.reason)
         elif is_canonical(name) and is_unicode(name):
             _reconcile_gone(work, name[: -len(SUFFIX)])
-    work.write(settled={f"{state.folder}/{name}" for state, name in names})
+    work.write({f"{state.folder}/{name}" for state, name in names})
     return work.unsettled
 
 
@@ -204,7 +213,7 @@ def reconcile_one(store: Store, job_id: str, now: float) -> None:
     """Bring the row of this id in line with where its file lies now."""
     work = _Round(store, now)
     _reconcile_gone(work, job_id)
-    work.write(settled=set())
+    work.write()
 
 
 def _reconcile_gone(work: _Round, job_id: str) -> None:

@@ -91,6 +91,18 @@ class Store:
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK))
 
     @contextmanager
+    def naming(self) -> Iterator[None]:
+        """`claiming`, to choose a name that is free: in an index that was replaced since, others may have
+        been given one that differs in case only.
+
+        Raises:
+            Busy: as `claiming`.
+        """
+        with self.claiming():
+            self.index.follow()
+            yield
+
+    @contextmanager
     def changing_settings(self) -> Iterator[Index]:
         """The index, which nobody replaces meanwhile: what is written to the old one would be gone with it.
 
@@ -134,7 +146,7 @@ class Store:
         from queuectl.job import renamed
 
         # Under the lock: the next free name may be that of a job which ends at this moment.
-        with self.claiming():
+        with self.naming():
             target = Place(job.state, next_free(place.job_id, self.is_taken))
             job, version = self.stamp(place, renamed(job, target.job_id), read)
             self.spool.move(place, target)
