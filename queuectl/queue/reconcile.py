@@ -111,7 +111,8 @@ class _Round:
 
     def write(self, looked_at: Iterable[str] = ()) -> None:
         """Write what was found; of what was odd at these paths, or anywhere if all was looked at, only that
-        remains which was met again."""
+        remains which was met again.
+        """
         oddities = set(self.oddities)
         paths = self._earlier if self.whole else looked_at
         before = {oddity for oddity in map(self.earlier, paths) if oddity is not None}

@@ -14,8 +14,12 @@ from queuectl import events
 from queuectl import index as index_module
 from queuectl.errors import SpoolUnusable
 from queuectl.index import schema
+from queuectl.job import Job
 from queuectl.queue import Queue
+from queuectl.queue.intake import settle_drops
+from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.store import Store
+from queuectl.runner import Conditions, Outcome
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, during, failing, interrupted, succeeding
 
@@ -213,6 +217,42 @@ def test_an_index_that_was_deleted_is_followed_to_the_next(desk: Desk) -> None:
         with Desk(desk.root, desk.clock) as other:
             other.add("a")
         assert worker.run_once() is True
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
+@pytest.mark.parametrize("how", ["enqueued", "renamed", "set aside", "edited while it ran"])
+def test_a_name_is_chosen_by_the_index_that_is_there_now(desk: Desk, how: str) -> None:
+    """Which knows of the name that differs in case only; the one that was deleted does not."""
+    other_name = {"enqueued": "A", "renamed": "A-2", "set aside": "A", "edited while it ran": "A-2"}[how]
+
+    def run(job: Job, conditions: Conditions) -> Outcome:
+        desk.path("processing/host-1-1-abc", "a.json").write_bytes(b"{")
+        replace()
+        return succeeding(desk.clock)(job, conditions)
+
+    def replace() -> None:
+        for path in desk.root.glob("index.sqlite3*"):
+            path.unlink()
+        with Desk(desk.root, desk.clock) as other:
+            other.add(other_name)
+
+    if how == "enqueued":
+        replace()
+        desk.queue.enqueue([{"id": "a", "command": "x"}], rename=True)
+    elif how == "edited while it ran":
+        desk.add("a")
+        with desk.worker(run) as worker:
+            assert worker.run_once()
+    else:
+        desk.put_job("done", "a") if how == "renamed" else None
+        desk.queue.refresh()
+        desk.drop("a.json", b"{" if how == "set aside" else None)
+        drops = reconcile_all(desk.store, desk.clock())
+        desk.clock.advance(3600)
+        replace()
+        settle_drops(desk.store, drops, desk.clock())
+    names = [path.stem for path in desk.root.glob("*/**/*.json")]
+    assert len({name.lower() for name in names}) == len(names), names
 
 
 class TestAFullDisk:

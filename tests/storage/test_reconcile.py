@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from queuectl.index import Index
+from queuectl.queue.intake import settle_drops
 from queuectl.queue.reconcile import reconcile_all, reconcile_some
 from queuectl.state import State
 from tests.support.invariants import check
@@ -342,6 +344,20 @@ class TestALookAtAFewNames:
         desk.path("pending", "note.txt").unlink()
         self.some(desk, (State.PENDING, "note.txt"))
         assert desk.store.index.oddities() == []
+
+    def test_reads_of_what_is_odd_only_what_it_is_about(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else ten thousand bad files, which are set aside one by one, would take the square of that."""
+        desk.drop("note.txt")
+        self.some(desk, (State.PENDING, "note.txt"))
+        desk.drop("bad.json", b"{")
+        monkeypatch.setattr(Index, "oddities", None)
+        (bad,) = self.some(desk, (State.PENDING, "bad.json"))
+        desk.clock.advance(3600)
+        assert settle_drops(desk.store, [bad], desk.clock())[0]
+        monkeypatch.undo()
+        assert [one.path for one in desk.store.index.oddities()] == ["pending/note.txt"]
 
     def test_does_the_same_as_a_look_at_all(self, desk: Desk) -> None:
         names = ["a.json", "b.json.txt", "bad.json", "note.txt", "empty.json"]

@@ -215,6 +215,9 @@ class Cancel(OnOne):
     def judge_end(self, world: World, answer: Any, seen: Mapping[str, Thing]) -> None:
         before = world.locate(self.job_id)
         now = seen.get(before.token) if before else None
+        if now is not None and now.stem != self.job_id:
+            # Of two of that name this one has been renamed: the other one has it now.
+            now = next((one for one in seen.values() if one.stem == self.job_id), now)
         if answer is None and now is not None:
             runs = now.worker is not None and world.hands[now.worker].alive
             assert now.folder not in WAITING and not runs, f"said to be cancelled: {now}"
@@ -237,6 +240,9 @@ class Cancel(OnOne):
             assert isinstance(answer, DamagedRecord), answer
         else:
             assert answer is None, answer
+            # Where a person has called another job so, too, that one has the name when ours is taken out.
+            namesakes = (one for one in world.of(freed.folder) if one.folder in WAITING)
+            return [*abandoned, *(one.token for one in namesakes if one.stem == self.job_id)]
         return abandoned
 
 
