@@ -206,7 +206,8 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
             work.odd(seen.path, seen.reason)
         elif is_canonical(name) and is_unicode(name):
             _reconcile_gone(work, name[: -len(SUFFIX)])
-    work.write({f"{state.folder}/{name}" for state, name in names})
+    # What no index can hold is shown otherwise there, and forgotten by the next look at all.
+    work.write({f"{state.folder}/{name}" for state, name in names if is_unicode(name)})
     return work.unsettled
 
 
