@@ -246,8 +246,7 @@ class Spool:
         Raises:
             Conflict: the place is taken.
         """
-        self._refuse_taken(place)
-        system.replace(prepared, self.path(place))
+        system.replace(prepared, self.path(place), guard=lambda: self.refuse_taken(place))
 
     def stamp(
         self, place: Place, job: Job, *, read: tuple[int, int], patience: float = SETTLE_PATIENCE
@@ -259,13 +258,16 @@ class Spool:
             FileChanged: somebody has written to it since.
         """
         prepared = self.prepare(job)
-        try:
-            version = system.file_stamp(os.stat(prepared))
+
+        def guard() -> None:
             # RACE: a file that was moved by hand meanwhile must not come to lie in two places, and what was
             # saved to it meanwhile must not be lost.
             if self.version(place) != read:
                 raise FileChanged(errno.EAGAIN, "somebody has just changed it", self.path(place))
-            system.replace(prepared, self.path(place), patience=patience)
+
+        try:
+            version = system.file_stamp(os.stat(prepared))
+            system.replace(prepared, self.path(place), patience=patience, guard=guard)
         except BaseException:
             system.remove(prepared)
             raise
@@ -278,12 +280,16 @@ class Spool:
             Conflict: the target is taken.
             OSError: the file could not be moved within `patience` seconds.
         """
-        # X.JSON and X.json are one file where case does not count: that move is over nobody.
-        if place.state is not target.state or not self.is_same_file(place, target):
-            self._refuse_taken(target)
-        system.replace(self.path(place), self.path(target), patience=patience)
 
-    def _refuse_taken(self, place: Place) -> None:
+        def guard() -> None:
+            # X.JSON and X.json are one file where case does not count: that move is over nobody.
+            if place.state is not target.state or not self.is_same_file(place, target):
+                self.refuse_taken(target)
+
+        system.replace(self.path(place), self.path(target), patience=patience, guard=guard)
+
+    def refuse_taken(self, place: Place) -> None:
+        """Raise Conflict if something lies at `place`."""
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 

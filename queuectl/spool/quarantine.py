@@ -34,7 +34,12 @@ def copy_aside(spool: Spool, place: Place, job_id: str, reason: str) -> Place:
     prepared = spool.tmp.new(f"{job_id[:60]}{SUFFIX}")
     system.write_file(prepared, data[:LARGEST])
     target = _noted(spool, place, job_id, reason)
-    system.replace(prepared, spool.path(target))
+    try:
+        system.replace(prepared, spool.path(target), guard=lambda: spool.refuse_taken(target))
+    except BaseException:
+        system.remove(prepared)
+        forget_note(spool, target.job_id)
+        raise
     return target
 
 

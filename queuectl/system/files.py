@@ -50,13 +50,21 @@ class NotARegularFile(OSError):
         self.kind = kind
 
 
-def replace(source: str, target: str, *, patience: float = 2.0) -> None:
+def replace(
+    source: str, target: str, *, patience: float = 2.0, guard: Callable[[], object] = lambda: None
+) -> None:
     """Move ``source`` to ``target`` in one step, over whatever file is there.
 
-    It is not an exclusive claim: on Windows two movers of one file can both succeed. Raises OSError,
-    a transient one after ``patience`` seconds.
+    It is not an exclusive claim: on Windows two movers of one file can both succeed. Each try is preceded by
+    ``guard``, which raises what speaks against it: who holds a file now may have saved to it when he lets go.
+    Raises OSError, a transient one after ``patience`` seconds.
     """
-    with_patience(lambda: _even_if_read_only(lambda: os.replace(source, target), target), patience=patience)
+
+    def once() -> None:
+        guard()
+        os.replace(source, target)
+
+    with_patience(lambda: _even_if_read_only(once, target), patience=patience)
 
 
 def remove(path: str, *, patience: float = 2.0) -> bool:

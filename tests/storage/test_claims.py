@@ -114,10 +114,10 @@ class TestAFileThatCannotBeMoved:
         names: set[str] = set()
         real = system.replace
 
-        def replace(source: str, target: str, *, patience: float = 2.0) -> None:
+        def replace(source: str, target: str, **options: Any) -> None:
             if Path(source).name in names:
                 raise PermissionError(13, "held by somebody", source)
-            real(source, target, patience=patience)
+            real(source, target, **options)
 
         monkeypatch.setattr(system, "replace", replace)
         return names

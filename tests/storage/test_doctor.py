@@ -51,12 +51,12 @@ def test_looking_alone_mends_no_file(desk: Desk) -> None:
     desk.drop("bad.json", b"{")
     desk.drop("a.json.txt")
     desk.put_job(f"processing/{DEAD}", "b")
-    desk.drop("-~ab~old.json", b"x", "tmp")
+    desk.drop("-~0123456789ab~old.json", b"x", "tmp")
     before = desk.files()
     desk.clock.advance(1e6)
     assert len(told(desk)) >= 4
     assert desk.files() == before
-    assert desk.path("tmp", "-~ab~old.json").exists()
+    assert desk.path("tmp", "-~0123456789ab~old.json").exists()
 
 
 @pytest.mark.parametrize("name", ["failed", "logs", "tmp", "locks"])
@@ -179,11 +179,14 @@ class TestALeftover:
         os.utime(path, (START - seconds, START - seconds))
 
     def test_in_tmp_that_is_old(self, desk: Desk) -> None:
-        self.aged(desk.drop("-~ab~old.json", b"x", "tmp"), 86401)
-        self.aged(desk.drop("-~cd~new.json", b"x", "tmp"), 86399)
+        self.aged(desk.drop("-~0123456789ab~old.json", b"x", "tmp"), 86401)
+        self.aged(desk.drop("-~0123456789cd~new.json", b"x", "tmp"), 86399)
         self.aged(desk.drop(".gitkeep", b"", "tmp"), 1e6)
-        assert mended(desk) == [("tmp/-~ab~old.json: left by a program that was killed", True)]
-        assert sorted(path.name for path in (desk.root / "tmp").iterdir()) == ["-~cd~new.json", ".gitkeep"]
+        assert mended(desk) == [("tmp/-~0123456789ab~old.json: left by a program that was killed", True)]
+        assert sorted(path.name for path in (desk.root / "tmp").iterdir()) == [
+            "-~0123456789cd~new.json",
+            ".gitkeep",
+        ]
 
     def test_note_whose_file_is_gone(self, desk: Desk) -> None:
         desk.drop("a.error.txt", b"x", "dead")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 
@@ -333,5 +333,5 @@ class TestWhatIsNoJob:
         assert [one.job_id for one in desk.look()] == ["bad"]
 
 
-def _denied(source: str, target: str, *, patience: float = 2.0) -> None:
+def _denied(source: str, target: str, **_: Any) -> None:
     raise PermissionError(13, "held by somebody", source)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -13,7 +15,7 @@ from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.spool import Place, Spool, layout, quarantine
+from queuectl.spool import FileChanged, Place, Spool, layout, quarantine
 from queuectl.state import State
 from tests.support.spools import Desk
 
@@ -154,6 +156,67 @@ class TestAStamp:
         monkeypatch.setattr(system, "replace", watching)
         desk.store.spool.stamp(self.PLACE, self.NEW, read=desk.store.spool.version(self.PLACE))
         assert seen == [old]
+
+
+class TestAFileThatSomebodyHoldsForAMoment:
+    """Who holds it may be saving to it: the next try looks again at what it would overwrite."""
+
+    PLACE, DONE = Place(State.PENDING, "a"), Place(State.COMPLETED, "a")
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], object]]]:
+        """What a person does while the first move is refused."""
+        acts: list[Callable[[], object]] = []
+        real = os.replace
+
+        def replace(source: str, target: str) -> None:
+            if acts:
+                acts.pop()()
+                raise _busy(source)
+            real(source, target)
+
+        monkeypatch.setattr(os, "replace", replace)
+        yield acts
+        assert acts == []
+
+    def test_is_moved_when_it_is_let_go(self, desk: Desk, meanwhile: list[Callable[[], object]]) -> None:
+        data = lay(desk, self.PLACE)
+        meanwhile.append(lambda: None)
+        desk.store.spool.move(self.PLACE, self.DONE)
+        assert _read(desk, self.DONE) == data
+
+    def test_is_not_stamped_over_what_was_saved(
+        self, desk: Desk, meanwhile: list[Callable[[], object]]
+    ) -> None:
+        lay(desk, self.PLACE)
+        version = desk.store.spool.version(self.PLACE)
+        meanwhile.append(lambda: desk.drop("a.json", b"saved just now"))
+        with pytest.raises(FileChanged):
+            desk.store.spool.stamp(self.PLACE, Job(command="new", id="a"), read=version)
+        assert _read(desk, self.PLACE) == b"saved just now"
+        assert os.listdir(desk.root / "tmp") == []
+
+    def test_is_not_moved_over_another(self, desk: Desk, meanwhile: list[Callable[[], object]]) -> None:
+        data = lay(desk, self.PLACE)
+        meanwhile.append(lambda: desk.drop("a.json", b"another", "done"))
+        with pytest.raises(Conflict):
+            desk.store.spool.move(self.PLACE, self.DONE)
+        assert (_read(desk, self.PLACE), _read(desk, self.DONE)) == (data, b"another")
+
+    def test_is_not_admitted_over_a_drop(self, desk: Desk, meanwhile: list[Callable[[], object]]) -> None:
+        prepared = desk.store.spool.prepare(Job(command="new", id="a"))
+        meanwhile.append(lambda: desk.drop("a.json", b"dropped just now"))
+        with pytest.raises(Conflict):
+            desk.store.spool.admit(prepared, self.PLACE)
+        assert _read(desk, self.PLACE) == b"dropped just now"
+
+    def test_is_not_kept_aside_over_another(self, desk: Desk, meanwhile: list[Callable[[], object]]) -> None:
+        lay(desk, self.PLACE)
+        meanwhile.append(lambda: desk.drop("b.json", b"another", "dead"))
+        with pytest.raises(Conflict):
+            quarantine.copy_aside(desk.store.spool, self.PLACE, "b", "of a reason")
+        assert desk.files() == {"pending": ["a.json"], "dead": ["b.json"]}
+        assert os.listdir(desk.root / "tmp") == []
 
 
 class TestSettingAside:
@@ -304,6 +367,12 @@ class TestLayout:
     def test_a_queue_that_may_not_make_one_says_how(self, tmp_path: Any) -> None:
         with pytest.raises(SpoolUnusable, match="queuectl init makes one"):
             Queue.open(str(tmp_path / "spool"), create=False)
+
+
+def _busy(path: str) -> OSError:
+    if sys.platform == "win32":
+        return OSError(errno.EACCES, "held by somebody", path, 32)
+    return OSError(errno.EBUSY, "held by somebody", path)
 
 
 def _read(desk: Desk, place: Place) -> bytes:

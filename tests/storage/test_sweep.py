@@ -56,11 +56,12 @@ class TestAFolderThatWasRemoved:
 
 
 def test_a_file_in_tmp_is_somebodys_for_a_day(desk: Desk) -> None:
-    for name, age in (("young", HOUR), ("old", 25 * HOUR)):
+    young, old, theirs = "-~0123456789ab~young.json", "-~0123456789ab~old.json", "on-its-way.json"
+    for name, age in ((young, HOUR), (old, 25 * HOUR), (theirs, 1000 * HOUR)):
         moment = system.now() - age
-        os.utime(desk.drop(f"-~ab~{name}.json", folder="tmp"), (moment, moment))
+        os.utime(desk.drop(name, folder="tmp"), (moment, moment))
     Sweep(desk.store, Heard()).look((), [])
-    assert [path.name for path in (desk.root / "tmp").iterdir()] == ["-~ab~young.json"]
+    assert {path.name for path in (desk.root / "tmp").iterdir()} == {young, theirs}
 
 
 def test_a_note_goes_when_its_file_has_been_mended_and_dragged_back(desk: Desk) -> None:
