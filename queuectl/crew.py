@@ -45,8 +45,8 @@ class Crew:
             wish = wish if told is None or wish == KILL else told
             busy = worker.current
             if busy is not None and heard(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
-                # RACE: claimed, but its command not started yet: ask again soon.
-                self.unheard |= not worker.runner.kill(CANCELLED)
+                # RACE: claimed, but its command not started yet: ask again soon. Or over: the next one runs.
+                self.unheard |= not worker.runner.kill(CANCELLED, job_id=busy.place.job_id)
         return wish
 
     def keep_locks(self, root: str) -> None:

@@ -50,6 +50,7 @@ class Runner:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._process: Optional[Process] = None
+        self._job_id = ""
         self._verdict: Optional[str] = None
         self._timers: list[threading.Timer] = []
         self._log: Optional[tuple[str, int]] = None
@@ -96,6 +97,7 @@ class Runner:
         )
         try:
             with self._guard:
+                self._job_id = job.name
                 self._process, self._log = process, (conditions.log_path, conditions.log_max_bytes)
                 if conditions.timeout is not None:
                     self._later(conditions.timeout, TIMEOUT)
@@ -123,14 +125,14 @@ class Runner:
             timer.join()
         return verdict
 
-    def kill(self, verdict: str, *, force: bool = False) -> bool:
+    def kill(self, verdict: str, *, force: bool = False, job_id: Optional[str] = None) -> bool:
         """End the running command's tree, for the reason `verdict`; the first reason stands.
 
         Asks first, and ends it after `KILL_GRACE` seconds where the system knows the difference. False when
-        no command runs (yet): ask again.
+        no command runs (yet), or not that of `job_id`: ask again.
         """
         with self._guard:
-            if self._process is None or self._process.ended:
+            if self._process is None or self._process.ended or job_id not in (None, self._job_id):
                 return False
             if force or self._verdict is None:
                 self._verdict = self._verdict or verdict

@@ -106,7 +106,7 @@ def _take(store: Store, place: Place, worker: str, now: float) -> Optional[Claim
         # The setting was lowered while it waited for a retry that it has no more.
         store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
         return None
-    if still_runs(store.spool, place.job_id):
+    if still_runs(store.spool, place.job_id, besides=worker):
         # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
         raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
     with suppress(OSError):

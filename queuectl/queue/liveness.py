@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Optional
 
 from queuectl import locks, system
 from queuectl.names import LIFE_SUFFIX, MAX_ID_BYTES, RUN_SUFFIX
@@ -51,18 +52,26 @@ def mark_lost(spool: Spool, worker: str) -> None:
 def note_run(spool: Spool, worker: str, job_id: str) -> None:
     """Say what this worker runs, for `still_runs`; an empty id is nothing."""
     path = spool.lock_path(worker + RUN_SUFFIX)
-    with suppress(OSError), open(path, "wb", opener=system.open_plainly) as file:
-        file.write(job_id.encode())
+
+    def write() -> None:
+        with open(path, "wb", opener=system.open_plainly) as file:
+            file.write(job_id.encode())
+
+    with suppress(OSError):
+        system.with_patience(write)
 
 
-def still_runs(spool: Spool, job_id: str) -> bool:
-    """Whether a command of this job runs although its file lies where jobs wait: a person has moved it."""
+def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> bool:
+    """Whether a command of this job runs although its file lies where jobs wait: a person has moved it.
+
+    A worker that asks runs none: `besides` is its name.
+    """
     if not os.path.exists(spool.log_path(job_id)):
         # It has never been started: a running command has a log.
         return False
     folder = os.path.join(spool.root, layout.LOCKS)
     runs = [name[: -len(RUN_SUFFIX)] for name in os.listdir(folder) if name.endswith(RUN_SUFFIX)]
-    return any(_runs(spool, worker, job_id) for worker in runs)
+    return any(_runs(spool, worker, job_id) for worker in runs if worker != besides)
 
 
 def _runs(spool: Spool, worker: str, job_id: str) -> bool:

@@ -79,11 +79,9 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
                 continue
             if store.spool.is_there(place):
                 _cancel_waiting(store, place, now)
-            elif (found := store.spool.locate(place.job_id)) and found.state is State.PROCESSING:
+            elif found := _cancel_finished(store, place.job_id):
                 # RACE: claimed between our look and our lock.
                 running.append(found)
-            else:
-                _cancel_finished(store, place.job_id)
     for place in running:
         ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
     _await_cancelled(store, running, deadline)
@@ -99,18 +97,27 @@ def _cancel_waiting(store: Store, place: Place, now: float) -> None:
 def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
     end = system.monotonic() + deadline
     for place in running:
-        worker = place.worker or ""
-        while os.path.lexists(store.spool.path(place)):
-            if not is_alive(store.spool, worker):
-                recover(store, system.now(), 0.5)
-                if store.spool.is_there(place) and not store.spool.is_plain(place):
-                    raise Conflict(f"{store.spool.in_spool(store.spool.path(place))} is no plain file")
-            if system.monotonic() >= end:
-                raise Busy(_why_not_yet(store, place))
-            system.sleep(_STEP)
-        # It may have ended by itself; the request must not meet its next run.
-        withdraw(store.spool, worker, CANCEL_SUFFIX, place.job_id)
-        _cancel_finished(store, place.job_id)
+        runs: Optional[Place] = place
+        while runs is not None:
+            _await_end(store, runs, end)
+            # It may have ended by itself; the request must not meet its next run.
+            withdraw(store.spool, runs.worker or "", CANCEL_SUFFIX, runs.job_id)
+            runs = _cancel_finished(store, runs.job_id)
+            if runs is not None:
+                # RACE: it failed by itself, and its retry has been claimed already.
+                ask(store.spool, runs.worker or "", CANCEL_SUFFIX, runs.job_id)
+
+
+def _await_end(store: Store, place: Place, end: float) -> None:
+    worker = place.worker or ""
+    while os.path.lexists(store.spool.path(place)):
+        if not is_alive(store.spool, worker):
+            recover(store, system.now(), 0.5)
+            if store.spool.is_there(place) and not store.spool.is_plain(place):
+                raise Conflict(f"{store.spool.in_spool(store.spool.path(place))} is no plain file")
+        if system.monotonic() >= end:
+            raise Busy(_why_not_yet(store, place))
+        system.sleep(_STEP)
 
 
 def _why_not_yet(store: Store, place: Place) -> str:
@@ -122,14 +129,15 @@ def _why_not_yet(store: Store, place: Place) -> str:
     return f"job {place.job_id!r}: its worker has died, and its file cannot be taken out of there just now"
 
 
-def _cancel_finished(store: Store, job_id: str) -> None:
-    """See to a job that ended by itself before its worker heard that it should."""
+def _cancel_finished(store: Store, job_id: str) -> Optional[Place]:
+    """See to a job that ended by itself before its worker heard that it should; where it runs again."""
     with store.claiming():
         place = store.spool.locate(job_id)
         if place is not None and place.state in WAITING:
             _cancel_waiting(store, place, system.now())
         elif place is not None and place.state is State.COMPLETED:
             raise Conflict(f"job {job_id!r} completed before it could be cancelled")
+        return place if place is not None and place.state is State.PROCESSING else None
 
 
 def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:

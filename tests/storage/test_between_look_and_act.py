@@ -433,6 +433,20 @@ class TestTheLastLookBeforeAClaim:
             still_runs(desk.store.spool, "a")
 
 
+def test_a_note_that_could_not_be_cleared_does_not_keep_its_own_worker_from_the_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a command dies with its worker, the note of one that lives tells what runs."""
+    monkeypatch.setattr(system, "SHARES_LOCKS", False)
+    desk.add("a")
+    desk.drop("a.log", b"x", "logs")
+    with desk.worker(succeeding(desk.clock), name=LIVE) as worker:
+        desk.drop(f"{LIVE}.run", b"a", "locks")
+        assert still_runs(desk.store.spool, "a")
+        assert worker.run_once() is True
+    assert desk.folder_of("a") == ["done"]
+
+
 class TestADropThatIsTakenAway:
     def test_before_it_is_set_aside_does_not_stop_the_look(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch

@@ -192,7 +192,7 @@ CARELESS = {
     "saves are lost": ((Spool, "stamp", _stamp_blindly), "about to be recovered", "rewrite"),
     "edits are ignored": ((claims, "_as_edited", lambda _, claim, *__: claim.job), "running", "edit"),
     "rubbish is not kept": ((claims, "_keep_aside", lambda *_: None), "running", "to rubbish"),
-    "two runs at once": ((claims, "still_runs", lambda *_: False), "running", "drag to pending"),
+    "two runs at once": ((claims, "still_runs", lambda *_, **__: False), "running", "drag to pending"),
     "moves overwrite": ((Spool, "move", _move_blindly), "recorded", "copy to done"),
     "nobody tells": ((reconcile._Round, "odd", lambda *_: None), "looked at", "to a folder"),
     "twins run": ((Store, "is_taken", lambda *_, **__: False), "running", "copy to pending"),

@@ -211,6 +211,18 @@ class TestTheEnd:
                 job.join()
         assert outcomes[0].verdict == CANCELLED
 
+    def test_a_kill_meets_the_job_that_it_is_meant_for(self, bench: Bench) -> None:
+        """It was asked for of the one before, which ended just then."""
+        with post() as office:
+            outcomes: list[Outcome] = []
+            job = threading.Thread(target=lambda: outcomes.append(bench.run(office.hold())))
+            job.start()
+            with office.line():
+                assert not bench.runner.kill(CANCELLED, job_id="before")
+                wait_until(lambda: bench.runner.kill(INTERRUPTED, job_id="a"), "it is killed")
+                job.join()
+        assert outcomes[0].verdict == INTERRUPTED
+
     @pytest.mark.skipif(WINDOWS, reason="Windows has no gentle way that could be ignored")
     @pytest.mark.parametrize("room", [True, False])
     def test_what_does_not_want_to_end_is_ended(

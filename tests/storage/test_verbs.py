@@ -163,6 +163,22 @@ class TestCancel:
             desk.queue.cancel(["a"], deadline=0)
         assert desk.asked("host-1-1-dead", ".cancel") is None
 
+    def test_of_one_that_failed_meanwhile_and_runs_again_asks_who_runs_it_now(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.put_job("processing/host-1-1-old", "a")
+        real = verbs.ask
+
+        def ask(spool: Any, worker: str, suffix: str, text: str) -> None:
+            real(spool, worker, suffix, text)
+            if worker != LIVE:
+                desk.drag("a", f"processing/{worker}", f"processing/{LIVE}")
+
+        monkeypatch.setattr(verbs, "ask", ask)
+        with desk.worker(name=LIVE), pytest.raises(Busy, match="job 'a' still runs"):
+            desk.queue.cancel(["a"], deadline=0)
+        assert desk.asked("host-1-1-old", ".cancel") is None
+
     def test_of_a_running_one_asks_its_worker_and_tells_when_it_does_not_end(self, desk: Desk) -> None:
         desk.add("a")
         desk.look()
