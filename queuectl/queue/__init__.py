@@ -197,8 +197,10 @@ class Queue:
         cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
 
     @guarded
-    def purge(self, job_ids: Optional[Sequence[str]] = None) -> list[str]:
+    def purge(self, job_ids: Optional[Sequence[str]] = None, *, if_dead: bool = False) -> list[str]:
         """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
+
+        With `if_dead` those that are dead no more are left alone.
 
         Raises:
             NoSuchJob, Conflict: one of them is unknown, or not dead.
@@ -206,6 +208,9 @@ class Queue:
         from queuectl.queue.verbs import purge
 
         self.refresh()
+        if job_ids is not None and if_dead:
+            dead = {entry.id for entry in self.store.index.entries(state=State.DEAD)}
+            job_ids = [job_id for job_id in job_ids if job_id in dead]
         return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
 
     # Acting on workers

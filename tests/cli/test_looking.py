@@ -179,6 +179,19 @@ class TestDeadLetters:
         assert full.json("dlq", "list") == []
         assert full.fails(3, "show", "dead-1")
 
+    def test_purge_deletes_only_what_it_asked_about(
+        self, full: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def confirm(question: str, **_: Any) -> bool:
+            assert "1 dead job " in question
+            full.drop("late.json", b"{", "dead")
+            return True
+
+        monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: True)
+        monkeypatch.setattr("click.confirm", confirm)
+        assert "deleted 1" in full.ok("dlq", "purge").err
+        assert os.listdir(full.spool / "dead") == ["late.json"]
+
     def test_purge_with_yes(self, full: CommandLine) -> None:
         full.ok("cancel", "waits-1")
         full.drop("bad.json", b"{", "dead")

@@ -64,10 +64,11 @@ def retry_dead(every: bool, job_ids: tuple[str, ...]) -> None:
 def purge_dead(yes: bool, job_ids: tuple[str, ...]) -> None:
     """Delete dead jobs and their logs for good: those named, or all."""
     with open_queue() as queue:
-        count = len(job_ids) or len(queue.jobs(state=State.DEAD))
-        if count and not yes:
-            _confirm(f"Delete {count} dead job{'s' if count > 1 else ''} for good?")
-        gone = queue.purge(job_ids or None) if count else []
+        # Those of which it is said, not what dies while somebody thinks about it.
+        chosen = job_ids or [row["id"] for row in queue.jobs(state=State.DEAD)]
+        if chosen and not yes:
+            _confirm(f"Delete {len(chosen)} dead job{'s' if len(chosen) > 1 else ''} for good?")
+        gone = queue.purge(chosen, if_dead=not job_ids)
     say(f"deleted {len(gone)}" if gone else "nothing to delete")
 
 
