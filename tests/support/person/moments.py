@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 from unittest import mock
 
-from queuectl import events, system
+from queuectl import events
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.job import Job
@@ -255,7 +256,7 @@ MOMENTS: dict[str, Moment] = {
     "claimed": Moment("processing", claimed),
     "running": Moment("processing", running),
     "about to be recorded": _settling(Spool, "stamp", _owned),
-    "being recorded": _settling(system, "replace", _stamps),
+    "being recorded": _settling(os, "replace", _stamps),
     "recorded": _settling(Spool, "move", _owned),
     "waits for its retry": _rest("failed", run_at="2027-01-15T08:00:10.000Z", **_FAILED),
     "due": _rest("failed", **_FAILED),
@@ -263,7 +264,7 @@ MOMENTS: dict[str, Moment] = {
     "dead": _rest("dead", **_DEAD),
     "left by a dead worker": Moment("processing", left),
     "about to be recovered": _recovery(Spool, "stamp", _owned),
-    "being recovered": _recovery(system, "replace", _stamps),
+    "being recovered": _recovery(os, "replace", _stamps),
     "recovered": _recovery(Spool, "move", _owned),
     "about to be retried": _verb("retry", "stamp", "dead", **_DEAD),
     "being retried": _verb("retry", "move", "dead", **_DEAD),
