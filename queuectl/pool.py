@@ -114,7 +114,7 @@ class Pool:
         return make_worker_name(system.host_name(), system.process_id(), number, self._salt)
 
     def _open(self) -> Store:
-        return Store.open(self.root, trust_writers=self.plan.trust_writers)
+        return Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
 
     def _watch(self) -> None:
         self.bell.close()

@@ -34,15 +34,15 @@ class Store:
         self._config: Optional[Config] = None
 
     @classmethod
-    def open(cls, root: str, *, trust_writers: bool = False) -> Store:
-        """The store of the spool at `root`, which must exist; see `Spool.trust_writers`.
+    def open(cls, root: str, *, trust_writers: bool = False, to_run: bool = False) -> Store:
+        """The store of the spool at `root`, which must exist; see `Spool.trust_writers` and `Spool.to_run`.
 
         Raises:
             SpoolUnusable: there is no spool, or one of a newer format, or its index can be neither used nor
                 replaced.
             Busy: somebody else has locked the index all the time.
         """
-        spool = Spool(root, trust_writers=trust_writers)
+        spool = Spool(root, trust_writers=trust_writers, to_run=to_run)
         if not layout.is_spool(spool.root):
             raise SpoolUnusable(f"{spool.root} is no spool", hint="queuectl init makes one")
         layout.check_format(spool.root)

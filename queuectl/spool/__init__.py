@@ -49,11 +49,13 @@ SETTLE_PATIENCE = 5.0
 class Spool:
     """One spool folder."""
 
-    def __init__(self, root: str, *, trust_writers: bool = False) -> None:
+    def __init__(self, root: str, *, trust_writers: bool = False, to_run: bool = False) -> None:
         self.root = os.path.abspath(root)
         self.tmp = TmpFolder(self.root)
         self.trust_writers = trust_writers
         """Whether a job may be run that somebody else has put here, or may change."""
+        self.to_run = to_run
+        """Whether this program runs what lies here: then its owner is asked for, too."""
 
     # Paths
 
@@ -192,7 +194,7 @@ class Spool:
 
     @cached_property
     def _trust(self) -> Trust:
-        return Trust(self.root, everyone=self.trust_writers)
+        return Trust(self.root, everyone=self.trust_writers, to_run=self.to_run)
 
     def version(self, place: Place) -> tuple[int, int]:
         """The (mtime_ns, size) of the file at `place`.

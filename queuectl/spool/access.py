@@ -16,16 +16,20 @@ from queuectl.state import State
 
 
 class Trust:
-    """Whose job files count in one spool: those of this user, of its owner and of root or Administrators."""
+    """Whose job files count in one spool: those of this user and of root or Administrators; for who runs
+    none of them also those of its owner.
+    """
 
-    def __init__(self, root: str, *, everyone: bool = False) -> None:
+    def __init__(self, root: str, *, everyone: bool = False, to_run: bool = False) -> None:
         from queuectl.system import access
 
         self._everyone = everyone
         if not everyone:
-            found = os.stat(root)
-            self._owner = access.owner_of(root, found)
-            self._open = access.may_enter(found)
+            found, real = os.stat(root), os.path.realpath(root)
+            # Who has exchanged the spool after workers looked at it would be the owner.
+            self._owner = None if to_run else access.owner_of(root, found)
+            elsewhere = any(_leads_out(path, real) for _, path in _folders(real))
+            self._open = elsewhere or access.may_enter(found)
 
     def objection(self, path: str, found: os.stat_result) -> Optional[str]:
         """Why this job file must not be run, or None; `found` is its stat.
@@ -40,7 +44,8 @@ class Trust:
         owner = access.owner_of(path, found)
         if owner != self._owner and not access.is_ours(owner):
             return f"it belongs to somebody else ({access.called(owner)})"
-        others = access.writers(path, found) if self._open else []
+        reached = self._open or found.st_nlink > 1
+        others = access.writers(path, found) if reached else []
         return f"others may change it ({', '.join(others)})" if others else None
 
 
@@ -51,10 +56,12 @@ def strangers(root: str) -> list[str]:
     real = os.path.realpath(root)
     folders = list(_folders(real))
     # Whoever may exchange a link on the way to it has us work elsewhere.
-    elsewhere = [path for _, path in folders if _leads_out(path, real)]
-    ways = dict.fromkeys([real, os.path.abspath(root), *elsewhere])
+    inner = [os.path.join(real, name) for name, _ in folders[1:]]
+    elsewhere = [way for path in inner for way in access.ways_to(path) if _leads_out(way, real)]
+    ways = dict.fromkeys([real, os.path.abspath(root), *access.ways_to(root), *elsewhere])
     above = dict.fromkeys(found for way in ways for found in access.replacers(way))
     lines = [f"{path} ({who}), which it lies in" for path, who in above]
+    lines += [line for way in ways for line in _of_a_link(way)]
     for name, path in folders:
         found = os.stat(path)
         owner = access.owner_of(path, found)
@@ -62,6 +69,15 @@ def strangers(root: str) -> list[str]:
         if others := others + access.writers(path, found):
             lines.append(f"{name} ({', '.join(others)})")
     return lines
+
+
+def _of_a_link(path: str) -> Iterator[str]:
+    from queuectl.system import access
+
+    if os.path.islink(path):
+        owner = access.owner_of(path, os.lstat(path))
+        if not access.is_ours(owner):
+            yield f"{path} ({access.called(owner)}), which leads to it"
 
 
 def _leads_out(path: str, root: str) -> bool:
@@ -83,15 +99,17 @@ def refuse_strangers(root: str) -> None:
 
 
 def make_private(root: str) -> None:
-    """Make the spool this user's alone.
+    """Make the spool its owner's alone, but for folders of somebody else to which it leads.
 
     Raises:
         OSError: that is not ours to say.
     """
     from queuectl.system import access
 
-    for _, path in _folders(os.path.realpath(root)):
-        access.make_private(path)
+    real = os.path.realpath(root)
+    owner = access.owner_of(real, os.stat(real))
+    for _, path in _folders(real):
+        access.make_private(os.path.realpath(path), owner)
 
 
 def refuse_still_open(root: str) -> None:

@@ -13,6 +13,7 @@ if sys.platform == "win32":
         may_enter,
         owner_of,
         replacers,
+        ways_to,
         writers,
     )
 else:
@@ -24,6 +25,7 @@ else:
         may_enter,
         owner_of,
         replacers,
+        ways_to,
         writers,
     )
 
@@ -35,5 +37,6 @@ __all__ = [
     "may_enter",
     "owner_of",
     "replacers",
+    "ways_to",
     "writers",
 ]

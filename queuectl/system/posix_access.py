@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 
 # This also tells mypy which platforms the module is for.
 assert sys.platform != "win32"
 
 _ROOT = 0
+_MOST_LINKS = 40
+"""As many as Linux follows."""
 _ACL = "system.posix_acl_access"
 
 
@@ -23,9 +26,16 @@ def make_private_folder(path: str) -> None:
     os.makedirs(path, stat.S_IRWXU)
 
 
-def make_private(path: str) -> None:
-    """Take from everybody else what they may do with this folder or file. Raises OSError."""
-    os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & stat.S_IRWXU)
+def make_private(path: str, owner: str) -> None:
+    """Take from everybody else what they may do with this folder, if it is this owner's. Raises OSError."""
+    # By its descriptor, and through no link: what its owner has put there instead may be anything of root's.
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if owner_of(path, found) == owner:
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & stat.S_IRWXU)
+    finally:
+        os.close(descriptor)
 
 
 def owner_of(path: str, found: os.stat_result) -> str:
@@ -63,6 +73,28 @@ def may_enter(found: os.stat_result) -> bool:
     return bool(found.st_mode & (stat.S_IXGRP | stat.S_IXOTH))
 
 
+def ways_to(path: str) -> Iterator[str]:
+    """Each link that is met on the way to what is called so, and where the way ends."""
+    here, left = os.sep, _parts(os.path.abspath(path))
+    links = 0
+    while left and links < _MOST_LINKS:
+        step = os.path.normpath(os.path.join(here, left.pop(0)))
+        try:
+            target = os.readlink(step)
+        except OSError:
+            here = step
+            continue
+        yield step
+        links += 1
+        left = _parts(target) + left
+        here = os.sep if os.path.isabs(target) else here
+    yield here
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split(os.sep) if part]
+
+
 def replacers(path: str) -> list[tuple[str, str]]:
     """Who may put another folder in the place of this one: of each folder above, its path and who."""
     found: list[tuple[str, str]] = []
@@ -92,8 +124,9 @@ def _is_owners_alone(uid: int, gid: int) -> bool:
         group, owner = grp.getgrgid(gid), pwd.getpwuid(uid)
     except KeyError:
         return False
-    alone = owner.pw_gid == gid and set(group.gr_mem) <= {owner.pw_name}
-    return alone and group.gr_name == owner.pw_name
+    if group.gr_name != owner.pw_name or owner.pw_gid != gid or not set(group.gr_mem) <= {owner.pw_name}:
+        return False
+    return all(account.pw_uid == uid for account in pwd.getpwall() if account.pw_gid == gid)
 
 
 def _has_acl(path: str) -> bool:

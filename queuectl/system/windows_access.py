@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -46,14 +47,19 @@ _TOKEN_QUERY = 0x8
 def make_private_folder(path: str) -> None:
     """Create a folder that is this user's alone, and its parents as usual. Raises OSError."""
     os.makedirs(path)
-    make_private(path)
+    _make_private(path)
 
 
-def make_private(path: str) -> None:
-    """Take from everybody else what they may do with this folder or file, and what is in it.
+def make_private(path: str, owner: str) -> None:
+    """Take from everybody else what they may do with this folder, and what is in it, if it is this owner's.
 
     Raises OSError.
     """
+    if owner_of(path, os.stat(path)) == owner:
+        _make_private(path)
+
+
+def _make_private(path: str) -> None:
     inherited = "OICI" if os.path.isdir(path) else ""
     entries = "".join(f"(A;{inherited};FA;;;{sid})" for sid in (_SYSTEM, _ADMINISTRATORS, _this_user()))
     wanted = win32security.ConvertStringSecurityDescriptorToSecurityDescriptor(f"D:P{entries}", 1)
@@ -109,6 +115,11 @@ def writers(path: str, found: os.stat_result) -> list[str]:
 def may_enter(found: os.stat_result) -> bool:
     """Whether others than its owner may reach what lies in this folder: Windows asks only the file itself."""
     return True
+
+
+def ways_to(path: str) -> Iterator[str]:
+    """Where the way to what is called so ends: links on it are not asked for."""
+    yield os.path.realpath(path)
 
 
 def replacers(path: str) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,10 +111,11 @@ def test_a_folder_above_in_which_others_may_put_another_one(cli: CommandLine, sp
 
 
 @posix
-def test_a_folder_in_which_others_may_exchange_a_link_on_the_way(cli: CommandLine, spool: Path) -> None:
+def test_a_folder_in_which_others_may_exchange_a_link_on_the_way(
+    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Nobody could put another folder in the place of its own; but the link could lead elsewhere."""
-    hall = spool.parent.parent / "hall"
-    hall.mkdir()
+    hall = tmp_path_factory.mktemp("hall")
     hall.chmod(0o777)
     try:
         (hall / "spool").symlink_to(spool)
@@ -124,6 +126,59 @@ def test_a_folder_in_which_others_may_exchange_a_link_on_the_way(cli: CommandLin
         assert f"{hall} (everyone), which it lies in" in refused(cli, "worker", "start", "--drain")
     finally:
         hall.chmod(0o700)
+
+
+@posix
+@pytest.mark.parametrize("of_a_folder", [False, True], ids=["of the spool", "of a folder in it"])
+def test_a_link_behind_a_link_that_others_may_exchange(
+    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory, of_a_folder: bool
+) -> None:
+    hall = tmp_path_factory.mktemp("hall")
+    hall.chmod(0o777)
+    try:
+        target = spool / "pending" if of_a_folder else spool
+        os.replace(target, target.parent.parent / "moved")
+        (hall / "second").symlink_to(target.parent.parent / "moved")
+        target.symlink_to(hall / "second")
+        assert f"{hall} (everyone), which it lies in" in refused(cli, "worker", "start", "--drain")
+    finally:
+        hall.chmod(0o700)
+
+
+@as_root
+def test_a_link_of_somebody_else_on_the_way(
+    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In a folder as /tmp everybody may exchange what is theirs."""
+    hall = tmp_path_factory.mktemp("hall")
+    (hall / "link").symlink_to(spool)
+    hall.chmod(0o1777)
+    cli.ok("--spool", str(hall / "link"), "status")
+    os.chown(hall / "link", SOMEBODY, -1, follow_symlinks=False)
+    told = cli.fails(7, "--spool", str(hall / "link"), "worker", "start", "--drain")
+    assert f"{hall / 'link'} (user {SOMEBODY}), which leads to it" in told
+
+
+@posix
+def test_links_that_lead_round_and_round_end(cli: CommandLine, spool: Path) -> None:
+    (spool.parent / "a").symlink_to("b")
+    (spool.parent / "b").symlink_to("a")
+    assert list(access.ways_to(str(spool.parent / "a")))
+
+
+@as_root
+def test_a_spool_that_becomes_somebody_elses_after_it_was_looked_at_runs_nothing_of_theirs(
+    cli: CommandLine, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have exchanged it, while workers wait."""
+
+    def exchanged(root: str) -> None:
+        for path in [spool, *spool.rglob("*")]:
+            os.chown(path, SOMEBODY, -1)
+
+    monkeypatch.setattr("queuectl.pool.refuse_strangers", exchanged)
+    cli("worker", "start", "--drain")
+    assert not (spool / "done" / "waits.json").exists()
 
 
 @posix
@@ -187,6 +242,27 @@ def test_a_users_private_group_is_nobody_else(cli: CommandLine, spool: Path) -> 
     cli.ok("worker", "start", "--drain")
     os.chown(spool / "done", -1, SOMEBODY)
     assert f"done (group {SOMEBODY})" in refused(cli, "worker", "start", "--drain")
+
+
+@as_root
+def test_a_group_that_is_another_accounts_too_is_no_private_one(
+    cli: CommandLine, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose primary group it is stands with the accounts, not with the group."""
+    import pwd
+
+    from queuectl.system import posix_access
+
+    group = (spool / "pending").stat().st_gid
+    other = SimpleNamespace(pw_name="svc", pw_uid=SOMEBODY, pw_gid=group)
+    everybody = pwd.getpwall()
+    posix_access._is_owners_alone.cache_clear()
+    monkeypatch.setattr(pwd, "getpwall", lambda: [*everybody, other])
+    try:
+        (spool / "pending").chmod(0o775)
+        assert "pending (group " in refused(cli, "worker", "start", "--drain")
+    finally:
+        posix_access._is_owners_alone.cache_clear()
 
 
 @as_root
@@ -295,6 +371,27 @@ def test_a_job_file_that_others_may_change(cli: CommandLine, spool: Path, mode: 
         assert "others may change it (everyone)" in note
 
 
+@posix
+@pytest.mark.parametrize("how", ["pending leads elsewhere", "it has another name elsewhere"])
+def test_a_job_file_in_a_private_spool_that_others_can_reach_all_the_same(
+    cli: CommandLine, spool: Path, how: str
+) -> None:
+    elsewhere = spool.parent / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    if how == "pending leads elsewhere":
+        os.replace(spool / "pending" / "waits.json", elsewhere / "waits.json")
+        (spool / "pending").rmdir()
+        (spool / "pending").symlink_to(elsewhere)
+        cli.drop("loose.json", b'{"command": "echo hi"}').chmod(0o666)
+    else:
+        loose = cli.drop("loose.json", b'{"command": "echo hi"}')
+        loose.chmod(0o666)
+        os.link(loose, elsewhere / "mine.json")
+    cli.ok("worker", "start", "--drain")
+    assert (spool / "dead" / "loose.json").exists()
+    assert (spool / "done" / "waits.json").exists()
+
+
 @as_root
 class TestWhatRootMakesInTheSpoolOfSomebody:
     """`sudo queuectl enqueue`: their own workers must be able to go on with it."""
@@ -319,6 +416,20 @@ class TestWhatRootMakesInTheSpoolOfSomebody:
             made = {"logs/waits.log", "locks/claim.lock", "index.sqlite3", f"processing/{worker.name}"}
             assert made <= {*found}
             assert [name for name in found if os.stat(theirs / name).st_uid != SOMEBODY] == []
+
+    def test_private_is_no_folder_to_which_they_have_led_it(self, cli: CommandLine, theirs: Path) -> None:
+        for name in ("logs", "processing/host-1-1-dead"):
+            elsewhere = theirs.parent / f"not-{Path(name).name}"
+            elsewhere.mkdir()
+            elsewhere.chmod(0o755)
+            if name == "logs":
+                (theirs / name).rmdir()
+            (theirs / name).symlink_to(elsewhere)
+        (theirs / "dead").chmod(0o777)
+        cli("init", "--private")
+        assert theirs.stat().st_mode & 0o777 == (theirs / "dead").stat().st_mode & 0o777 == 0o700
+        for elsewhere in theirs.parent.glob("not-*"):
+            assert elsewhere.stat().st_mode & 0o777 == 0o755
 
     def test_is_not_what_was_there(self, cli: CommandLine, theirs: Path) -> None:
         """They may have linked it there, or renamed what was made for root alone."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from queuectl.cli.common import command, json_option, open_queue, print_json, say, spool_path
-from queuectl.cli.terminal import echo
+from queuectl.cli.terminal import cell, echo
 
 
 @command("init", "queuectl init\nqueuectl --spool D:\\jobs init\nqueuectl init --private")
@@ -41,7 +41,7 @@ def doctor_command(as_json: bool, fix: bool) -> int:
         print_json(data)
     else:
         for finding in findings:
-            echo(f"{'mended' if finding.fixed else 'found '}  {finding.text}")
+            echo(f"{'mended' if finding.fixed else 'found '}  {cell(finding.text)}")
         say(_summary(len(left), fix))
     return 1 if left else 0
 
