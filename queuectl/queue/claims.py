@@ -96,6 +96,9 @@ def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]
 
 
 def _take(store: Store, place: Place, worker: str, now: float) -> Optional[Claim]:
+    # First: a row that is behind its file speaks of no second one. (It leaves here only under our lock.)
+    if not store.spool.is_there(place):
+        raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
     if store.is_taken(place.job_id, besides=place):
         raise Conflict(f"there is another job {place.job_id}")
     job, version = _ready_record(store, place, now)

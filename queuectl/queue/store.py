@@ -45,6 +45,7 @@ class Store:
         spool = Spool(root, trust_writers=trust_writers, to_run=to_run)
         if not layout.is_spool(spool.root):
             raise SpoolUnusable(f"{spool.root} is no spool", hint="queuectl init makes one")
+        layout.refuse_to_lead_root(spool.root)
         layout.check_format(spool.root)
         path = os.path.join(spool.root, layout.INDEX)
         try:

@@ -85,6 +85,29 @@ def check_format(root: str) -> None:
         )
 
 
+def refuse_to_lead_root(root: str) -> None:
+    """Refuse to let root follow links that the owner of this spool has put into it, or write to what is also
+    elsewhere: it could be anything of root's.
+
+    What they exchange in this very moment is not seen.
+
+    Raises:
+        SpoolUnusable: there is such a thing.
+    """
+    from queuectl.system import access
+
+    if not os.path.isdir(root) or not access.is_visited_by_root(root):
+        return
+    processing = os.path.join(root, State.PROCESSING.folder)
+    folders = [root, processing] if os.path.isdir(processing) else [root]
+    for path in (os.path.join(folder, name) for folder in folders for name in os.listdir(folder)):
+        if os.path.islink(path) or (os.path.isfile(path) and os.stat(path).st_nlink > 1):
+            raise SpoolUnusable(
+                f"{root} is somebody else's, and {path} is a link: root does not follow it",
+                hint="run this as its owner",
+            )
+
+
 def ensure_spool(root: str) -> bool:
     """Make `root` a whole spool where it is not; True if it was none before.
 
@@ -102,6 +125,7 @@ def make_spool(root: str, *, force: bool = False) -> bool:
     Raises:
         SpoolUnusable: it cannot be made there.
     """
+    refuse_to_lead_root(root)
     check_format(root)
     new = not is_spool(root)
     if os.path.isfile(root):

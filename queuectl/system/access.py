@@ -8,6 +8,7 @@ if sys.platform == "win32":
     from queuectl.system.windows_access import (
         called,
         is_ours,
+        is_visited_by_root,
         make_private,
         make_private_folder,
         may_enter,
@@ -20,6 +21,7 @@ else:
     from queuectl.system.posix_access import (
         called,
         is_ours,
+        is_visited_by_root,
         make_private,
         make_private_folder,
         may_enter,
@@ -32,6 +34,7 @@ else:
 __all__ = [
     "called",
     "is_ours",
+    "is_visited_by_root",
     "make_private",
     "make_private_folder",
     "may_enter",

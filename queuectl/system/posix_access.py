@@ -48,6 +48,11 @@ def is_ours(owner: str) -> bool:
     return int(owner) in (os.geteuid(), _ROOT)
 
 
+def is_visited_by_root(root: str) -> bool:
+    """Whether we are root, and this folder is somebody else's."""
+    return os.geteuid() == _ROOT and os.stat(root).st_uid != _ROOT
+
+
 def called(owner: str) -> str:
     """The owner, as people call them."""
     import pwd

@@ -2,6 +2,7 @@
 owner's programs cannot use.
 
 Only what is new is given away, by its descriptor: whoever owns the folder may exchange names in it for links.
+(SQLite gives the journals of the index away by their names: `layout.refuse_to_lead_root` looks first.)
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from queuectl.job import Run
 from queuectl.queue.claims import settle
 from queuectl.queue.recovery import free_strays
 from queuectl.retry import Decision
+from queuectl.spool.access import make_private
 from queuectl.state import State
 from queuectl.system import access
 from tests.support.commandline import CommandLine, LivingWorker
-from tests.support.program import WINDOWS
+from tests.support.program import WINDOWS, wipe
 
 SOMEBODY = 54321
 """A user id that nobody has."""
@@ -417,6 +418,36 @@ class TestWhatRootMakesInTheSpoolOfSomebody:
             assert made <= {*found}
             assert [name for name in found if os.stat(theirs / name).st_uid != SOMEBODY] == []
 
+    @pytest.mark.parametrize(
+        "name", ["pending", "logs", "index.sqlite3", "index.sqlite3-wal", "processing/x"]
+    )
+    @pytest.mark.parametrize(
+        "call",
+        [["status"], ["enqueue", "--id", "new", "--", "x"], ["init"], ["doctor", "--fix"]],
+        ids=" ".join,
+    )
+    def test_is_not_made_where_they_lead_it(
+        self, cli: CommandLine, theirs: Path, name: str, call: list[str]
+    ) -> None:
+        elsewhere = theirs.parent / "elsewhere"
+        elsewhere.mkdir()
+        path = theirs / name
+        if path.is_dir():
+            wipe(path)
+        path.unlink(missing_ok=True)
+        path.symlink_to(elsewhere)
+        told = cli.fails(7, *call)
+        assert f"{path} is a link: root does not follow it" in told
+        assert list(elsewhere.iterdir()) == []
+
+    def test_is_not_written_to_a_file_that_is_elsewhere_too(self, cli: CommandLine, theirs: Path) -> None:
+        secret = theirs.parent / "secret"
+        secret.write_bytes(b"of root")
+        (theirs / "index.sqlite3-wal").unlink(missing_ok=True)
+        os.link(secret, theirs / "index.sqlite3-wal")
+        assert "index.sqlite3-wal is a link" in cli.fails(7, "enqueue", "--", "x")
+        assert (secret.read_bytes(), secret.stat().st_uid) == (b"of root", 0)
+
     def test_private_is_no_folder_to_which_they_have_led_it(self, cli: CommandLine, theirs: Path) -> None:
         for name in ("logs", "processing/host-1-1-dead"):
             elsewhere = theirs.parent / f"not-{Path(name).name}"
@@ -426,7 +457,7 @@ class TestWhatRootMakesInTheSpoolOfSomebody:
                 (theirs / name).rmdir()
             (theirs / name).symlink_to(elsewhere)
         (theirs / "dead").chmod(0o777)
-        cli("init", "--private")
+        make_private(str(theirs))
         assert theirs.stat().st_mode & 0o777 == (theirs / "dead").stat().st_mode & 0o777 == 0o700
         for elsewhere in theirs.parent.glob("not-*"):
             assert elsewhere.stat().st_mode & 0o777 == 0o755

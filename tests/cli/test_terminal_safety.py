@@ -63,6 +63,15 @@ def evil(cli: CommandLine) -> CommandLine:
     return cli
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such names")
+def test_a_name_of_several_lines_is_one_line_for_the_doctor(cli: CommandLine) -> None:
+    cli.ok("init")
+    (cli.spool / "pending" / "a\nmended  everything\nall is well").write_bytes(b"x")
+    told = cli("doctor").out.splitlines()
+    assert told
+    assert [line for line in told if line.startswith(("mended", "all is well"))] == []
+
+
 @pytest.mark.parametrize(
     "call",
     [["list"], ["dlq", "list"], ["show", "evil"], ["dlq", "show", "evil"], ["status"], ["doctor"]],

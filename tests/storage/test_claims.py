@@ -13,6 +13,7 @@ from queuectl.index import Index
 from queuectl.queue.claims import Claim, claim
 from queuectl.queue.store import Store
 from queuectl.spool import CLAIM_PATIENCE
+from queuectl.state import State
 from tests.support.spools import Desk, failing, succeeding
 
 WORKER = "host-1-1-abc"
@@ -220,6 +221,20 @@ def test_of_jobs_that_have_crashed_a_program_runs_one_at_a_time(desk: Desk) -> N
     other = take(desk, "host-2-1-abc")
     assert other is not None
     assert other.place.job_id == "second"
+
+
+@pytest.mark.parametrize("folder", ["done", "failed", "processing/host-1-1-other"])
+def test_a_row_that_is_behind_its_file_is_no_second_job(desk: Desk, folder: str) -> None:
+    """Others see it all the time: its row is not dropped, but set right."""
+    desk.add("a")
+    desk.look()
+    desk.path(folder, "x").parent.mkdir(exist_ok=True)
+    desk.drag("a", "pending", folder)
+    with desk.worker() as worker:
+        assert claim(worker.store, worker.name, desk.clock()) is None
+        row = worker.store.index.get("a")
+        assert row is not None
+        assert State(row.state).folder == folder.split("/", maxsplit=1)[0]
 
 
 class TestAJobThatIsTriedAgain:
