@@ -8,7 +8,7 @@ from pathlib import Path
 
 from queuectl.queue import Queue
 from tests.support.invariants import check
-from tests.support.racers import Race
+from tests.support.racers import Race, fail_once
 
 
 def fill(spool: Path, count: int) -> list[str]:
@@ -73,6 +73,9 @@ def test_readers_among_movers_see_every_job_once_and_stop_nobody(race: Race) -> 
 
         answers = race.run("fail_once", 3, meanwhile=look)
         assert looks > 5
+        look()
+        # Nobody sweeps here: the row that a reader wrote just after its file had moved stays until this look.
+        answers.append(fail_once(str(race.spool), 9))
         look()
         assert queue.status().counts["completed"] == len(ids)
     assert sorted(job_id for ran in answers for job_id in ran) == sorted(ids * 2)
