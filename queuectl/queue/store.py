@@ -111,8 +111,7 @@ class Store:
             Busy, SpoolUnusable: it cannot be written.
         """
         self.index.refuse_in_memory()
-        with self.claiming():
-            self.index.follow()
+        with self.naming():
             yield self.index
 
     def transfer(
@@ -222,7 +221,7 @@ class Store:
         """
         ids = {job_id, *self.index.alike(fold(job_id))}
         return any(
-            place != besides and os.path.lexists(self.spool.path(place))
+            place != besides and self.spool.is_there(place)
             for one in ids
             for place in self.spool.places(one, workers)
         )

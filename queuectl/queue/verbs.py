@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Optional
 
@@ -110,7 +109,7 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
 
 def _await_end(store: Store, place: Place, end: float) -> None:
     worker = place.worker or ""
-    while os.path.lexists(store.spool.path(place)):
+    while store.spool.is_there(place):
         if not is_alive(store.spool, worker):
             recover(store, system.now(), 0.5)
             if store.spool.is_there(place) and not store.spool.is_plain(place):

@@ -55,7 +55,7 @@ class Spool:
         self.trust_writers = trust_writers
         """Whether a job may be run that somebody else has put here, or may change."""
         self.to_run = to_run
-        """Whether this program runs what lies here: then its owner is asked for, too."""
+        """Whether this program runs what lies here: then that it is the spool's owner's is not enough."""
 
     # Paths
 
