@@ -111,7 +111,7 @@ def _why_left(store: Store, worker: str) -> str:
     if is_lost(store.spool, worker):
         return ", or the file of its lock was deleted: look again in a few seconds"
     jobs = {seen.file_name for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)}
-    others = sorted(set(os.listdir(store.spool.worker_folder(worker))) - jobs)
+    others = sorted(set(system.names_in(store.spool.worker_folder(worker))) - jobs)
     return f"; move away what is no job: {', '.join(others)}" if others else ""
 
 

@@ -127,7 +127,7 @@ def clear_away(store: Store, worker: str) -> None:
 
 def ownerless_locks(store: Store, *, clear: bool) -> list[str]:
     """The workers of whom only files in `locks/` are left; with `clear` these are removed."""
-    names = {path.split(".", 1)[0] for path in _names(os.path.join(store.spool.root, layout.LOCKS))}
+    names = {path.split(".", 1)[0] for path in system.names_in(os.path.join(store.spool.root, layout.LOCKS))}
     without_folder = [name for name in names if read_worker_name(name) and not _has_folder(store, name)]
     suspects = [name for name in without_folder if not _is_living_supervisor(store, name)]
     if not suspects:
@@ -152,13 +152,6 @@ def _is_living_supervisor(store: Store, name: str) -> bool:
 def _is_ownerless(store: Store, name: str) -> bool:
     living = is_alive(store.spool, name) or outlived_by_command(store.spool, name)
     return not living and not _has_folder(store, name)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
 
 
 def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
@@ -191,7 +184,7 @@ def _take_out(store: Store, worker: str, now: float, unrecorded: Unrecorded) -> 
 def _remove_folder(store: Store, worker: str) -> None:
     folder = store.spool.worker_folder(worker)
     try:
-        names = _names(folder)
+        names = system.names_in(folder)
         if all(name.lower() in _RUBBISH for name in names):
             for name in names:
                 system.remove(os.path.join(folder, name))

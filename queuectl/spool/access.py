@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Optional
 
+from queuectl import system
 from queuectl.errors import SpoolUnusable
 from queuectl.spool import layout
 from queuectl.state import State
@@ -63,12 +65,25 @@ def strangers(root: str) -> list[str]:
     lines = [f"{path} ({who}), which it lies in" for path, who in above]
     lines += [line for way in ways for line in _of_a_link(way)]
     for name, path in folders:
+        if others := _of_a_folder(path):
+            lines.append(f"{name} ({', '.join(others)})")
+    return lines
+
+
+def _of_a_folder(path: str) -> list[str]:
+    from queuectl.system import access
+
+    def ask() -> list[str]:
         found = os.stat(path)
         owner = access.owner_of(path, found)
         others = [] if access.is_ours(owner) else [access.called(owner)]
-        if others := others + access.writers(path, found):
-            lines.append(f"{name} ({', '.join(others)})")
-    return lines
+        return others + access.writers(path, found)
+
+    try:
+        return system.with_patience(ask)
+    except FileNotFoundError:
+        # RACE: that of a worker who has just ended.
+        return []
 
 
 def _of_a_link(path: str) -> Iterator[str]:
@@ -109,7 +124,9 @@ def make_private(root: str) -> None:
     real = os.path.realpath(root)
     owner = access.owner_of(real, os.stat(real))
     for _, path in _folders(real):
-        access.make_private(os.path.realpath(path), owner)
+        # RACE: that of a worker who has just ended.
+        with suppress(FileNotFoundError):
+            access.make_private(os.path.realpath(path), owner)
 
 
 def refuse_still_open(root: str) -> None:
@@ -131,6 +148,6 @@ def _folders(root: str) -> Iterator[tuple[str, str]]:
         if os.path.isdir(path := os.path.join(root, name)):
             yield name, os.path.realpath(path)
     processing = os.path.join(root, State.PROCESSING.folder)
-    for name in sorted(os.listdir(processing)) if os.path.isdir(processing) else []:
+    for name in sorted(system.names_in(processing)):
         if os.path.isdir(path := os.path.join(processing, name)):
             yield f"{State.PROCESSING.folder}/{name}", path

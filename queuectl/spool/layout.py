@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 from queuectl import system
 from queuectl.errors import SpoolUnusable, system_error
@@ -98,14 +99,22 @@ def refuse_to_lead_root(root: str) -> None:
 
     if not os.path.isdir(root) or not access.is_visited_by_root(root):
         return
-    processing = os.path.join(root, State.PROCESSING.folder)
-    folders = [root, processing] if os.path.isdir(processing) else [root]
-    for path in (os.path.join(folder, name) for folder in folders for name in os.listdir(folder)):
-        if os.path.islink(path) or (os.path.isfile(path) and os.stat(path).st_nlink > 1):
+    folders = [root, os.path.join(root, State.PROCESSING.folder)]
+    for path in (os.path.join(folder, name) for folder in folders for name in system.names_in(folder)):
+        if _is_also_elsewhere(path):
             raise SpoolUnusable(
                 f"{root} is somebody else's, and {path} is a link: root does not follow it",
                 hint="run this as its owner",
             )
+
+
+def _is_also_elsewhere(path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        # RACE: a journal of the index, or the folder of a worker, that was just removed.
+        return False
+    return stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)
 
 
 def ensure_spool(root: str) -> bool:

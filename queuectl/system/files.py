@@ -23,6 +23,7 @@ __all__ = [
     "NotARegularFile",
     "file_stamp",
     "make_folder",
+    "names_in",
     "read_file",
     "remove",
     "remove_folder",
@@ -137,6 +138,14 @@ def remove_folder(path: str, *, patience: float = 2.0) -> bool:
             return False
         raise
     return True
+
+
+def names_in(path: str) -> list[str]:
+    """The names in a folder, in any order; none where it is not there. Raises another OSError."""
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
 
 
 def file_stamp(found: os.stat_result) -> tuple[int, int]:

@@ -100,6 +100,33 @@ def test_init_private_takes_it_away(cli: CommandLine, spool: Path) -> None:
     assert (spool / "done" / "waits.json").exists()
 
 
+def test_a_workers_folder_that_goes_while_it_is_asked_about(
+    cli: CommandLine, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that of one who has just ended."""
+    folder = spool / "processing" / "host-1-1-abcdef"
+    replacers, owner_of = access.replacers, access.owner_of
+    folder.mkdir()
+
+    def meanwhile(path: str) -> list[tuple[str, str]]:
+        wipe(folder)
+        return replacers(path)
+
+    monkeypatch.setattr(access, "replacers", meanwhile)
+    cli.ok("worker", "start", "--drain")
+    assert (spool / "done" / "waits.json").exists()
+
+    folder.mkdir()
+
+    def just_then(path: str, found: os.stat_result) -> str:
+        wipe(folder)
+        return owner_of(path, found)
+
+    monkeypatch.setattr(access, "owner_of", just_then)
+    make_private(str(spool))
+    assert not folder.exists()
+
+
 @posix
 def test_a_folder_above_in_which_others_may_put_another_one(cli: CommandLine, spool: Path) -> None:
     cli.here.chmod(0o777)
