@@ -29,6 +29,8 @@ class Turns:
         """Something may have become ready, or it is over."""
         with self._condition:
             self.number += 1
+            # Not when they wake up: until then they would be taken for having found nothing.
+            self._resting.clear()
             self._condition.notify_all()
 
     def resting(self) -> int:

@@ -1,0 +1,51 @@
+"""Who rests: only who has looked since the last wake."""
+
+from __future__ import annotations
+
+import threading
+
+from queuectl.turns import Turns
+
+
+class Resting:
+    """A worker that rests in a thread of its own."""
+
+    def __init__(self, turns: Turns, number: int) -> None:
+        rests = threading.Event()
+        self.thread = threading.Thread(target=turns.rest, args=("w", number, rests.set))
+        self.thread.start()
+        assert rests.wait(30)
+
+    def wakes(self) -> bool:
+        self.thread.join(30)
+        return not self.thread.is_alive()
+
+
+def test_who_is_woken_does_not_rest_even_before_it_wakes_up() -> None:
+    """A drain would end while it goes on to look."""
+    turns = Turns(over=lambda: False)
+    worker = Resting(turns, turns.number)
+    assert turns.resting() == 1
+    with turns._condition:
+        turns.wake()
+        # It cannot have woken up: that takes the lock which we hold.
+        assert turns.resting() == 0
+    assert worker.wakes()
+    assert turns.resting() == 0
+
+
+def test_who_has_looked_before_the_last_wake_does_not_rest() -> None:
+    turns = Turns(over=lambda: False)
+    before = turns.number
+    turns.wake()
+    assert Resting(turns, before).wakes()
+    assert turns.resting() == 0
+
+
+def test_nobody_rests_when_it_is_over() -> None:
+    over = threading.Event()
+    turns = Turns(over=over.is_set)
+    worker = Resting(turns, turns.number)
+    over.set()
+    turns.wake()
+    assert worker.wakes()
