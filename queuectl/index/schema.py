@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
-from typing import Any, Optional
+from typing import Optional
 
 from queuectl import locks, system
 from queuectl.errors import QueueError, SpoolUnusable
+from queuectl.index.connection import connected
 from queuectl.index.trouble import JOURNALS, NO_FILE, UNWRITABLE, is_damage, trouble
 from queuectl.moment import format_moment
 
@@ -59,17 +60,6 @@ CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
-class _Connection(sqlite3.Connection):
-    """Of a damaged file SQLite may quote what cannot be decoded, which the module raises as another error."""
-
-    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """As the module's own."""
-        try:
-            return super().execute(sql, *values)
-        except UnicodeDecodeError as error:
-            raise sqlite3.DatabaseError(f"malformed: {error}") from error
-
-
 def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, Optional[str]]:
     """A connection to a sound index of this version at `path`, or to one in memory with the reason for that.
 
@@ -97,7 +87,9 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
     Raises:
         sqlite3.Error: it cannot be used just now.
     """
-    if not os.path.exists(path):
+    if _is_empty(path):
+        # To SQLite it is a new database: to look into it is to delete the journal of that name, which would
+        # be the one of the index that somebody moves in meanwhile.
         return None
     try:
         connection = _open(path)
@@ -105,10 +97,18 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
             return connection
         connection.close()
     except sqlite3.DatabaseError as error:
-        # RACE: "disk I/O error" is met by who has opened a damaged file just when another sets it aside.
-        if not is_damage(error, path) and "disk I/O" not in str(error):
+        # RACE: met by who opens a damaged file just when another sets it aside. Asked again under the lock.
+        raced = any(words in str(error) for words in ("disk I/O", "unable to open"))
+        if not is_damage(error, path) and not raced:
             raise
     return None
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return os.path.getsize(path) == 0
+    except FileNotFoundError:
+        return True
 
 
 def rebuild(path: str, lock_path: str, identity: Optional[tuple[int, int]]) -> sqlite3.Connection:
@@ -135,7 +135,8 @@ def identity_of(path: str) -> Optional[tuple[int, int]]:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, factory=_Connection)
+    # Never made by SQLite, where somebody has just set it aside: see `_open_sound`.
+    connection = connected(path, "mode=rw", _BUSY_SECONDS)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -258,23 +259,20 @@ def _salvage(path: str, *, whole: bool = False) -> Optional[dict[str, str]]:
     Raises:
         sqlite3.Error: it is `whole`, and cannot be read just now.
     """
-    from pathlib import Path
-
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or _is_empty(path):
         # To open a FIFO would wait for its writer.
         return None
-    address = Path(path).absolute().as_uri()
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
+    for options in ("mode=ro", "mode=ro&immutable=1"):
         try:
-            return _settings(f"{address}?{mode}")
+            return _settings(path, options)
         except sqlite3.Error as error:
             if whole and not is_damage(error, path):
                 raise
     return None
 
 
-def _settings(address: str) -> dict[str, str]:
-    connection = sqlite3.connect(address, uri=True, timeout=_SALVAGE_SECONDS, factory=_Connection)
+def _settings(path: str, options: str) -> dict[str, str]:
+    connection = connected(path, options, _SALVAGE_SECONDS)
     try:
         rows = connection.execute("SELECT name, value FROM config").fetchall()
     finally:
@@ -305,7 +303,7 @@ def _set_aside(path: str, why: str) -> None:
 
 def in_memory(path: str) -> sqlite3.Connection:
     """An index that is this connection's alone, with the settings of the one at `path`."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, factory=_Connection)
+    connection = connected("", "mode=memory", _BUSY_SECONDS)
     settings = _salvage(path)
     if settings is None:
         # Of one that could not be moved in.

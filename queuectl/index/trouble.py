@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from queuectl import system
 from queuectl.errors import Busy, QueueError, SpoolUnusable
 
 JOURNALS = ("-wal", "-shm", "-journal")
@@ -55,13 +56,8 @@ def usable_error(error: sqlite3.Error, path: str) -> QueueError:
 def _is_ours(path: str) -> bool:
     """Whether we can open it for writing, and nothing that we cannot lies where SQLite keeps its journals."""
     journals = [path + suffix for suffix in JOURNALS if os.path.lexists(path + suffix)]
-    if not _is_writable(path) or not all(os.path.isfile(one) for one in (path, *journals)):
-        return False
-    try:
-        with open(path, "r+b"):
-            return True
-    except OSError:
-        return False
+    are_files = all(os.path.isfile(one) for one in (path, *journals))
+    return are_files and _is_writable(path) and system.may_write(path)
 
 
 def _is_writable(path: str) -> bool:

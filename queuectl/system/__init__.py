@@ -21,7 +21,14 @@ from queuectl.system.files import (
     write_file,
 )
 from queuectl.system.machine import host_name, is_interactive, process_id
-from queuectl.system.native import REMOVES_AT_ONCE, SHARES_LOCKS, WAIT_SLICE, is_locked, open_plainly
+from queuectl.system.native import (
+    REMOVES_AT_ONCE,
+    SHARES_LOCKS,
+    WAIT_SLICE,
+    is_locked,
+    may_write,
+    open_plainly,
+)
 from queuectl.system.patience import is_lack, is_transient, with_patience
 
 __all__ = [
@@ -36,6 +43,7 @@ __all__ = [
     "is_locked",
     "is_transient",
     "make_folder",
+    "may_write",
     "monotonic",
     "names_in",
     "now",

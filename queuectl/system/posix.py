@@ -46,6 +46,15 @@ def make_writable(path: str) -> bool:
     return False
 
 
+def may_write(path: str) -> bool:
+    """Whether this user may write to a file.
+
+    It is not opened for that: to close it again would take from SQLite the locks that this process holds on
+    it (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
+    return os.access(path, os.W_OK)
+
+
 def open_for_reading(path: str, seen: os.stat_result) -> int:
     """A file descriptor on ``path``, following no link and waiting for nobody (a FIFO has no writer).
 

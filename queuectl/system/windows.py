@@ -70,6 +70,15 @@ def make_folders(path: str) -> None:
     os.makedirs(path)
 
 
+def may_write(path: str) -> bool:
+    """Whether this user may write to a file, and nobody keeps it from him."""
+    try:
+        with open(path, "r+b"):
+            return True
+    except OSError:
+        return False
+
+
 def open_for_reading(path: str, seen: os.stat_result) -> int:
     """A file descriptor on ``path`` that stops nobody from moving, deleting or writing the file.
 
