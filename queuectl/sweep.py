@@ -52,6 +52,8 @@ class Sweep:
         self._drops: dict[str, Unsettled] = {}
         self._next_scan = 0.0
         self._interval = FIRST_INTERVAL
+        self._scanned: Optional[int] = None
+        """The generation of the index that was told of everything."""
         self._random = random.Random()
         self._offset: Optional[float] = None
         """Of the clock from the one that only goes on."""
@@ -75,6 +77,10 @@ class Sweep:
             OSError, sqlite3.Error, QueueError: something cannot be looked at just now.
         """
         now = system.now()
+        self.store.index.follow()
+        if self.store.index.generation != self._scanned:
+            # Somebody has replaced it, in the middle of the last full look perhaps.
+            self.hasten()
         self._mind_the_clock(now)
         self._names += names
         if self._names:
@@ -112,7 +118,7 @@ class Sweep:
 
     def _scan(self, living: Collection[str], now: float) -> None:
         self._remake_folders(living)
-        self.store.index.follow()
+        self._scanned = self.store.index.generation
         self._interval = self.store.config.poll_interval
         self._names, self._drops = [], {}
         self._take(reconcile_all(self.store, now))

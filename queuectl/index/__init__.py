@@ -58,9 +58,12 @@ class Index:
         while it is damaged) it is one in memory, for this program alone.
         """
         self._path, self._lock_path = path, lock_path
+        self.generation = 0
+        """Another one is another index, which knows nothing of what this one was told."""
         self._connect()
 
     def _connect(self) -> None:
+        self.generation += 1
         for tries in range(_TRIES):
             # RACE: somebody may replace it while we connect. What we then have is told from what is there: at
             # last by `follow`, because this was looked at before.
@@ -105,6 +108,7 @@ class Index:
     def leave_disk(self, why: str) -> None:
         """Go on in memory, with the settings as far as they can be read."""
         self.close()
+        self.generation += 1
         self._sql, self.why_in_memory = in_memory(self._path), why
         self._return_at = system.monotonic() + RETURN_AFTER
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from queuectl import events, locks, system
+from queuectl import sweep as sweep_module
 from queuectl.queue import recovery
 from queuectl.queue.reconcile import reconcile_all, reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
@@ -53,6 +54,55 @@ class TestAFolderThatWasRemoved:
         sweep.hasten()
         sweep.look((), [])
         assert sweep.remade is True
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
+class TestAnIndexThatIsReplaced:
+    """However long it is until the next full look: the new one is told at once of what lies in the folders."""
+
+    @pytest.fixture(autouse=True)
+    def _seldom(self, desk: Desk) -> None:
+        desk.queue.set_config("poll_interval", "60")
+
+    def _replace(self, desk: Desk) -> None:
+        for path in desk.root.glob("index.sqlite3*"):
+            path.unlink()
+        # As a worker does that comes to claim.
+        Store.open(str(desk.root)).close()
+
+    def test_between_two_looks(self, desk: Desk) -> None:
+        desk.add("a")
+        sweep = Sweep(desk.store, Heard())
+        sweep.look((), [])
+        self._replace(desk)
+        assert sweep.pause > 0
+        desk.drop("b.json")
+        sweep.look([(State.PENDING, "b.json")], [])
+        self._knows_both(desk)
+
+    def test_in_the_middle_of_a_look(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add("a", "b")
+        sweep = Sweep(desk.store, Heard())
+        with monkeypatch.context() as patch:
+            patch.setattr(sweep_module, "reconcile_all", lambda *_: self._replace(desk) or [])
+            sweep.look((), [])
+        assert sweep.pause > 0
+        sweep.look((), [])
+        self._knows_both(desk)
+
+    def test_by_ourselves_as_a_name_is_chosen(self, desk: Desk) -> None:
+        desk.add("a", "b")
+        sweep = Sweep(desk.store, Heard())
+        sweep.look((), [])
+        self._replace(desk)
+        with desk.store.naming():
+            assert sweep.pause > 0
+        sweep.look((), [])
+        self._knows_both(desk)
+
+    def _knows_both(self, desk: Desk) -> None:
+        with closing(Store.open(str(desk.root))) as others:
+            assert {entry.id for entry in others.index.ready(9)} == {"a", "b"}
 
 
 def test_a_file_in_tmp_is_somebodys_for_a_day(desk: Desk) -> None:

@@ -132,7 +132,11 @@ class Running:
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is not None:
+            # Shown by pytest beside the failure.
+            how = "runs" if self.runs else f"has ended with {self.process.returncode}"
+            print(f"{self.process.args} {how}; on stderr:\n{self.err}")
         if self.runs:
             self.kill()
         for reader in self._readers:
