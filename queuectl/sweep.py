@@ -27,7 +27,8 @@ SLICE = 500
 LONGEST_PAUSE = 30.0
 """Seconds after which everything is looked at anyway, however long a look takes."""
 SCAN_SHARE = 20
-"""A full look is followed by a pause of at least this many times what it took."""
+"""A full look is followed by a pause of at least this many times what it took, or the one before it if that
+took less: one may have waited for somebody."""
 CLOCK_JUMP = 3.0
 """Seconds by which a clock has been set if it has gone so far beside the other one between two looks."""
 FIRST_INTERVAL = 0.5
@@ -51,6 +52,7 @@ class Sweep:
         self._names: list[tuple[State, str]] = []
         self._drops: dict[str, Unsettled] = {}
         self._next_scan = 0.0
+        self._took = 0.0
         self._interval = FIRST_INTERVAL
         self._scanned: Optional[int] = None
         """The generation of the index that was told of everything."""
@@ -112,9 +114,10 @@ class Sweep:
         try:
             self._scan(living, now)
         finally:
-            took = system.monotonic() - began
+            before, self._took = self._took, system.monotonic() - began
             longest = max(self._interval, LONGEST_PAUSE)
-            self._next_scan = system.monotonic() + min(max(self._interval, took * SCAN_SHARE), longest)
+            pause = max(self._interval, min(before, self._took) * SCAN_SHARE)
+            self._next_scan = system.monotonic() + min(pause, longest)
 
     def _scan(self, living: Collection[str], now: float) -> None:
         self._remake_folders(living)

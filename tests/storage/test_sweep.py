@@ -56,9 +56,37 @@ class TestAFolderThatWasRemoved:
         assert sweep.remade is True
 
 
+@pytest.mark.parametrize(
+    ("takes", "pauses"),
+    [
+        ((0.01, 0.01), (0.5, 0.5)),
+        ((1.0, 1.0, 1.0), (0.5, 20.0, 20.0)),
+        ((9.0, 9.0), (0.5, 30.0)),
+        ((9.0, 0.1, 9.0, 0.1), (0.5, 2.0, 2.0, 2.0)),
+    ],
+    ids=["short", "long", "very long", "one waited"],
+)
+def test_full_looks_are_the_rarer_the_longer_they_take(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, takes: tuple[float, ...], pauses: tuple[float, ...]
+) -> None:
+    now, left = [0.0], list(takes)
+
+    def scan(*_: object) -> None:
+        now[0] += left.pop(0)
+
+    monkeypatch.setattr(system, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Sweep, "_scan", scan)
+    sweep, seen = Sweep(desk.store, Heard()), []
+    for _ in takes:
+        sweep.hasten()
+        sweep.look((), [])
+        seen.append(sweep.pause)
+    assert seen == [pytest.approx(pause) for pause in pauses]
+
+
 @pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
 class TestAnIndexThatIsReplaced:
-    """However long it is until the next full look: the new one is told at once of what lies in the folders."""
+    """However long it is until the next full look: it is told at once of what lies in the folders."""
 
     @pytest.fixture(autouse=True)
     def _seldom(self, desk: Desk) -> None:
