@@ -38,6 +38,15 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
+def new_folders() -> Iterator[Callable[[], Path]]:
+    """Makes new folders on the disk of the repository; nothing is deleted before the end: on some file
+    systems a file costs more to make after others were deleted.
+    """
+    with tempfile.TemporaryDirectory(dir=HERE.parent, prefix=".queuectl-benchmark-") as folder:
+        yield lambda: Path(tempfile.mkdtemp(dir=folder))
+
+
+@contextmanager
 def temporary_spool() -> Iterator[Path]:
     """A new spool on the disk that the repository is on (a tmpfs would flatter)."""
     with tempfile.TemporaryDirectory(dir=HERE.parent, prefix=".queuectl-benchmark-") as folder:

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print their tables: `python benchmarks/run.py [startup|latency|idle ...] [--quick]`.
+"""Run the benchmarks and print their tables: `python benchmarks/run.py [NAME ...] [--quick]`.
 
 Every figure stands next to a floor of cost that is measured in the same call. `--quick` only shows that the
 harness works.
@@ -10,31 +10,44 @@ import argparse
 import platform
 import sys
 from pathlib import Path
+from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import idle, latency, startup
+from benchmarks import enqueue, idle, latency, size, startup, throughput
+from benchmarks.measure import Table
 
-# Name, benchmark, its amount of work: in full, and for --quick.
-ALL = (
-    ("startup", startup.run, 31, 3),
-    ("latency", latency.run, 300, 5),
-    ("idle", idle.run, 60, 2),
-)
+# Of each, its amount of work: in full, and for --quick.
+ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
+    "startup": (lambda: startup.run(31), lambda: startup.run(3)),
+    "throughput": (
+        lambda: throughput.run(5, 3000, install=True, counts=(1, 2, 3, 4)),
+        lambda: throughput.run(1, 20, install=False, counts=(2,)),
+    ),
+    "enqueue": (
+        lambda: enqueue.run(5, 500, 10_000, install=True),
+        lambda: enqueue.run(1, 5, 20, install=False),
+    ),
+    "size": (
+        lambda: size.run([10**power for power in range(2, 7)], 200),
+        lambda: size.run([20], 3),
+    ),
+    "latency": (lambda: latency.run(300), lambda: latency.run(5)),
+    "idle": (lambda: idle.run(60), lambda: idle.run(2)),
+}
 
 
 def main() -> None:
-    names = [name for name, *_ in ALL]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=", ".join(names))
+    parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="a few rounds only")
     chosen = parser.parse_args()
-    if unknown := set(chosen.benchmarks) - set(names):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if unknown := set(chosen.benchmarks) - set(ALL):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
-    for name, benchmark, full, quick in ALL:
+    for name, (full, quick) in ALL.items():
         if not chosen.benchmarks or name in chosen.benchmarks:
-            print(f"\n{benchmark(quick if chosen.quick else full)}")
+            print(f"\n{quick() if chosen.quick else full()}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,128 @@
+"""Who works off a queue of no-op shell commands: two at a time, each in the way that its users would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional
+
+from benchmarks.measure import environment
+from benchmarks.peers.found import program, python_with, version_of
+
+SLOTS = 2
+COMMAND = ["/bin/sh", "-c", "true"]
+_THREADS = """
+import subprocess, sys, threading
+count = iter(range(int(sys.argv[1])))
+def work():
+    for _ in count:
+        subprocess.run(["/bin/sh", "-c", "true"])
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+HUEY = str(Path(__file__).resolve().parent / "peers" / "huey_jobs.py")
+
+Drain = Callable[[], object]
+
+
+class Contestant(NamedTuple):
+    """`fill` puts so many jobs into a new folder; what it returns works them off, and is what is timed."""
+
+    name: str
+    durability: str
+    """What is flushed to the disk, and when."""
+    fill: Callable[[Path, int], Drain]
+
+
+def contestants(*, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
+    """Those that are here; `counts` are numbers of workers of queuectl. The first is the measure of all."""
+    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _spooler(), _parallel()]
+    huey = python_with("huey", install=install)
+    if huey is not None:
+        found += [_huey(huey, "sqlite", "each commit (FULL)"), _huey(huey, "file", "nothing")]
+    return [one for one in found if one is not None]
+
+
+def _run(
+    call: list[str], *, stdin: str = "", env: Optional[dict[str, str]] = None, check: bool = True
+) -> None:
+    quiet = subprocess.DEVNULL
+    subprocess.run(call, input=stdin.encode(), env=env, stdout=quiet, stderr=quiet, check=check)
+
+
+def _xargs() -> Contestant:
+    def fill(folder: Path, count: int) -> Drain:
+        lines = "\n".join(map(str, range(count)))
+        return lambda: _run(["xargs", f"-P{SLOTS}", "-n1", *COMMAND], stdin=lines)
+
+    return Contestant("xargs -P2 (no queue)", "keeps nothing", fill)
+
+
+def _threads() -> Contestant:
+    def fill(folder: Path, count: int) -> Drain:
+        return lambda: _run([sys.executable, "-c", _THREADS, str(count)])
+
+    return Contestant("Python, 2 threads (no queue)", "keeps nothing", fill)
+
+
+def _queuectl(workers: int) -> Contestant:
+    def call(folder: Path, *words: str) -> list[str]:
+        return [sys.executable, "-m", "queuectl", "--spool", str(folder / "spool"), *words]
+
+    def fill(folder: Path, count: int) -> Drain:
+        jobs = "\n".join(json.dumps({"command": "true"}) for _ in range(count))
+        _run(call(folder, "enqueue", "-"), stdin=jobs, env=environment())
+        drain = call(folder, "worker", "start", "--drain", "--quiet", "--count", str(workers))
+        return lambda: _run(drain, env=environment())
+
+    return Contestant(f"queuectl --count {workers}", "each record, each acknowledged job", fill)
+
+
+def _spooler() -> Optional[Contestant]:
+    spooler = program("tsp")
+    if spooler is None:
+        return None
+
+    def fill(folder: Path, count: int) -> Drain:
+        own = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TMPDIR": str(folder)}
+        gate = f"while [ ! -e {folder}/go ]; do sleep 0.01; done"
+        _run([spooler, "-S", str(SLOTS)], env=own)
+        # Its slots are taken until all are in the queue.
+        for command in [*[["sh", "-c", gate]] * SLOTS, *[COMMAND] * count]:
+            _run([spooler, "-n", *command], env=own)
+
+        def drain() -> None:
+            (folder / "go").touch()
+            # Numbered from 0, gates first: they end in order but for the last two.
+            for number in range(count, count + SLOTS):
+                _run([spooler, "-w", str(number)], env=own, check=False)
+
+        return drain
+
+    return Contestant("task-spooler, 2 slots", "nothing, in memory", fill)
+
+
+def _parallel() -> Optional[Contestant]:
+    parallel = program("parallel")
+    if parallel is None:
+        return None
+
+    def fill(folder: Path, count: int) -> Drain:
+        lines = "\n".join(["true"] * count)
+        call = [parallel, f"-j{SLOTS}", "--joblog", str(folder / "log")]
+        return lambda: _run(call, stdin=lines)
+
+    return Contestant("GNU parallel --joblog", "nothing", fill)
+
+
+def _huey(python: str, storage: str, durability: str) -> Contestant:
+    def fill(folder: Path, count: int) -> Drain:
+        _run([python, HUEY, "fill", storage, str(folder), str(count)])
+        return lambda: _run([python, HUEY, "drain", storage, str(folder), str(count)])
+
+    kind = "SqliteHuey" if storage == "sqlite" else "FileHuey"
+    return Contestant(f"huey {version_of(python, 'huey')} {kind}, 2 threads", durability, fill)

@@ -1,0 +1,1 @@
+"""What people would pick instead: each fills a new folder with jobs, then works them off."""
