@@ -236,14 +236,17 @@ class Index:
             due = self.next_due()
         return due
 
-    def ready(self, limit: int, *, most_crashes: int = _ANY) -> list[Entry]:
+    def ready(self, limit: int, *, most_crashes: int = _ANY) -> Iterator[Entry]:
         """Jobs that may run now and have crashed at most so often, in the order in which they should."""
         rows = self._sql.execute(
-            f"SELECT {_FIELDS} FROM jobs WHERE due IS NULL AND state IN ('pending', 'failed') "
+            # Left to itself SQLite sorts all that wait, each time.
+            f"SELECT {_FIELDS} FROM jobs INDEXED BY jobs_ready WHERE due IS NULL "
+            "AND state IN ('pending', 'failed') "
             "AND crashes <= ? ORDER BY priority DESC, created, id LIMIT ?",
             (most_crashes, limit),
         )
-        return [entry_from(row) for row in rows]
+        # Most claims take the first: to make entries of all of them would take longer than to find them.
+        return map(entry_from, rows.fetchall())
 
     def runs_crashed(self, program: str) -> bool:
         """Whether a worker whose name begins so runs a job that has crashed before."""

@@ -47,7 +47,7 @@ class Claim(NamedTuple):
 def has_work(store: Store, now: float) -> bool:
     """Whether a claim may find something; looks without a lock."""
     due = store.index.next_due()
-    return bool(store.index.ready(1)) or (due is not None and due <= now)
+    return any(store.index.ready(1)) or (due is not None and due <= now)
 
 
 def claim(

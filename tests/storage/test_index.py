@@ -97,6 +97,20 @@ class TestTheOrderOfClaims:
         index.promote(START + 1)
         assert ready(index) == ["a", "b"]
 
+    @pytest.mark.parametrize("asked", ["ready", "promote"])
+    def test_costs_the_same_however_many_wait(self, index: Index, asked: str) -> None:
+        def steps() -> int:
+            taken: list[None] = []
+            index._sql.set_progress_handler(lambda: taken.append(None), 10)
+            assert len(ready(index, 2)) == 2 if asked == "ready" else index.promote(START) == START + 1
+            index._sql.set_progress_handler(None, 0)
+            return len(taken)
+
+        index.put(entry(f"few-{number}", due=None if number % 2 else START + 1) for number in range(20))
+        few = steps()
+        index.put(entry(f"many-{number}", due=None if number % 2 else START + 1) for number in range(2000))
+        assert steps() <= few + 2
+
     def test_nothing_is_due_in_an_empty_index(self, index: Index) -> None:
         assert index.next_due() is None
 
