@@ -24,6 +24,8 @@ threads = [threading.Thread(target=work) for _ in range(2)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 """
+SPOOLER_MOST = 900
+"""Jobs that wait in task-spooler at most: from the thousandth on its clients were seen to wait for ever."""
 HUEY = str(Path(__file__).resolve().parent / "peers" / "huey_jobs.py")
 
 Drain = Callable[[], object]
@@ -38,9 +40,13 @@ class Contestant(NamedTuple):
     fill: Callable[[Path, int], Drain]
 
 
-def contestants(*, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
-    """Those that are here; `counts` are numbers of workers of queuectl. The first is the measure of all."""
-    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _spooler(), _parallel()]
+def contestants(jobs: int, *, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
+    """Those that are here and take so many jobs, the measure of all first; `counts` are those of queuectl's
+    workers.
+    """
+    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _parallel()]
+    if jobs <= SPOOLER_MOST:
+        found.append(_spooler())
     huey = python_with("huey", install=install)
     if huey is not None:
         found += [_huey(huey, "sqlite", "each commit (FULL)"), _huey(huey, "file", "nothing")]

@@ -11,7 +11,7 @@ from benchmarks.measure import Table, new_folders
 
 def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Table:
     """From the start of each to its end; interleaved, so that all meet what else the machine does."""
-    field = contestants(install=install, counts=counts)
+    field = contestants(jobs, install=install, counts=counts)
     rates: dict[str, list[float]] = {one.name: [] for one in field}
     with new_folders() as new:
         for _ in range(rounds):
