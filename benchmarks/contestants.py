@@ -54,10 +54,15 @@ def contestants(jobs: int, *, install: bool, counts: tuple[int, ...]) -> list[Co
 
 
 def _run(
-    call: list[str], *, stdin: str = "", env: Optional[dict[str, str]] = None, check: bool = True
+    call: list[str],
+    *,
+    stdin: str = "",
+    env: Optional[dict[str, str]] = None,
+    cwd: Optional[Path] = None,
+    check: bool = True,
 ) -> None:
     quiet = subprocess.DEVNULL
-    subprocess.run(call, input=stdin.encode(), env=env, stdout=quiet, stderr=quiet, check=check)
+    subprocess.run(call, input=stdin.encode(), env=env, cwd=cwd, stdout=quiet, stderr=quiet, check=check)
 
 
 def _xargs() -> Contestant:
@@ -76,14 +81,14 @@ def _threads() -> Contestant:
 
 
 def _queuectl(workers: int) -> Contestant:
-    def call(folder: Path, *words: str) -> list[str]:
-        return [sys.executable, "-m", "queuectl", "--spool", str(folder / "spool"), *words]
+    # In the folder that the spool lies in, as the README has it.
+    call = [sys.executable, "-m", "queuectl"]
 
     def fill(folder: Path, count: int) -> Drain:
         jobs = "\n".join(json.dumps({"command": "true"}) for _ in range(count))
-        _run(call(folder, "enqueue", "-"), stdin=jobs, env=environment())
-        drain = call(folder, "worker", "start", "--drain", "--quiet", "--count", str(workers))
-        return lambda: _run(drain, env=environment())
+        _run([*call, "enqueue", "-"], stdin=jobs, env=environment(), cwd=folder)
+        drain = [*call, "worker", "start", "--drain", "--quiet", "--count", str(workers)]
+        return lambda: _run(drain, env=environment(), cwd=folder)
 
     return Contestant(f"queuectl --count {workers}", "each record, each acknowledged job", fill)
 

@@ -6,9 +6,12 @@ import os
 from typing import Optional
 
 from queuectl import system
+from queuectl.batch import PATIENCE
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
+from queuectl.queue.claims import give_back
 from queuectl.queue.liveness import GRACE
 from queuectl.queue.requests import FINISH, KILL, heard
+from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.spool import Spool
 from queuectl.worker import Worker
@@ -25,6 +28,7 @@ class Crew:
         self.unheard = False
         """A request could not be met yet: ask again soon."""
         self._next_check = 0.0
+        self._impatient = False
 
     @property
     def names(self) -> list[str]:
@@ -34,7 +38,7 @@ class Crew:
     @property
     def running(self) -> int:
         """How many of them run a job now."""
-        return sum(worker.current is not None for worker in self.workers)
+        return sum(worker.batch.current is not None for worker in self.workers)
 
     def hear_requests(self, spool: Spool) -> Optional[str]:
         """End the jobs that somebody has cancelled; what `worker stop` asks for, None when nothing."""
@@ -43,11 +47,49 @@ class Crew:
         for worker in self.workers:
             told = heard(spool, worker.name, STOP_SUFFIX, unreadable=FINISH)
             wish = wish if told is None or wish == KILL else told
-            busy = worker.current
-            if busy is not None and heard(spool, worker.name, CANCEL_SUFFIX) == busy.place.job_id:
-                # RACE: claimed, but its command not started yet: ask again soon. Or over: the next one runs.
-                self.unheard |= not worker.runner.kill(CANCELLED, job_id=busy.place.job_id)
+            self.unheard |= self._hear_cancel(spool, worker)
         return wish
+
+    def _hear_cancel(self, spool: Spool, worker: Worker) -> bool:
+        """End or free the job that this worker is to cancel; whether that could not be done yet."""
+        if worker.batch.current is None:
+            return False
+        job_id = heard(spool, worker.name, CANCEL_SUFFIX)
+        if job_id is None:
+            return False
+        if worker.batch.holds(job_id):
+            # Whoever asked cancels it where it waits then.
+            self._impatient = True
+            return True
+        # RACE: claimed, but its command not started yet: ask again soon. Or over: the next one runs.
+        return worker.batch.runs(job_id) and not worker.runner.kill(CANCELLED, job_id=job_id)
+
+    def free_waiting(self, store: Store, now: float) -> bool:
+        """Put back what has waited too long for the run before it to end, and write the rows that have.
+
+        Whether any was put back.
+
+        Raises:
+            OSError, sqlite3.Error, QueueError: not just now.
+        """
+        least, self._impatient = 0.0 if self._impatient else PATIENCE, False
+        freed = False
+        for worker in self.workers:
+            store.record_all(worker.batch.take_rows(least=least))
+            waiting = worker.batch.take_back(least=least)
+            freed = freed or bool(waiting)
+            try:
+                while waiting:
+                    give_back(store, waiting[0], now)
+                    del waiting[0]
+            finally:
+                worker.batch.add(waiting)
+        return freed
+
+    @property
+    def pends(self) -> bool:
+        """Whether jobs are claimed and wait for the run before them, or rows to be written."""
+        return any(worker.batch.pends for worker in self.workers)
 
     def keep_locks(self, root: str) -> None:
         """Have those whose lock's file was deleted take it anew; looks every `LOCK_INTERVAL`.
@@ -68,5 +110,5 @@ class Crew:
     def interrupt(self) -> None:
         """End what runs, at no attempt's cost."""
         for worker in self.workers:
-            if worker.current is not None:
+            if worker.batch.current is not None:
                 worker.runner.kill(INTERRUPTED)

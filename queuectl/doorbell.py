@@ -19,7 +19,16 @@ _WAITING_FOLDERS = {state.folder: state for state in WAITING}
 
 def watched_folders(root: str) -> list[str]:
     """The folders of the spool at `root` whose events matter."""
-    return [root, *(os.path.join(root, name) for name in (*_WAITING_FOLDERS, layout.LOCKS))]
+    return [*_where_jobs_wait(root), *_where_asked(root)]
+
+
+def _where_jobs_wait(root: str) -> list[str]:
+    return [os.path.join(root, name) for name in _WAITING_FOLDERS]
+
+
+def _where_asked(root: str) -> list[str]:
+    # Here the index and the locks are written to all the time.
+    return [root, os.path.join(root, layout.LOCKS)]
 
 
 class Rings(NamedTuple):
@@ -48,7 +57,9 @@ class Doorbell:
         from queuectl.system.watch import watch
 
         try:
-            self._unwatch = watch(watched_folders(self._root), self.notice)
+            self._unwatch = watch(
+                _where_jobs_wait(self._root), self.notice, names_only=_where_asked(self._root)
+            )
         except (OSError, RuntimeError) as error:
             # RuntimeError: there is no room for another thread.
             why = getattr(error, "strerror", None) or error

@@ -16,6 +16,45 @@ _CUT = re.compile(rb"--- (\d{1,18}) bytes cut here \(log_max_bytes\) ---\n")
 _LONGEST_CUT = 80
 
 
+class BlankLog:
+    """An empty file that a worker lends to its commands as their log, under a second name, one by one.
+
+    To make a file and remove it again can take as long as to run a command (ext4 without a journal, once many
+    have been removed), and most commands print nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lends = system.REMOVES_AT_ONCE
+
+    def lend(self, path: str) -> None:
+        """Make it the log at `path` if there is none yet; where that cannot be done, starting makes one."""
+        if not self._lends or os.path.lexists(path):
+            return
+        try:
+            if not self._is_blank():
+                # What has been printed into it, or still may be by what a command has left running, is that
+                # job's.
+                system.remove(self._path)
+                with open(self._path, "xb", opener=system.open_plainly):
+                    pass
+            os.link(self._path, path)
+        except FileNotFoundError:
+            # Somebody tidies up; who starts the command knows what to make of that.
+            return
+        except OSError:
+            # A file system that knows no second names, or does not tell who writes.
+            self._lends = False
+
+    def _is_blank(self) -> bool:
+        try:
+            with open(self._path, "rb", buffering=0, opener=system.open_plainly) as file:
+                found = os.fstat(file.fileno())
+                return found.st_size == 0 and found.st_nlink == 1 and not system.is_written(file.fileno())
+        except FileNotFoundError:
+            return False
+
+
 def log_mark(path: str, job: Job, now: float) -> None:
     """Set a run's output apart from what an earlier run left in the same log."""
     try:

@@ -45,6 +45,11 @@ class HeldLock:
         """The descriptor whose inheritance shares the lock (POSIX)."""
         return self._file.fileno()
 
+    def write(self, text: bytes) -> None:
+        """Write this at the file's beginning. Raises OSError."""
+        self._file.seek(0)
+        self._file.write(text)
+
     def is_current(self) -> bool:
         """Whether the lock's file is still the one of its name: somebody may have deleted it."""
         try:
@@ -72,11 +77,17 @@ class HeldLock:
 
 def _open(path: str) -> IO[bytes]:
     try:
-        return system.with_patience(lambda: open(path, "ab", opener=system.open_plainly))
+        return system.with_patience(lambda: _open_or_make(path))
     except FileNotFoundError:
         # Somebody has taken `locks` for rubbish.
         system.make_folder(os.path.dirname(path))
-        return open(path, "ab", opener=system.open_plainly)
+        return _open_or_make(path)
+
+
+def _open_or_make(path: str) -> IO[bytes]:
+    return open(
+        path, "r+b", buffering=0, opener=lambda name, flags: system.open_plainly(name, flags | os.O_CREAT)
+    )
 
 
 def _open_to_look(path: str) -> IO[bytes]:
@@ -87,7 +98,7 @@ def _try(file: IO[bytes]) -> bool:
     import portalocker
 
     try:
-        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
     except portalocker.LockException as error:
         # Contention is AlreadyLocked on most systems and a plain LockException under some; both mean no.
         cause = error.__cause__ or (error.args[0] if error.args else None)

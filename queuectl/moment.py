@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Optional
 
 _RFC3339 = re.compile(
@@ -55,6 +56,7 @@ def parse_moment(text: str) -> float:
     return whole + (float(f"0.{fraction}") if fraction else 0.0)
 
 
+@lru_cache(64)
 def read_moment(text: Optional[str]) -> Optional[float]:
     """Like `parse_moment`, for times that other tools wrote: None where there is none to understand."""
     if not text:

@@ -13,6 +13,7 @@ import threading
 from typing import NamedTuple, Optional
 
 from queuectl import events, system
+from queuectl.batch import MOST, PATIENCE
 from queuectl.crew import Crew
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
@@ -169,7 +170,7 @@ class Pool:
         )
         try:
             with self._open() as store:
-                worker = Worker(store, name, hands)
+                worker = Worker(store, name, hands, most=MOST)
                 worker.start()
                 self.crew.workers.append(worker)
                 self.emit(Event(events.WORKER_STARTED, name))
@@ -245,6 +246,8 @@ class Pool:
                 self.stop(kill=wish == KILL)
         # Before the look, which may fail for long.
         self._keep_locks()
+        if self.crew.free_waiting(sweep.store, system.now()):
+            self._turns.wake()
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
@@ -325,6 +328,8 @@ class Pool:
         left = min([left, *(moment - system.now() for moment in moments if moment is not None)])
         # Always: who sleeps does not hear that a command has been started.
         left = min(left, LOG_INTERVAL)
+        if self.crew.pends:
+            left = min(left, PATIENCE)
         if self._stops > 1 or self.crew.unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

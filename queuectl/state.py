@@ -27,7 +27,7 @@ class State(str, Enum):
     @property
     def folder(self) -> str:
         """The name of this state's folder in the spool."""
-        return "done" if self is State.COMPLETED else self.value
+        return _FOLDERS[self]
 
     @classmethod
     def parse(cls, text: Optional[str]) -> Optional[State]:
@@ -43,6 +43,8 @@ class State(str, Enum):
         except ValueError:
             raise InvalidInput(f"no state {text!r}", hint=f"there are {STATE_NAMES}") from None
 
+
+_FOLDERS = {state: "done" if state is State.COMPLETED else state.value for state in State}
 
 STATE_NAMES = ", ".join(state.value for state in State)
 

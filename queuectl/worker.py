@@ -8,19 +8,22 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing, nullcontext, suppress
+from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 from queuectl import events, locks, system
+from queuectl.batch import Batch
 from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.job import Job, Run, next_attempt
+from queuectl.joblog import BlankLog
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
-from queuectl.queue.claims import Claim, claim, give_back, pass_over, policy_of, settle
+from queuectl.queue.claims import Claim, claim_some, give_back, pass_over, policy_of, settle
 from queuectl.queue.liveness import note_run
 from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.recovery import clear_away, free_strays
-from queuectl.queue.requests import withdraw
+from queuectl.queue.requests import is_paused, withdraw
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Conditions, Outcome, Runner
@@ -53,11 +56,13 @@ class Hands(NamedTuple):
 class Worker:
     """Owns `processing/<name>/` and `locks/<name>.lock` for its life."""
 
-    def __init__(self, store: Store, name: str, hands: Optional[Hands] = None) -> None:
+    def __init__(self, store: Store, name: str, hands: Optional[Hands] = None, *, most: int = 1) -> None:
+        """`most`: the jobs that it may claim at once; who allows several sees to those that wait (`Crew`)."""
         self.store, self.name = store, name
         self.hands = hands or Hands()
         self.runner = Runner()
-        self.current: Optional[Claim] = None
+        self.batch = Batch(most)
+        self._blank: Optional[BlankLog] = None
         self._life: Optional[locks.HeldLock] = None
         self._life_guard = threading.Lock()
 
@@ -73,9 +78,13 @@ class Worker:
             if self._life is None:
                 raise QueueError(f"there is a worker {self.name} already")
             system.make_folder(self.store.spool.worker_folder(self.name))
+        self._blank = BlankLog(self.store.spool.tmp.new("log"))
 
     def close(self) -> None:
         """Leave nothing behind, unless a job could not be moved out: then recovery sees to it."""
+        self.store.record_all(self.batch.take_rows())
+        with suppress(_GivenUp):
+            self._give_back_waiting()
         with self._life_guard:
             life, self._life = self._life, None
         if life is not None:
@@ -111,20 +120,35 @@ class Worker:
     def run_once(self) -> bool:
         """Claim, run and settle one job, or free what is not ours; False when there was nothing to do.
 
+        Of quick ones several are claimed at once, for the next calls.
+
         Raises:
             Busy: the claim could not be decided.
             OSError, sqlite3.Error: this machine lacks something just now; the job is back in `pending`.
         """
-        got = self._claim()
+        got = self._next()
         if got is None:
             return self._free_strays()
-        self.current = got
         try:
-            self._tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
-            self._settle(got, self._run_or_give_back(got))
+            outcome = self._run_or_give_back(got)
+            if outcome is not None:
+                self._settle(got, outcome)
         finally:
-            self.current = None
+            self.batch.end()
         return True
+
+    def _next(self) -> Optional[Claim]:
+        if self.batch.waits and is_paused(self.store.spool):
+            self._give_back_waiting()
+        got = self.batch.start_next()
+        if got is None:
+            self.batch.add(self._claim())
+            got = self.batch.start_next()
+        return got
+
+    def _give_back_waiting(self) -> None:
+        for one in self.batch.take_back():
+            self._persist(partial(give_back, self.store, one, self.hands.now()))
 
     def _free_strays(self) -> bool:
         freed = free_strays(self.store, self.name, self.hands.now())
@@ -133,7 +157,7 @@ class Worker:
             self.hands.emit(Event(events.JOB_RECOVERED, self.name, job.job_id, text))
         return bool(freed)
 
-    def _claim(self) -> Optional[Claim]:
+    def _claim(self) -> list[Claim]:
         self.store.index.follow()
         why = self.hands.index_trouble()
         if why is not None and not self.store.index.in_memory:
@@ -143,14 +167,17 @@ class Worker:
             if self.store.index.in_memory:
                 # Nobody else keeps this one.
                 reconcile_all(self.store, self.hands.now())
-            return claim(self.store, self.name, self.hands.now(), lives=self._lives)
+            return self._claim_some()
         except sqlite3.Error as error:
             if not self.store.heal(error):
                 raise
             reconcile_all(self.store, self.hands.now())
-            return claim(self.store, self.name, self.hands.now(), lives=self._lives)
+            return self._claim_some()
 
-    def _run_or_give_back(self, got: Claim) -> Outcome:
+    def _claim_some(self) -> list[Claim]:
+        return claim_some(self.store, self.name, self.hands.now(), most=self.batch.room, lives=self._lives)
+
+    def _run_or_give_back(self, got: Claim) -> Optional[Outcome]:
         try:
             return self._run(got)
         except BaseException as error:
@@ -166,15 +193,23 @@ class Worker:
         with suppress(sqlite3.Error):
             pass_over(self.store, got, back.job_id, self.hands.now(), lack)
 
-    def _run(self, got: Claim) -> Outcome:
+    def _run(self, got: Claim) -> Optional[Outcome]:
+        """How its run ended; None when somebody has taken its file away before."""
         run_lock = self._run_lock()
         # Closed in the end, not unlocked: an unlock would free it for a command that is still there.
         with nullcontext() if run_lock is None else closing(run_lock):
-            note_run(self.store.spool, self.name, got.place.job_id)
+            if not note_run(self.store.spool, self.name, got.place.job_id, run_lock):
+                # It must lie alone in our folder: without a note nobody could tell which of them ran.
+                self._give_back_waiting()
             try:
+                # Asked when it is noted: who has moved it and claims it meets the note.
+                if not self.store.spool.is_there(got.place):
+                    self.store.forget(got.place.job_id)
+                    return None
+                self._tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
                 return self.runner.run(got.job, self._conditions(got.job, run_lock))
             finally:
-                note_run(self.store.spool, self.name, "")
+                note_run(self.store.spool, self.name, "", run_lock)
 
     def _run_lock(self) -> Optional[locks.HeldLock]:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
@@ -193,6 +228,7 @@ class Worker:
         return Conditions(
             root=self.store.spool.root,
             log_path=self.store.spool.log_path(job.name),
+            blank=self._blank,
             shell=config.shell,
             timeout=config.timeout if job.timeout is None else job.timeout,
             log_max_bytes=config.log_max_bytes,
@@ -222,7 +258,11 @@ class Worker:
             exit_code=outcome.exit_code,
             error=outcome.error,
         )
-        place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now()))
+        # What failed must be known for its retry; what is over for good is told with the rest of its batch.
+        told = self.batch.keep if decision.state is State.COMPLETED else None
+        place = self._persist(lambda: settle(self.store, got, run, decision, self.hands.now(), told))
+        if not self.batch.waits:
+            self.store.record_all(self.batch.take_rows())
         if place is None:
             text = f"{outcome.verdict}, but its file was taken away while it ran: not recorded"
             self._tell(events.NOTICE, got, text=text)

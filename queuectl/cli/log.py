@@ -36,7 +36,9 @@ class Log:
 
     def __call__(self, event: Event) -> None:
         """Log one event."""
-        self._logger.log(_LEVELS.get(event.kind, logging.INFO), "%s", self._format(event, system.now()))
+        level = _LEVELS.get(event.kind, logging.INFO)
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, "%s", self._format(event, system.now()))
 
 
 def json_line(event: Event, now: float) -> str:

@@ -236,14 +236,22 @@ class Index:
             due = self.next_due()
         return due
 
-    def ready(self, limit: int, *, most_crashes: int = _ANY) -> Iterator[Entry]:
+    def has_ready(self, now: float) -> bool:
+        """Whether a job may run now, or has become due by `now`."""
+        row = self._sql.execute(
+            "SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE due IS NULL "
+            f"AND {_WAITS}) OR EXISTS (SELECT 1 FROM jobs WHERE due IS NOT NULL AND due <= ?)",
+            (now,),
+        ).fetchone()
+        return bool(row[0])
+
+    def ready(self, limit: int, *, most_crashes: Optional[int] = None) -> Iterator[Entry]:
         """Jobs that may run now and have crashed at most so often, in the order in which they should."""
         rows = self._sql.execute(
             # Left to itself SQLite sorts all that wait, each time.
             f"SELECT {_FIELDS} FROM jobs INDEXED BY jobs_ready WHERE due IS NULL "
-            "AND state IN ('pending', 'failed') "
-            "AND crashes <= ? ORDER BY priority DESC, created, id LIMIT ?",
-            (most_crashes, limit),
+            f"AND {_WAITS} AND crashes <= ? ORDER BY priority DESC, created, id LIMIT ?",
+            (_ANY if most_crashes is None else most_crashes, limit),
         )
         # Most claims take the first: to make entries of all of them would take longer than to find them.
         return map(entry_from, rows.fetchall())
@@ -284,7 +292,10 @@ class Index:
 
     def stuck(self) -> list[Entry]:
         """Waiting jobs whose files could not be moved the last time."""
-        rows = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE stuck_since IS NOT NULL AND {_WAITS}")
+        rows = self._sql.execute(
+            # The plus keeps SQLite from looking for the states, of which there may be a million.
+            f"SELECT {_FIELDS} FROM jobs WHERE stuck_since IS NOT NULL AND +{_WAITS}"
+        )
         return [entry_from(row) for row in rows]
 
     # What is no job

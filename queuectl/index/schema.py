@@ -20,7 +20,9 @@ NEW = ".new"
 """Behind the name of an index that is being made."""
 _BUSY_SECONDS = 5.0
 _SALVAGE_SECONDS = 0.5
-_SCHEMA = """
+_STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
+"""Not in the first ones of this version: a look does without it, and takes longer then."""
+_SCHEMA = f"""
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     fold TEXT NOT NULL,
@@ -49,6 +51,7 @@ CREATE INDEX jobs_state ON jobs (state, updated_at);
 CREATE INDEX jobs_due ON jobs (due) WHERE due IS NOT NULL;
 CREATE INDEX jobs_ready ON jobs (priority DESC, created, id)
     WHERE due IS NULL AND state IN ('pending', 'failed');
+{_STUCK};
 CREATE TABLE oddities (
     path TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
@@ -94,7 +97,7 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
     try:
         connection = _open(path)
         if _version(connection) == VERSION:
-            return connection
+            return _completed(connection)
         connection.close()
     except sqlite3.DatabaseError as error:
         # RACE: met by who opens a damaged file just when another sets it aside. Asked again under the lock.
@@ -102,6 +105,14 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
         if not is_damage(error, path) and not raced:
             raise
     return None
+
+
+def _completed(connection: sqlite3.Connection) -> sqlite3.Connection:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs_stuck'").fetchone() is None:
+        # Where it may not be written it serves as it is.
+        with suppress(sqlite3.OperationalError):
+            connection.execute(_STUCK)
+    return connection
 
 
 def _is_empty(path: str) -> bool:

@@ -7,13 +7,15 @@ Ownership is where the file lies. A claim moves it into the worker's folder in o
 from __future__ import annotations
 
 import errno
+import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
 import msgspec
 
 from queuectl import system
-from queuectl.errors import Conflict, InvalidInput
+from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry
 from queuectl.job import Job, Run, claimed, dated, finished, retried, wants_retry
 from queuectl.names import CANCEL_SUFFIX, next_free, program_of
@@ -21,7 +23,7 @@ from queuectl.queue.intake import show_quarantined
 from queuectl.queue.liveness import still_runs
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused, withdraw
-from queuectl.queue.store import Store, created_of
+from queuectl.queue.store import Store, created_of, entry_of
 from queuectl.retry import Decision, Policy
 from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, quarantine
 from queuectl.state import State
@@ -46,80 +48,131 @@ class Claim(NamedTuple):
 
 def has_work(store: Store, now: float) -> bool:
     """Whether a claim may find something; looks without a lock."""
-    due = store.index.next_due()
-    return any(store.index.ready(1)) or (due is not None and due <= now)
+    return store.index.has_ready(now)
 
 
 def claim(
     store: Store, worker: str, now: float, *, lives: Callable[[], bool] = lambda: True
 ) -> Optional[Claim]:
-    """The next job, moved into the worker's folder; None when nothing is ready.
+    """The next job, as `claim_some` claims it; None when nothing is ready."""
+    return next(iter(claim_some(store, worker, now, lives=lives)), None)
+
+
+def claim_some(
+    store: Store, worker: str, now: float, *, most: int = 1, lives: Callable[[], bool] = lambda: True
+) -> list[Claim]:
+    """The next jobs, at most so many, moved into the worker's folder; none when nothing is ready.
 
     `lives` tells, under `claim.lock`, whether the worker holds its own lock: without it, others take it for
-    dead.
+    dead. One that has crashed before is claimed alone.
 
     Raises:
         Busy: `claim.lock` could not be had.
     """
-    if is_paused(store.spool) or not has_work(store, now):
-        return None
+    if not has_work(store, now) or is_paused(store.spool):
+        return []
     with store.claiming():
         if is_paused(store.spool) or not lives():
             # Paused while we waited for the lock.
-            return None
+            return []
         store.index.promote(now)
         # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
         # to the dead letters with it.
-        suspected = store.index.runs_crashed(program_of(worker))
-        ready = store.index.ready(CANDIDATES, most_crashes=0) if suspected else store.index.ready(CANDIDATES)
-        for entry in ready:
-            if (got := _try(store, entry, worker, now)) is not None:
-                return got._replace(stuck_since=entry.stuck_since)
-    return None
+        crashes = 0 if store.index.runs_crashed(program_of(worker)) else None
+        with suppress(OSError):
+            # Left by a client that died as an earlier run ended: it must not meet this one.
+            withdraw(store.spool, worker, CANCEL_SUFFIX)
+        look = _Look(store, worker, now)
+        try:
+            for limit in (most, CANDIDATES):
+                entries = list(store.index.ready(limit, most_crashes=crashes))
+                look.take(entries, most)
+                if look.claims or len(entries) < limit:
+                    break
+        finally:
+            # What was moved is ours, whatever came then.
+            store.record_all(look.rows)
+    return look.claims
 
 
-def _try(store: Store, entry: Entry, worker: str, now: float) -> Optional[Claim]:
-    try:
-        return _take(store, Place(State(entry.state), entry.id), worker, now)
-    except FileNotFoundError:
-        # Moved or deleted by somebody, or the row was behind.
-        reconcile_one(store, entry.id, now)
-    except (InvalidInput, Conflict, FileChanged):
-        # Being edited, or doubled, by somebody: the next look finds what became of it.
-        store.forget(entry.id)
-    except OSError as error:
-        if system.is_lack(error):
-            raise
-        # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
-        store.index.postpone(entry.id, now, POSTPONED, f"cannot be moved: {error.strerror or error}", now)
-    return None
+class _Look:
+    """One look for jobs to claim, under `claim.lock`."""
+
+    def __init__(self, store: Store, worker: str, now: float) -> None:
+        self.store, self.worker, self.now = store, worker, now
+        self.workers = store.spool.workers()
+        self.limit = store.config.max_job_bytes
+        self.claims: list[Claim] = []
+        self.rows: list[Entry] = []
+        self._tried: set[str] = set()
+
+    def take(self, entries: Iterable[Entry], most: int) -> None:
+        """Claim those of these that can be, in their order."""
+        for entry in entries:
+            if len(self.claims) == most or (self.claims and entry.crashes):
+                return
+            if entry.id in self._tried:
+                continue
+            self._tried.add(entry.id)
+            try:
+                self._try(entry)
+            except (OSError, sqlite3.Error, QueueError):
+                # A lack of this machine, for example; what is claimed already can run.
+                if not self.claims:
+                    raise
+                return
+            if self.claims and entry.crashes:
+                return
+
+    def _try(self, entry: Entry) -> None:
+        store, now = self.store, self.now
+        try:
+            self._take(entry, Place(State(entry.state), entry.id))
+        except FileNotFoundError:
+            # Moved or deleted by somebody, or the row was behind.
+            reconcile_one(store, entry.id, now)
+        except (InvalidInput, Conflict, FileChanged):
+            # Being edited, or doubled, by somebody: the next look finds what became of it.
+            store.forget(entry.id)
+        except OSError as error:
+            if system.is_lack(error):
+                raise
+            # RACE: a preview or a scanner holds the file (Windows). It must not stop the queue.
+            why = f"cannot be moved: {error.strerror or error}"
+            store.index.postpone(entry.id, now, POSTPONED, why, now)
+
+    def _take(self, entry: Entry, place: Place) -> None:
+        store, now = self.store, self.now
+        # First: a row that is behind its file speaks of no second one. (It leaves here only under our lock.)
+        if not store.spool.is_there(place):
+            raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
+        if store.is_taken(place.job_id, besides=place, workers=self.workers):
+            raise Conflict(f"there is another job {place.job_id}")
+        job, version = _ready_record(store, place, now, self.limit)
+        if job.due is not None and job.due > now:
+            store.record(place, job, version, now)
+            return
+        if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
+            # The setting was lowered while it waited for a retry that it has no more.
+            store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
+            return
+        if still_runs(store.spool, place.job_id, besides=self.worker):
+            # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
+            raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
+        target = Place(State.PROCESSING, place.job_id, self.worker)
+        store.spool.move(place, target, patience=CLAIM_PATIENCE)
+        self.claims.append(Claim(job, target, version, entry.stuck_since))
+        self.rows.append(_row_of(entry, target, job, version, now))
+        _forget_note(store, place.job_id)
 
 
-def _take(store: Store, place: Place, worker: str, now: float) -> Optional[Claim]:
-    # First: a row that is behind its file speaks of no second one. (It leaves here only under our lock.)
-    if not store.spool.is_there(place):
-        raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
-    if store.is_taken(place.job_id, besides=place):
-        raise Conflict(f"there is another job {place.job_id}")
-    job, version = _ready_record(store, place, now)
-    if job.due is not None and job.due > now:
-        store.record(place, job, version, now)
-        return None
-    if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
-        # The setting was lowered while it waited for a retry that it has no more.
-        store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
-        return None
-    if still_runs(store.spool, place.job_id, besides=worker):
-        # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
-        raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
-    with suppress(OSError):
-        # Left by a client that died as an earlier run ended: it must not meet this one.
-        withdraw(store.spool, worker, CANCEL_SUFFIX)
-    target = Place(State.PROCESSING, place.job_id, worker)
-    store.spool.move(place, target, patience=CLAIM_PATIENCE)
-    store.record(target, job, version, now)
-    _forget_note(store, place.job_id)
-    return Claim(job, target, version)
+def _row_of(entry: Entry, target: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
+    if version != (entry.mtime_ns, entry.size):
+        return entry_of(target, job, version, now)
+    # What the row tells of the file still holds.
+    return entry._replace(
+        state=target.state.value, worker=target.worker, due=None, stuck_since=None, stuck_why=None
+    )
 
 
 def _forget_note(store: Store, job_id: str) -> None:
@@ -131,9 +184,9 @@ def _forget_note(store: Store, job_id: str) -> None:
         return
 
 
-def _ready_record(store: Store, place: Place, now: float) -> tuple[Job, tuple[int, int]]:
+def _ready_record(store: Store, place: Place, now: float, limit: int) -> tuple[Job, tuple[int, int]]:
     """The record as it must be when a worker gets it: with no stamp that looks like a finished run's."""
-    read = store.spool.read(place, store.config.max_job_bytes, patience=CLAIM_PATIENCE)
+    read = store.spool.read(place, limit, patience=CLAIM_PATIENCE)
     job = read.job
     if place.state is State.PENDING and wants_retry(job):
         job = retried(job, now=now)
@@ -156,8 +209,15 @@ def policy_of(store: Store, job: Job) -> Policy:
     )
 
 
-def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float) -> Optional[Place]:
-    """Record how the run ended, then move the file to where that puts it.
+def settle(
+    store: Store,
+    claim: Claim,
+    run: Run,
+    decision: Decision,
+    now: float,
+    told: Optional[Callable[[Entry], None]] = None,
+) -> Optional[Place]:
+    """Record how the run ended, then move the file to where that puts it; of `told` see `Store.transfer`.
 
     None when somebody took the file away while the command ran: there is nothing to record it in.
 
@@ -173,7 +233,7 @@ def settle(store: Store, claim: Claim, run: Run, decision: Decision, now: float)
             _keep_aside(store, place, version, now)
         job = dated(edited or claim.job, created_of(claim.job, claim.version))
         job = finished(job, run, state=decision.state, run_at=run_at, now=now)
-        target = store.transfer(place, job, now, read=version)
+        target = store.transfer(place, job, now, read=version, told=told)
         store.kept.pop(place.job_id, None)
         return target
     except OSError:

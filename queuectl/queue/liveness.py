@@ -49,16 +49,42 @@ def mark_lost(spool: Spool, worker: str) -> None:
             system.write_file(path, _LOST)
 
 
-def note_run(spool: Spool, worker: str, job_id: str) -> None:
-    """Say what this worker runs, for `still_runs`; an empty id is nothing."""
-    path = spool.lock_path(worker + RUN_SUFFIX)
+def note_run(spool: Spool, worker: str, job_id: str, lock: Optional[locks.HeldLock] = None) -> bool:
+    """Say what this worker runs, for `still_runs` and `noted_run` (empty: nothing); whether that is done.
+
+    `lock` is the one that the command inherits, whose file this is.
+    """
+    # Up to the end of the line: to cut off what a longer id has left would cost more than to write.
+    text = job_id.encode() + b"\n"
 
     def write() -> None:
+        path = spool.lock_path(worker + RUN_SUFFIX)
         with open(path, "wb", opener=system.open_plainly) as file:
-            file.write(job_id.encode())
+            file.write(text)
 
-    with suppress(OSError):
-        system.with_patience(write)
+    try:
+        if lock is None:
+            system.with_patience(write)
+        else:
+            lock.write(text)
+    except OSError:
+        return False
+    return True
+
+
+def noted_run(spool: Spool, worker: str) -> Optional[str]:
+    """What this worker has said that it runs; empty when nothing, None when there is no note of it.
+
+    Raises:
+        OSError: that cannot be read for a lack of this machine.
+    """
+    try:
+        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), MAX_ID_BYTES)
+    except OSError as error:
+        if system.is_lack(error):
+            raise
+        return None
+    return text.split(b"\n", 1)[0].decode("utf-8", "replace") if text else None
 
 
 def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> bool:
@@ -75,12 +101,6 @@ def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> b
 
 
 def _runs(spool: Spool, worker: str, job_id: str) -> bool:
-    try:
-        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), MAX_ID_BYTES)
-    except OSError as error:
-        if system.is_lack(error):
-            raise
-        return False
-    if text != job_id.encode():
+    if noted_run(spool, worker) != job_id:
         return False
     return outlived_by_command(spool, worker) if system.SHARES_LOCKS else is_alive(spool, worker)

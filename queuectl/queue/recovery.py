@@ -28,7 +28,7 @@ from queuectl.names import (
 )
 from queuectl.queue.claims import policy_of
 from queuectl.queue.intake import set_aside
-from queuectl.queue.liveness import is_alive, is_lost, mark_lost, outlived_by_command
+from queuectl.queue.liveness import is_alive, is_lost, mark_lost, noted_run, outlived_by_command
 from queuectl.queue.requests import asked
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_crash
@@ -155,14 +155,34 @@ def _is_ownerless(store: Store, name: str) -> bool:
 
 
 def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[Recovered]:
-    recovered = _take_out(store, worker, now, lambda place, read: _crash(store, place, read, now, luck))
+    ran = _ran(store, worker)
+
+    def unrecorded(place: Place, read: Read) -> tuple[Job, str, float]:
+        if ran in (None, place.job_id):
+            return _crash(store, place, read, now, luck)
+        return _put_back(place, read, f"worker {worker} died before it ran")
+
+    recovered = _take_out(store, worker, now, unrecorded)
     _remove_folder(store, worker)
     return recovered
 
 
+def _ran(store: Store, worker: str) -> Optional[str]:
+    """What a worker that has died ran, of what lies in its folder; empty if nothing, None if it is not told.
+
+    A job whose run could not be noted lies there alone.
+    """
+    there = [seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)]
+    noted = noted_run(store.spool, worker)
+    if noted is None or noted in there:
+        return noted
+    return "" if len(there) > 1 else None
+
+
 def free_strays(store: Store, worker: str, now: float) -> list[Recovered]:
     """Take out of a living worker's folder what it does not run: a person has put it there, or renamed it."""
-    return _take_out(store, worker, now, _put_back)
+    reason = "it lay in the folder of a worker that did not run it"
+    return _take_out(store, worker, now, lambda place, read: _put_back(place, read, reason))
 
 
 def _take_out(store: Store, worker: str, now: float, unrecorded: Unrecorded) -> list[Recovered]:
@@ -216,10 +236,9 @@ def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded
     return Recovered(target.job_id, worker, job.state, reason, delay)
 
 
-def _put_back(place: Place, read: Read) -> tuple[Job, str, float]:
+def _put_back(place: Place, read: Read, reason: str) -> tuple[Job, str, float]:
     """Nothing has run that could have crashed."""
-    waiting = msgspec.structs.replace(read.job, state=State.PENDING)
-    return waiting, "it lay in the folder of a worker that did not run it", 0.0
+    return msgspec.structs.replace(read.job, state=State.PENDING), reason, 0.0
 
 
 def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> tuple[Job, str, float]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from queuectl import locks
 from queuectl.config import Config, config_from
@@ -32,6 +32,7 @@ class Store:
         self.kept: dict[str, tuple[int, int]] = {}
         """Of jobs whose files were edited to no job while they ran, the version that was kept in `dead`."""
         self._config: Optional[Config] = None
+        self._stored: dict[str, str] = {}
 
     @classmethod
     def open(cls, root: str, *, trust_writers: bool = False, to_run: bool = False) -> Store:
@@ -77,10 +78,13 @@ class Store:
         While the index cannot be read they are what they were.
         """
         try:
-            self._config = config_from(self.index.settings())
+            stored = self.index.settings()
         except sqlite3.Error:
             if self._config is None:
                 raise
+            return self._config
+        if self._config is None or stored != self._stored:
+            self._config, self._stored = config_from(stored), stored
         return self._config
 
     def claiming(self) -> AbstractContextManager[None]:
@@ -122,11 +126,13 @@ class Store:
         *,
         read: Optional[tuple[int, int]] = None,
         version: Optional[tuple[int, int]] = None,
+        told: Optional[Callable[[Entry], None]] = None,
     ) -> Place:
         """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
         Where another file lies under its name there, it takes the next free one. `read` is the version that
         the job was read from; `version` that of a file which holds this record already and needs no stamp.
+        `told` is given the row, to be written soon, in place of the index.
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
@@ -139,7 +145,10 @@ class Store:
         if version is None:
             job, version = self.stamp(place, job, read)
         self.spool.move(place, target)
-        self.record(target, job, version, now)
+        if told is None:
+            self.record(target, job, version, now)
+        else:
+            told(entry_of(target, job, version, now))
         return target
 
     def _transfer_beside(self, place: Place, job: Job, now: float, read: Optional[tuple[int, int]]) -> Place:
@@ -186,6 +195,8 @@ class Store:
 
         One that cannot be written now is no error: the files tell, and the next look repairs the row.
         """
+        if not rows:
+            return
         try:
             self.index.put(rows)
         except sqlite3.Error:

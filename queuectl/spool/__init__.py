@@ -55,6 +55,8 @@ class Spool:
         self.trust_writers = trust_writers
         """Whether a job may be run that somebody else has put here, or may change."""
         self.to_run = to_run
+        # Put together once: paths are asked for a dozen times a job.
+        self._folders = {state: os.path.join(self.root, state.folder, "") for state in State}
         """Whether this program runs what lies here: then that it is the spool's owner's is not enough."""
 
     # Paths
@@ -62,12 +64,12 @@ class Spool:
     def path(self, place: Place) -> str:
         """The path of the file that lies at `place`."""
         if place.state is State.PROCESSING:
-            return os.path.join(self.worker_folder(place.worker or ""), place.name)
-        return os.path.join(self.root, place.state.folder, place.name)
+            return self.worker_folder(place.worker or "") + os.sep + place.name
+        return self._folders[place.state] + place.name
 
     def worker_folder(self, worker: str) -> str:
         """The folder of what this worker owns."""
-        return os.path.join(self.root, State.PROCESSING.folder, worker)
+        return self._folders[State.PROCESSING] + worker
 
     def log_path(self, job_id: str) -> str:
         """The file of what the job's command printed."""

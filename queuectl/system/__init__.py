@@ -26,6 +26,7 @@ from queuectl.system.native import (
     SHARES_LOCKS,
     WAIT_SLICE,
     is_locked,
+    is_written,
     may_write,
     open_plainly,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "is_lack",
     "is_locked",
     "is_transient",
+    "is_written",
     "make_folder",
     "may_write",
     "monotonic",

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from typing import BinaryIO, Callable
+from typing import Callable
 
 from queuectl.system.native import (
     is_link,
@@ -34,6 +34,8 @@ __all__ = [
 
 _LARGEST = 2**63 - 1
 _MODE = 0o644
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW |= getattr(os, "O_NOINHERIT", 0)
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "FIFO"),
@@ -96,12 +98,15 @@ def write_file(path: str, data: bytes) -> None:
     Raises FileExistsError if there is something of that name, else OSError (disk full, …); a partial file
     is removed.
     """
-    stream = with_patience(lambda: _create(path))
+    descriptor = with_patience(lambda: _create(path))
     try:
-        with stream:
-            stream.write(data)
-            stream.flush()
-            sync_descriptor(stream.fileno())
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            sync_descriptor(descriptor)
+        finally:
+            os.close(descriptor)
     except BaseException:
         with suppress(OSError):
             remove(path)
@@ -165,20 +170,33 @@ def _even_if_read_only(action: Callable[[], None], path: str) -> None:
         action()
 
 
-def _create(path: str) -> BinaryIO:
+def _create(path: str) -> int:
     # Whatever the umask: a job file that others may change is not run.
-    return open(path, "xb", opener=lambda name, flags: open_plainly(name, flags, _MODE))
+    return open_plainly(path, _NEW, _MODE)
 
 
 def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:
     # Looked at before it is opened: opening a device can already do something.
     seen = os.lstat(path)
     _refuse_irregular(path, seen)
-    with open(open_for_reading(path, seen), "rb") as stream:
-        found = os.fstat(stream.fileno())
+    descriptor = open_for_reading(path, seen)
+    try:
+        found = os.fstat(descriptor)
         # And again afterwards: it may have been exchanged in between.
         _refuse_irregular(path, found)
-        return stream.read(limit + 1), found
+        return _read_up_to(descriptor, limit + 1, found.st_size), found
+    finally:
+        os.close(descriptor)
+
+
+def _read_up_to(descriptor: int, most: int, expected: int) -> bytes:
+    # In pieces of what is expected: to make room for the most that there may be costs more than to read.
+    pieces: list[bytes] = []
+    left = most
+    while left > 0 and (piece := os.read(descriptor, min(left, expected + 1))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def _refuse_irregular(path: str, found: os.stat_result) -> None:

@@ -112,6 +112,26 @@ def is_locked(descriptor: int) -> bool:
     return False
 
 
+def is_written(descriptor: int) -> bool:
+    """Whether somebody has the file open to write to it; ``descriptor`` is open for reading.
+
+    A lease on reading is given only where nobody has, and is let go again at once. Raises OSError where that
+    cannot be told (it is Linux's own).
+    """
+    if sys.platform != "linux":
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    import signal
+
+    # Who opens it in this moment has us told by a signal, and that of a lease would end us.
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
 def sync_descriptor(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
     full: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)

@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Optional, Union
+from functools import cache
+from typing import IO, Callable, NamedTuple, Optional, Union
 
 from queuectl.system.native import open_plainly
 from queuectl.system.process_input import only_os_errors, standard_input
@@ -18,13 +19,18 @@ from queuectl.system.process_input import only_os_errors, standard_input
 # This also tells mypy which platforms the module is for.
 assert sys.platform != "win32"
 
+_STREAMS = 2
+"""The last number of the standard streams."""
+_RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
+"""What Python ignores, and a command must not."""
+
 
 class Process:
     """A command that was started, and its process group. One thread waits; any thread may kill."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        self.pid: int = popen.pid
-        self._popen = popen
+    def __init__(self, pid: int, reap: Callable[[], int]) -> None:
+        self.pid = pid
+        self._reap = reap
         self._guard = threading.Lock()
         self._killed = False
         self._code: Optional[int] = None
@@ -40,7 +46,7 @@ class Process:
             if self._code is None:
                 if self._killed:
                     self._signal_group(signal.SIGKILL)
-                self._code = self._popen.wait()
+                self._code = self._reap()
             return self._code
 
     @property
@@ -62,17 +68,29 @@ class Process:
         # The ended command stays a zombie until it is reaped under the guard: so long nobody else can get
         # its pid, and `kill` cannot hit a stranger.
         if hasattr(os, "waitid"):
-            # ChildProcessError: somebody else has reaped it; Popen knows what to make of that.
+            # ChildProcessError: somebody else has reaped it; `_reap` knows what to make of that.
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             # macOS before Python 3.13. A pid is not given out again within the moment to the guard.
-            self._popen.wait()
+            code = self._reap()
+            self._reap = lambda: code
 
     def _signal_group(self, number: int) -> None:
         # macOS answers PermissionError when only the zombie is left of the group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+class _Start(NamedTuple):
+    """One command that is to be started; the streams are open descriptors."""
+
+    argv: list[str]
+    cwd: str
+    env: Mapping[str, str]
+    stdin: Union[int, IO[bytes]]
+    log: int
+    inherit: Optional[int]
 
 
 def start(
@@ -97,19 +115,82 @@ def start(
     log = open_plainly(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
     try:
         with standard_input(stdin) as source, only_os_errors():
-            popen = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env=dict(env),
-                stdin=source,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=() if inherit is None else (inherit,),
-            )
+            wanted = _Start(list(argv), cwd, env, source, log, inherit)
+            if _is_plain(wanted):
+                # A system that cannot begin a session so says it in this way.
+                with suppress(NotImplementedError):
+                    return _spawn(wanted)
+            return _open(wanted)
     finally:
         os.close(log)
-    return Process(popen)
+
+
+def _is_plain(wanted: _Start) -> bool:
+    """Whether `posix_spawn` can do it: it looks for no program and changes no folder."""
+    if wanted.stdin != subprocess.DEVNULL or "/" not in wanted.argv[0]:
+        return False
+    # Where a standard stream of ours is closed, another file has its number.
+    if min(wanted.log, _null()) <= _STREAMS:
+        return False
+    try:
+        return os.path.samestat(os.stat(wanted.cwd), os.stat(os.curdir))
+    except OSError:
+        return False
+
+
+def _spawn(wanted: _Start) -> Process:
+    """Like `_open`, in two thirds of the time."""
+    _seal()
+    actions: list[tuple[int, int, int]] = [
+        (os.POSIX_SPAWN_DUP2, _null(), 0),
+        (os.POSIX_SPAWN_DUP2, wanted.log, 1),
+        (os.POSIX_SPAWN_DUP2, wanted.log, 2),
+    ]
+    if wanted.inherit is not None:
+        # Under another number: of two that are the same not every system takes the mark to be closed.
+        other = _STREAMS + 1 if wanted.inherit != _STREAMS + 1 else _STREAMS + 2
+        actions.append((os.POSIX_SPAWN_DUP2, wanted.inherit, other))
+    pid = os.posix_spawn(
+        wanted.argv[0], wanted.argv, wanted.env, file_actions=actions, setsid=True, setsigdef=_RESTORED
+    )
+    return Process(pid, lambda: _reap(pid))
+
+
+def _reap(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        # As subprocess has it: how it ended is lost.
+        return 0
+
+
+def _open(wanted: _Start) -> Process:
+    popen = subprocess.Popen(
+        wanted.argv,
+        cwd=wanted.cwd,
+        env=dict(wanted.env),
+        stdin=wanted.stdin,
+        stdout=wanted.log,
+        stderr=wanted.log,
+        start_new_session=True,
+        pass_fds=() if wanted.inherit is None else (wanted.inherit,),
+    )
+    return Process(popen.pid, popen.wait)
+
+
+@cache
+def _seal() -> None:
+    """Keep to ourselves what whoever started us has left open: Popen closes it in the command."""
+    for name in os.listdir("/dev/fd"):
+        # RACE: what was open to list them is closed by now.
+        with suppress(OSError):
+            if int(name) > _STREAMS:
+                os.set_inheritable(int(name), False)
+
+
+@cache
+def _null() -> int:
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
 def shell_argv(shell: str, command: str) -> Union[list[str], str]:

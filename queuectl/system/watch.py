@@ -16,11 +16,14 @@ JOIN_SECONDS = 2.0
 """Seconds to wait for the end of the watching threads."""
 
 
-def watch(folders: Iterable[str], told: Callable[[str], None]) -> Callable[[], None]:
+def watch(
+    folders: Iterable[str], told: Callable[[str], None], *, names_only: Iterable[str] = ()
+) -> Callable[[], None]:
     """Call ``told(path)`` for each file that something happened to; the result stops that.
 
-    ``told`` is called in another thread. A file that is moved away may go untold, and so may anything on a
-    network share. Raises OSError where the system gives no events (no watches left).
+    In ``names_only`` it is told what comes and goes, not what is written to. ``told`` is called in another
+    thread. A file that is moved away may go untold, and so may anything on a network share. Raises OSError
+    where the system gives no events (no watches left).
     """
     from watchdog.observers import Observer
 
@@ -30,7 +33,9 @@ def watch(folders: Iterable[str], told: Callable[[str], None]) -> Callable[[], N
     if sys.platform.startswith("linux"):
         _without_departures(observer)
     for folder in folders:
-        observer.schedule(_handler(told), folder, recursive=False, event_filter=_kinds())
+        observer.schedule(_handler(told), folder, recursive=False, event_filter=[*_comings(), _writing()])
+    for folder in names_only:
+        observer.schedule(_handler(told), folder, recursive=False, event_filter=_comings())
     observer.start()
 
     def stop() -> None:
@@ -54,17 +59,18 @@ def _handler(told: Callable[[str], None]) -> FileSystemEventHandler:
     return Handler()
 
 
-def _kinds() -> list[type[FileSystemEvent]]:
+def _comings() -> list[type[FileSystemEvent]]:
     from watchdog import events
 
-    kinds: list[type[FileSystemEvent]] = [
-        events.FileCreatedEvent,
-        events.FileMovedEvent,
-        events.FileDeletedEvent,
-    ]
+    return [events.FileCreatedEvent, events.FileMovedEvent, events.FileDeletedEvent]
+
+
+def _writing() -> type[FileSystemEvent]:
+    from watchdog import events
+
     # inotify tells when a writer closes a file; elsewhere only that somebody has written.
     closes = sys.platform.startswith("linux")
-    return [*kinds, events.FileClosedEvent if closes else events.FileModifiedEvent]
+    return events.FileClosedEvent if closes else events.FileModifiedEvent
 
 
 def _without_departures(observer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -138,6 +139,11 @@ def is_locked(descriptor: int) -> bool:
         return True
     msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
     return False
+
+
+def is_written(descriptor: int) -> bool:
+    """Not told here. Raises OSError."""
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
 
 def sync_descriptor(descriptor: int) -> None:

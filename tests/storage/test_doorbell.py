@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +103,7 @@ class TestTheFolders:
     def test_where_no_events_can_be_had_it_says_so(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         from queuectl.system import watch
 
-        def refusing(*_: object) -> None:
+        def refusing(*_: object, **__: object) -> None:
             raise OSError(28, "inotify watch limit reached")
 
         monkeypatch.setattr(watch, "watch", refusing)
@@ -160,3 +161,22 @@ class TestTheBell:
         still.ring()
         assert woken.wait(30)
         waiter.join()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what else is told differs by system")
+def test_the_locks_and_the_index_that_are_written_to_all_the_time_are_not_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event costs two threads a turn, and each job would make a dozen."""
+    told: list[str] = []
+    monkeypatch.setattr(Doorbell, "notice", lambda _, path: told.append(Path(path).name))
+    bell = Doorbell(str(desk.root))
+    assert bell.start() is None
+    for name in ("locks/claim.lock", "locks/host-1-1-abc.run", "index.sqlite3-wal"):
+        with open(desk.root / name, "ab") as file:
+            told.clear()
+            file.write(b"")
+    desk.path("locks", "last.cancel").touch()
+    wait_until(lambda: "last.cancel" in told, "what comes is told", PATIENCE)
+    bell.close()
+    assert set(told) <= {"last.cancel", "index.sqlite3-wal"}

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -54,6 +54,9 @@ def ready(index: Index, limit: int = 10) -> list[str]:
     return [one.id for one in index.ready(limit)]
 
 
+_STUCK_INDEX = "SELECT 1 FROM sqlite_master WHERE name = 'jobs_stuck'"
+
+
 class TestTheOrderOfClaims:
     def test_priority_then_age_then_name(self, index: Index) -> None:
         index.put(
@@ -97,12 +100,20 @@ class TestTheOrderOfClaims:
         index.promote(START + 1)
         assert ready(index) == ["a", "b"]
 
-    @pytest.mark.parametrize("asked", ["ready", "promote"])
+    @pytest.mark.parametrize("asked", ["ready", "promote", "has_ready", "stuck", "runs_crashed"])
     def test_costs_the_same_however_many_wait(self, index: Index, asked: str) -> None:
+        answers: dict[str, Callable[[], bool]] = {
+            "ready": lambda: len(ready(index, 2)) == 2,
+            "promote": lambda: index.promote(START) == START + 1,
+            "has_ready": lambda: index.has_ready(START),
+            "stuck": lambda: index.stuck() == [],
+            "runs_crashed": lambda: not index.runs_crashed("host-1-"),
+        }
+
         def steps() -> int:
             taken: list[None] = []
             index._sql.set_progress_handler(lambda: taken.append(None), 10)
-            assert len(ready(index, 2)) == 2 if asked == "ready" else index.promote(START) == START + 1
+            assert answers[asked]()
             index._sql.set_progress_handler(None, 0)
             return len(taken)
 
@@ -110,6 +121,13 @@ class TestTheOrderOfClaims:
         few = steps()
         index.put(entry(f"many-{number}", due=None if number % 2 else START + 1) for number in range(2000))
         assert steps() <= few + 2
+
+    def test_an_index_of_before_finds_what_is_stuck_as_fast(self, tmp_path: Path) -> None:
+        path, lock = str(tmp_path / "index.sqlite3"), str(tmp_path / "claim.lock")
+        with closing(Index(path, lock)) as first:
+            first._sql.execute("DROP INDEX jobs_stuck")
+        with closing(Index(path, lock)) as then:
+            assert then._sql.execute(_STUCK_INDEX).fetchone() is not None
 
     def test_nothing_is_due_in_an_empty_index(self, index: Index) -> None:
         assert index.next_due() is None

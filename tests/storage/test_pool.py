@@ -224,7 +224,7 @@ class TestRunningOn:
     def test_without_events_scans_do_it_all(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from queuectl.system import watch
 
-        def refusing(*_: object) -> None:
+        def refusing(*_: object, **__: object) -> None:
             raise OSError(28, "inotify watch limit reached")
 
         monkeypatch.setattr(watch, "watch", refusing)

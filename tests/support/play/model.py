@@ -168,6 +168,8 @@ class Hand:
     """The id of the job that it is to end."""
     outlived: Optional[str] = None
     """The id of the job whose command has outlived it: what it has is still owned."""
+    ran: Optional[str] = None
+    """The id of the job that it ran when it died."""
 
 
 class World:
@@ -305,6 +307,9 @@ class World:
             yield thing.rests(thing.record)
         else:
             yield thing.rests(thing.record.crashed(hand.name, cancelled, self.settings, self.now))
+            if thing.stem != hand.ran:
+                # Somebody has put it there; where it is told what ran, that did not.
+                yield thing.rests(replace(thing.record, state="pending"))
 
     def set_aside(self, thing: Thing) -> Iterator[Thing]:
         if thing.folder in WAITING and not self.is_job(thing) and self.is_settled(thing.token):

@@ -105,6 +105,7 @@ class Play:
         running = self.world.hands[name].running
         self.crew.employees[name].die(outlived=outlived)
         self.world.hands[name].alive, self.world.hands[name].running = False, None
+        self.world.hands[name].ran = running.stem if running else None
         self.world.hands[name].outlived = running.stem if outlived and running else None
 
     def dismiss(self, name: str) -> None:

@@ -1,0 +1,377 @@
+"""Quick jobs are claimed several at a time: those that wait for the one before them are lost by nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from queuectl import batch as batches
+from queuectl import locks, system
+from queuectl.batch import HORIZON, PATIENCE, Batch
+from queuectl.crew import Crew
+from queuectl.errors import QueueError
+from queuectl.job import Job
+from queuectl.queue.claims import Claim, claim_some
+from queuectl.queue.recovery import recover
+from queuectl.queue.requests import pause
+from queuectl.queue.store import Store
+from queuectl.runner import Conditions
+from queuectl.spool import Place, Spool
+from queuectl.state import State
+from queuectl.system import clock
+from queuectl.worker import Worker
+from tests.support.invariants import check
+from tests.support.spools import Desk, Run, during, succeeding
+
+NAME = "host-1-1-abc"
+
+
+def jobs(count: int) -> list[str]:
+    return [f"job{number:02}" for number in range(count)]
+
+
+@contextmanager
+def quick_worker(desk: Desk, run: Optional[Run] = None, name: str = NAME) -> Iterator[Worker]:
+    """A worker that claims several at once."""
+    with desk.worker(run or succeeding(desk.clock), name=name) as worker:
+        worker.batch.most = 16
+        yield worker
+
+
+def settled(desk: Desk) -> list[str]:
+    return [name[: -len(".json")] for name in desk.files().get("done", [])]
+
+
+def claims_of(desk: Desk, *ids: str) -> list[Claim]:
+    return [Claim(Job(id=one, command="x"), Place(State.PROCESSING, one, NAME), (0, 0)) for one in ids]
+
+
+class TestHowMany:
+    """By what the last one took."""
+
+    def after(self, monkeypatch: pytest.MonkeyPatch, *, took: float, most: int = 16) -> int:
+        batch, moment = Batch(most), [0.0]
+        monkeypatch.setattr(clock, "monotonic", lambda: moment[0])
+        monkeypatch.setattr(system, "monotonic", lambda: moment[0])
+        batch.add([Claim(Job(id="a", command="x"), Place(State.PROCESSING, "a", NAME), (0, 0))])
+        batch.start_next()
+        moment[0] += took
+        batch.end()
+        return batch.room
+
+    def test_the_first_one_is_claimed_alone(self) -> None:
+        assert Batch(16).room == 1
+
+    @pytest.mark.parametrize(
+        ("took", "room"), [(0.0, 16), (HORIZON / 16, 16), (HORIZON / 4, 4), (HORIZON, 1), (3600, 1)]
+    )
+    def test_as_many_as_fit_into_the_horizon(
+        self, monkeypatch: pytest.MonkeyPatch, took: float, room: int
+    ) -> None:
+        assert self.after(monkeypatch, took=took) == room
+
+    def test_one_where_nobody_sees_to_those_that_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.after(monkeypatch, took=0.0, most=1) == 1
+
+
+class TestClaimed:
+    def test_in_order_and_run_in_order(self, desk: Desk) -> None:
+        desk.add(*jobs(5))
+        ran: list[str] = []
+        with quick_worker(desk, during(lambda job: ran.append(job.name), succeeding(desk.clock))) as worker:
+            worker.run_once()
+            worker.run_once()
+            # The second run and those that wait for it.
+            assert len(desk.files()["processing"]) == 3
+            while worker.run_once():
+                pass
+        assert ran == jobs(5)
+        assert settled(desk) == jobs(5)
+        check(desk.root, jobs(5))
+
+    def test_at_most_so_many(self, desk: Desk) -> None:
+        desk.add(*jobs(5))
+        with quick_worker(desk) as worker:
+            got = claim_some(worker.store, NAME, desk.clock(), most=3)
+            assert [one.place.job_id for one in got] == jobs(3)
+            assert {row["state"] for row in desk.queue.jobs()} == {"processing", "pending"}
+
+    @pytest.mark.parametrize("crashed", [0, 1, 2])
+    def test_one_that_has_crashed_comes_alone(self, desk: Desk, crashed: int) -> None:
+        for number, name in enumerate(jobs(3)):
+            desk.put_job("pending", name, crashes=int(number == crashed))
+        desk.look()
+        with quick_worker(desk) as worker:
+            got = claim_some(worker.store, NAME, desk.clock(), most=3)
+        assert [one.place.job_id for one in got] == (jobs(3)[:crashed] or jobs(1))
+
+    def test_what_cannot_be_moved_is_passed_over(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add(*jobs(3))
+        real = Spool.move
+
+        def move(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+            if place.job_id == "job01":
+                raise PermissionError(13, "held")
+            real(spool, place, target, **options)
+
+        with quick_worker(desk) as worker:
+            monkeypatch.setattr(Spool, "move", move)
+            got = claim_some(worker.store, NAME, desk.clock(), most=3)
+            assert [one.place.job_id for one in got] == ["job00", "job02"]
+
+    def test_a_lack_in_the_middle_leaves_those_before_it(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add(*jobs(3))
+        real = Spool.read
+
+        def read(spool: Spool, place: Place, limit: int, **options: Any) -> Any:
+            if place.job_id == "job01":
+                raise OSError(24, "too many open files")
+            return real(spool, place, limit, **options)
+
+        with quick_worker(desk) as worker:
+            monkeypatch.setattr(Spool, "read", read)
+            got = claim_some(worker.store, NAME, desk.clock(), most=3)
+            assert [one.place.job_id for one in got] == ["job00"]
+
+    def test_one_that_somebody_takes_away_before_its_turn_is_not_run(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        ran: list[str] = []
+
+        def run(job: Job) -> None:
+            ran.append(job.name)
+            if job.name == "job01":
+                desk.drag("job02", f"processing/{NAME}", "pending")
+
+        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+            for _ in range(4):
+                worker.run_once()
+            assert ran == ["job00", "job01", "job03"]
+            desk.look()
+            worker.run_once()
+            worker.run_once()
+        assert ran == ["job00", "job01", "job03", "job02"]
+        check(desk.root, jobs(4))
+
+
+def test_status_tells_what_runs_of_them(desk: Desk) -> None:
+    desk.add(*jobs(4))
+    told: list[Optional[str]] = []
+
+    def run(job: Job) -> None:
+        told.extend(one.job for one in desk.queue.status().workers)
+
+    with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+        for _ in range(4):
+            worker.run_once()
+    assert told == jobs(4)
+
+
+class TestGivenBack:
+    """Byte for byte, for whoever comes next."""
+
+    def test_as_its_worker_leaves(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        before = {path.name: path.read_bytes() for path in (desk.root / "pending").iterdir()}
+        with quick_worker(desk) as worker:
+            worker.run_once()
+            worker.run_once()
+        assert settled(desk) == jobs(2)
+        after = {path.name: path.read_bytes() for path in (desk.root / "pending").iterdir()}
+        assert after == {name: before[name] for name in ("job02.json", "job03.json")}
+        assert not os.listdir(desk.root / "processing")
+
+    def test_when_somebody_pauses(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        with quick_worker(desk) as worker:
+            worker.run_once()
+            worker.run_once()
+            pause(worker.store.spool)
+            assert worker.run_once() is False
+            assert desk.files()["pending"] == ["job02.json", "job03.json"]
+
+    def test_when_the_run_before_them_takes_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add(*jobs(4))
+        crew, seen = Crew(), list[Any]()
+
+        def run(job: Job) -> None:
+            if job.name == "job01":
+                seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files().get("pending")))
+                monkeypatch.setattr(batches, "system", _Later())
+                seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files()["pending"]))
+                seen.append(crew.free_waiting(desk.store, desk.clock()))
+
+        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            assert not crew.pends
+            worker.run_once()
+        assert seen == [(False, None), (True, ["job02.json", "job03.json"]), False]
+
+    def test_and_none_of_them_is_lost_where_that_cannot_be_done(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add(*jobs(4))
+        crew = Crew()
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(28, "no space")
+
+        with quick_worker(desk) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            worker.run_once()
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "transfer", refuse)
+                patch.setattr(batches, "system", _Later())
+                with pytest.raises(OSError, match="no space"):
+                    crew.free_waiting(desk.store, desk.clock())
+            assert worker.batch.waits
+            while worker.run_once():
+                pass
+        assert settled(desk) == jobs(4)
+
+    def test_when_one_of_them_is_cancelled(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        crew, told = Crew(), list[bool]()
+
+        def run(job: Job) -> None:
+            if job.name == "job01":
+                desk.ask(NAME, ".cancel", "job03")
+                crew.hear_requests(desk.store.spool)
+                told.append(crew.unheard)
+                crew.free_waiting(desk.store, desk.clock())
+                crew.hear_requests(desk.store.spool)
+                told.append(crew.unheard)
+
+        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            worker.run_once()
+        assert told == [True, False]
+        assert desk.files()["pending"] == ["job02.json", "job03.json"]
+
+
+class _Later:
+    """The batch's clock, after its patience."""
+
+    def monotonic(self) -> float:
+        return system.monotonic() + PATIENCE
+
+
+class TestItsWorkerDies:
+    """What ran has crashed; what waited has not."""
+
+    def put(self, desk: Desk, *ids: str, note: Optional[bytes]) -> None:
+        for name in ids:
+            desk.put_job(f"processing/{NAME}", name)
+        if note is not None:
+            desk.drop(f"{NAME}.run", note, "locks")
+
+    @pytest.mark.parametrize(
+        ("note", "crashed"),
+        [
+            (b"b\n", ["b"]),
+            (b"b", ["b"]),
+            (b"b\nfter-a-longer-one\n", ["b"]),
+            (b"\n", []),
+            (b"gone\n", []),
+            (None, ["a", "b", "c"]),
+            (b"", ["a", "b", "c"]),
+        ],
+    )
+    def test_what_is_noted_has_run(self, desk: Desk, note: Optional[bytes], crashed: list[str]) -> None:
+        self.put(desk, "a", "b", "c", note=note)
+        freed = {one.job_id: one for one in recover(desk.store, desk.clock(), 0.5)}
+        assert sorted(freed) == ["a", "b", "c"]
+        assert [name for name in "abc" if desk.folder_of(name) == ["failed"]] == crashed
+        for name in set("abc").difference(crashed):
+            assert desk.folder_of(name) == ["pending"]
+            assert desk.record("pending", name)["crashes"] == 0
+            assert freed[name].reason == f"worker {NAME} died before it ran"
+        check(desk.root, ["a", "b", "c"])
+
+    @pytest.mark.parametrize("note", [b"\n", b"gone\n", b"a\n", None])
+    def test_one_that_lies_there_alone_has_run(self, desk: Desk, note: Optional[bytes]) -> None:
+        """Its run could not be noted, perhaps."""
+        self.put(desk, "a", note=note)
+        recover(desk.store, desk.clock(), 0.5)
+        assert desk.record("failed", "a")["crashes"] == 1
+
+    def test_where_a_run_cannot_be_noted_nothing_waits_beside_it(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add(*jobs(4))
+        beside: list[Any] = []
+
+        def run(job: Job, setting: Conditions) -> Any:
+            beside.append(desk.files()["processing"])
+            return succeeding(desk.clock)(job, setting)
+
+        with quick_worker(desk, run) as worker:
+            worker.run_once()
+            monkeypatch.setattr("queuectl.worker.note_run", lambda *_: False)
+            worker.run_once()
+        assert beside[1] == [f"{NAME}/job01.json"]
+
+
+class TestTheirRows:
+    """Of what has ended the index is told with the next ones."""
+
+    def test_the_last_of_them_tells_of_all(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        with quick_worker(desk) as worker:
+            states = []
+            for _ in range(5):
+                worker.run_once()
+                states.append([row[0] for row in worker.store.index._sql.execute(_STATES)])
+        p, r, d = "pending", "processing", "completed"
+        assert states == [[d, p, p, p], [d, r, r, r], [d, r, r, r], [d, d, d, d], [d, d, d, d]]
+
+    def test_or_whoever_sees_that_it_takes_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add(*jobs(4))
+        crew = Crew()
+        with quick_worker(desk) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            worker.run_once()
+            monkeypatch.setattr(batches, "system", _Later())
+            crew.free_waiting(desk.store, desk.clock())
+            told = [row[0] for row in worker.store.index._sql.execute(_STATES)]
+        assert told == ["completed", "completed", "pending", "pending"]
+
+    def test_one_that_failed_is_told_of_at_once(self, desk: Desk) -> None:
+        from tests.support.spools import failing
+
+        desk.add(*jobs(4))
+        with quick_worker(desk, failing(desk.clock)) as worker:
+            worker.run_once()
+            worker.run_once()
+            told = [row[0] for row in worker.store.index._sql.execute(_STATES)]
+        assert told == ["failed", "failed", "processing", "processing"]
+
+
+_STATES = "SELECT state FROM jobs ORDER BY id"
+
+
+def test_a_worker_that_has_lost_its_lock_claims_none(desk: Desk) -> None:
+    desk.add(*jobs(4))
+    with quick_worker(desk) as worker:
+        assert claim_some(worker.store, NAME, desk.clock(), most=4, lives=lambda: False) == []
+    with pytest.raises(QueueError), quick_worker(desk), desk.worker(name=NAME):
+        raise AssertionError("two of one name")
+
+
+def test_what_is_written_into_a_lock_is_at_its_beginning(tmp_path: Path) -> None:
+    held = locks.try_lock(str(tmp_path / "a.run"))
+    assert held is not None
+    for text in (b"a-long-one\n", b"b\n"):
+        held.write(text)
+    held.release()
+    assert (tmp_path / "a.run").read_bytes() == b"b\nlong-one\n"
