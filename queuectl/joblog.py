@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Optional
+from typing import IO, Optional
 
 from queuectl import system
 from queuectl.job import Job, next_attempt
@@ -26,33 +26,45 @@ class BlankLog:
     def __init__(self, path: str) -> None:
         self._path = path
         self._lends = system.REMOVES_AT_ONCE
+        self._file: Optional[IO[bytes]] = None
 
-    def lend(self, path: str) -> None:
-        """Make it the log at `path` if there is none yet; where that cannot be done, starting makes one."""
+    def lend(self, path: str) -> bool:
+        """Make it the log at `path`, if there is none yet; where that is not done, starting makes one."""
         if not self._lends or os.path.lexists(path):
-            return
+            return False
         try:
             if not self._is_blank():
                 # What has been printed into it, or still may be by what a command has left running, is that
                 # job's.
-                system.remove(self._path)
-                with open(self._path, "xb", opener=system.open_plainly):
-                    pass
+                self._make()
             os.link(self._path, path)
         except FileNotFoundError:
             # Somebody tidies up; who starts the command knows what to make of that.
-            return
+            return False
         except OSError:
             # A file system that knows no second names, or does not tell who writes.
             self._lends = False
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _make(self) -> None:
+        self.close()
+        system.remove(self._path)
+        with open(self._path, "xb", opener=system.open_plainly):
+            pass
+        self._file = open(self._path, "rb", buffering=0, opener=system.open_plainly)  # noqa: SIM115
 
     def _is_blank(self) -> bool:
-        try:
-            with open(self._path, "rb", buffering=0, opener=system.open_plainly) as file:
-                found = os.fstat(file.fileno())
-                return found.st_size == 0 and found.st_nlink == 1 and not system.is_written(file.fileno())
-        except FileNotFoundError:
+        if self._file is None:
             return False
+        found = os.fstat(self._file.fileno())
+        return found.st_size == 0 and found.st_nlink == 1 and not system.is_written(self._file.fileno())
 
 
 def log_mark(path: str, job: Job, now: float) -> None:

@@ -12,10 +12,14 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Optional
+from functools import cache
+from typing import IO, TYPE_CHECKING, Optional
 
 from queuectl import system
 from queuectl.errors import Busy, SpoolUnusable
+
+if TYPE_CHECKING:
+    import portalocker
 
 CLAIM_DEADLINE = 30.0
 _LONGEST_PAUSE = 0.02
@@ -98,7 +102,7 @@ def _try(file: IO[bytes]) -> bool:
     import portalocker
 
     try:
-        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        portalocker.lock(file, _at_once())
     except portalocker.LockException as error:
         # Contention is AlreadyLocked on most systems and a plain LockException under some; both mean no.
         cause = error.__cause__ or (error.args[0] if error.args else None)
@@ -108,6 +112,13 @@ def _try(file: IO[bytes]) -> bool:
             ) from error
         return False
     return True
+
+
+@cache
+def _at_once() -> portalocker.LockFlags:
+    import portalocker
+
+    return portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 
 
 def try_lock(path: str) -> Optional[HeldLock]:

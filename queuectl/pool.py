@@ -10,7 +10,8 @@ import os
 import random
 import sqlite3
 import threading
-from typing import NamedTuple, Optional
+from contextlib import nullcontext
+from typing import Callable, NamedTuple, Optional
 
 from queuectl import events, system
 from queuectl.batch import MOST, PATIENCE
@@ -51,6 +52,10 @@ class Plan(NamedTuple):
     """End when nothing is left to do now."""
     trust_writers: bool = False
     """Work even where others may write to the spool, and so run commands as this user."""
+    first: int = 1
+    """The number of the first worker, where others have the numbers before."""
+    helps: bool = False
+    """Another process of ours hears signals and looks at the folders (see `Fleet`)."""
 
 
 class Pool:
@@ -63,7 +68,13 @@ class Pool:
         self.interrupted = False
         self._stops = 0
         self._error: Optional[Exception] = None
-        self._turns = Turns(over=lambda: self._stops > 0)
+        self.others_rest: Callable[[], bool] = lambda: True
+        """Whether there is nothing left that other processes of ours work on."""
+        self.told_rest: Callable[[int], None] = lambda count: None
+        """Called with how many workers rest, when that changes."""
+        self.on_signal: Callable[[], None] = self.signalled
+        """What a signal that asks to stop calls."""
+        self._turns = Turns(over=lambda: self._stops > 0, told=self._say_rest)
         self._random = random.Random()
         self._salt = os.urandom(3).hex()
         self._noticed: set[str] = set()
@@ -80,7 +91,8 @@ class Pool:
         """
         from queuectl.system.signals import stop_signals
 
-        with stop_signals(self.signalled), self._open() as store:
+        hearing = nullcontext() if self.plan.helps else stop_signals(self.on_signal)
+        with hearing, self._open() as store:
             if not self.plan.trust_writers:
                 refuse_strangers(self.root)
             store.index.refuse_in_memory()
@@ -146,7 +158,7 @@ class Pool:
 
     def _start_workers(self, store: Store, threads: list[threading.Thread]) -> None:
         ready: list[threading.Event] = []
-        for number in range(1, self.plan.workers + 1):
+        for number in range(self.plan.first, self.plan.first + self.plan.workers):
             name, event = self._name(number), threading.Event()
             thread = threading.Thread(target=self._work, args=(store, name, event), name=name)
             try:
@@ -201,9 +213,12 @@ class Pool:
                 continue
             self._turns.rest(worker.name, number, self.bell.ring if self.plan.drain else lambda: None)
 
+    def _say_rest(self, count: int) -> None:
+        self.told_rest(count)
+
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
-        if self.crew.running and not self._stops:
+        if (self.crew.running or not self.others_rest()) and not self._stops:
             # It is told at the end as well; that may be hours away.
             self._notice(str(error))
         self.stop()
@@ -211,7 +226,7 @@ class Pool:
     # The supervisor
 
     def _supervise(self, store: Store, threads: list[threading.Thread]) -> None:
-        sweep = Sweep(store, self.emit)
+        sweep = Sweep(store, self.emit, whole=not self.plan.helps)
         rings = Rings(frozenset(), True)
         said = 0
         while any(thread.is_alive() for thread in threads):
@@ -251,7 +266,7 @@ class Pool:
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
-        all_rest = self._turns.resting() == self.plan.workers
+        all_rest = self._turns.resting() == self.plan.workers and self.others_rest()
         more = sweep.look(rings.names, self.crew.names)
         self._index_failed = None
         if sweep.remade:

@@ -68,10 +68,9 @@ class Runner:
         """
         started = system.now()
         try:
-            system.make_folder(os.path.dirname(conditions.log_path))
-            if conditions.blank is not None:
-                conditions.blank.lend(conditions.log_path)
-            log_mark(conditions.log_path, job, started)
+            if conditions.blank is None or not conditions.blank.lend(conditions.log_path):
+                system.make_folder(os.path.dirname(conditions.log_path))
+                log_mark(conditions.log_path, job, started)
             process = self._start(job, conditions)
         except OSError as error:
             if system.is_lack(error):

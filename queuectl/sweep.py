@@ -38,8 +38,9 @@ FIRST_INTERVAL = 0.5
 class Sweep:
     """Looks at one spool for the workers of this process."""
 
-    def __init__(self, store: Store, emit: Listener) -> None:
-        self.store, self.emit = store, emit
+    def __init__(self, store: Store, emit: Listener, *, whole: bool = True) -> None:
+        """Without `whole` another process looks at everything, and this one only hears of what comes."""
+        self.store, self.emit, self._whole = store, emit, whole
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
         self.next_ripe: Optional[float] = None
@@ -88,7 +89,8 @@ class Sweep:
         if self._names:
             # In slices: the good ones among ten thousand bad ones are not to wait for all of them.
             some, self._names = self._names[:SLICE], self._names[SLICE:]
-            self._take(reconcile_some(self.store, some, now))
+            drops = reconcile_some(self.store, some, now)
+            self._take(drops if self._whole else [])
         if self.pause <= 0:
             self._timed_scan(living, now)
         # First everything that may run.
@@ -123,6 +125,8 @@ class Sweep:
         self._remake_folders(living)
         self._scanned = self.store.index.generation
         self._interval = self.store.config.poll_interval
+        if not self._whole:
+            return
         self._names, self._drops = [], {}
         self._take(reconcile_all(self.store, now))
         self.lost = bool(lost(self.store, living=living))

@@ -9,8 +9,9 @@ from typing import Callable
 class Turns:
     """Wakes threads up in turns: who has looked since the last `wake` rests until the next."""
 
-    def __init__(self, over: Callable[[], bool]) -> None:
-        self._over = over
+    def __init__(self, over: Callable[[], bool], told: Callable[[int], None] = lambda count: None) -> None:
+        """`told` is called with how many rest, when that changes, before anybody can act on it."""
+        self._over, self._told = over, told
         self._condition = threading.Condition()
         self._resting: set[str] = set()
         self.number = 0
@@ -20,6 +21,7 @@ class Turns:
         """Sleep until a wake after `number`, or until it is over; `told` is called when one rests."""
         with self._condition:
             self._resting.add(name)
+            self._told(len(self._resting))
             told()
             while self.number == number and not self._over():
                 self._condition.wait()
@@ -31,6 +33,7 @@ class Turns:
             self.number += 1
             # Not when they wake up: until then they would be taken for having found nothing.
             self._resting.clear()
+            self._told(0)
             self._condition.notify_all()
 
     def resting(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 from queuectl import events, locks, system
 from queuectl.batch import Batch
+from queuectl.config import Config
 from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.job import Job, Run, next_attempt
@@ -62,6 +63,7 @@ class Worker:
         self.hands = hands or Hands()
         self.runner = Runner()
         self.batch = Batch(most)
+        self._config: Optional[Config] = None
         self._blank: Optional[BlankLog] = None
         self._life: Optional[locks.HeldLock] = None
         self._life_guard = threading.Lock()
@@ -89,6 +91,8 @@ class Worker:
             life, self._life = self._life, None
         if life is not None:
             life.release()
+            if self._blank is not None:
+                self._blank.close()
             clear_away(self.store, self.name)
 
     def keep_lock(self) -> None:
@@ -134,6 +138,7 @@ class Worker:
             if outcome is not None:
                 self._settle(got, outcome)
         finally:
+            self._forget_run()
             self.batch.end()
         return True
 
@@ -175,6 +180,8 @@ class Worker:
             return self._claim_some()
 
     def _claim_some(self) -> list[Claim]:
+        # Those that were claimed together run under the same settings.
+        self._config = self.store.config
         return claim_some(self.store, self.name, self.hands.now(), most=self.batch.room, lives=self._lives)
 
     def _run_or_give_back(self, got: Claim) -> Optional[Outcome]:
@@ -201,15 +208,18 @@ class Worker:
             if not note_run(self.store.spool, self.name, got.place.job_id, run_lock):
                 # It must lie alone in our folder: without a note nobody could tell which of them ran.
                 self._give_back_waiting()
-            try:
-                # Asked when it is noted: who has moved it and claims it meets the note.
-                if not self.store.spool.is_there(got.place):
-                    self.store.forget(got.place.job_id)
-                    return None
-                self._tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
-                return self.runner.run(got.job, self._conditions(got.job, run_lock))
-            finally:
-                note_run(self.store.spool, self.name, "", run_lock)
+            # Asked when it is noted: who has moved it and claims it meets the note.
+            if not self.store.spool.is_there(got.place):
+                self.store.forget(got.place.job_id)
+                return None
+            self._tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
+            return self.runner.run(got.job, self._conditions(got.job, run_lock))
+
+    def _forget_run(self) -> None:
+        """Take back what was noted; not before it is recorded, or a crash would not be counted."""
+        # Where commands inherit a lock, that tells already that it does not run any more.
+        if not system.SHARES_LOCKS:
+            note_run(self.store.spool, self.name, "")
 
     def _run_lock(self) -> Optional[locks.HeldLock]:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
@@ -224,7 +234,7 @@ class Worker:
         return held
 
     def _conditions(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Conditions:
-        config = self.store.config
+        config = self._config or self.store.config
         return Conditions(
             root=self.store.spool.root,
             log_path=self.store.spool.log_path(job.name),

@@ -69,6 +69,8 @@ class Oddity(NamedTuple):
 _STATES = frozenset(state.value for state in State)
 _APART = re.compile(r"[/\0]" if os.sep == "/" else r"[/\\:\0]")
 """What a file's name cannot hold, because it sets names apart or ends them."""
+_KNOWN: set[tuple[type, ...]] = set()
+"""Types of rows that were found to be right: to look at each of their values would take half of a look."""
 _TYPES = [get_args(hint) or (hint,) for hint in get_type_hints(Entry).values()]
 
 
@@ -79,8 +81,10 @@ def entry_from(row: Sequence[Any]) -> Entry:
         sqlite3.DatabaseError: it is none; SQLite does not check what a damaged file says.
     """
     entry = Entry(*row)
-    fits = all(isinstance(value, types) for value, types in zip(entry, _TYPES))
-    if not fits or entry.state not in _STATES:
+    kinds = tuple(map(type, row))
+    if kinds not in _KNOWN and all(isinstance(value, types) for value, types in zip(entry, _TYPES)):
+        _KNOWN.add(kinds)
+    if kinds not in _KNOWN or entry.state not in _STATES:
         raise sqlite3.DatabaseError(f"malformed: the row of {entry.id!r}")
     if entry.worker is not None and read_worker_name(entry.worker) is None:
         raise sqlite3.DatabaseError(f"malformed: {entry.worker!r} is no worker")

@@ -238,11 +238,13 @@ class Spool:
 
     def prepare(self, job: Job) -> str:
         """Write the record to `tmp/`, flushed and fsynced; the path to move in from."""
+        return self._prepare(job)[0]
+
+    def _prepare(self, job: Job) -> tuple[str, tuple[int, int]]:
         from queuectl.codec import encode_job
 
         path = self.tmp.new(f"{job.name[:60]}{SUFFIX}")
-        system.write_file(path, encode_job(job))
-        return path
+        return path, system.file_stamp(system.write_file(path, encode_job(job)))
 
     def admit(self, prepared: str, place: Place) -> None:
         """Move a prepared record in as a new job. The caller holds `claim.lock`.
@@ -261,7 +263,7 @@ class Spool:
             FileNotFoundError: somebody has taken the file away; it is not made anew.
             FileChanged: somebody has written to it since.
         """
-        prepared = self.prepare(job)
+        prepared, version = self._prepare(job)
 
         def guard() -> None:
             # RACE: a file that was moved by hand meanwhile must not come to lie in two places, and what was
@@ -270,7 +272,6 @@ class Spool:
                 raise FileChanged(errno.EAGAIN, "somebody has just changed it", self.path(place))
 
         try:
-            version = system.file_stamp(os.stat(prepared))
             system.replace(prepared, self.path(place), patience=patience, guard=guard)
         except BaseException:
             system.remove(prepared)

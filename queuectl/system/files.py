@@ -92,11 +92,11 @@ def read_file(path: str, limit: int, *, patience: float = 2.0) -> tuple[bytes, o
     return with_patience(lambda: _read_once(path, limit), patience=patience)
 
 
-def write_file(path: str, data: bytes) -> None:
+def write_file(path: str, data: bytes) -> os.stat_result:
     """Create ``path`` with ``data``, on the disk when this returns; sync its folder to make the name last.
 
-    Raises FileExistsError if there is something of that name, else OSError (disk full, …); a partial file
-    is removed.
+    Returns the stat of the file. Raises FileExistsError if there is something of that name, else OSError
+    (disk full, …); a partial file is removed.
     """
     descriptor = with_patience(lambda: _create(path))
     try:
@@ -105,6 +105,7 @@ def write_file(path: str, data: bytes) -> None:
             while left:
                 left = left[os.write(descriptor, left) :]
             sync_descriptor(descriptor)
+            return os.fstat(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:

@@ -181,10 +181,10 @@ class TestAllOrNone:
     def test_a_write_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
         numbers, real = count(1), system.write_file
 
-        def failing(path: str, data: bytes) -> None:
+        def failing(path: str, data: bytes) -> os.stat_result:
             if next(numbers) == which:
                 raise OSError(28, "No space left on device", path)
-            real(path, data)
+            return real(path, data)
 
         monkeypatch.setattr(system, "write_file", failing)
         self.refused(desk, SpoolUnusable, *({"id": name, "command": "x"} for name in "abc"))
@@ -244,9 +244,9 @@ def test_what_is_enqueued_is_written_outside_of_pending(desk: Desk, monkeypatch:
     written: list[str] = []
     real = system.write_file
 
-    def noting(path: str, data: bytes) -> None:
+    def noting(path: str, data: bytes) -> os.stat_result:
         written.append(Path(path).parent.name)
-        real(path, data)
+        return real(path, data)
 
     monkeypatch.setattr(system, "write_file", noting)
     desk.add("a")

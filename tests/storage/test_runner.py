@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
@@ -545,7 +546,12 @@ class Lending:
     def logs(self) -> list[str]:
         return sorted(os.listdir(self.folder))
 
+    def close(self) -> None:
+        self._log.close()
+
 
 @pytest.fixture
-def lending(tmp_path: Path) -> Lending:
-    return Lending(tmp_path)
+def lending(tmp_path: Path) -> Iterator[Lending]:
+    one = Lending(tmp_path)
+    yield one
+    one.close()

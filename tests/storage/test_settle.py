@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from typing import Any
 
@@ -241,10 +242,10 @@ class TestAFileThatChangesWhileItsCommandRuns:
         desk.add("a")
         numbers, real = count(1), system.write_file
 
-        def full(path: str, data: bytes) -> None:
+        def full(path: str, data: bytes) -> os.stat_result:
             if next(numbers) == which:
                 raise OSError(28, "No space left on device")
-            real(path, data)
+            return real(path, data)
 
         with monkeypatch.context() as patch:
             patch.setattr(system, "write_file", full)

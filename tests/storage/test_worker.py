@@ -12,7 +12,9 @@ import pytest
 from queuectl import events, locks, system
 from queuectl.errors import QueueError
 from queuectl.job import Job
+from queuectl.queue.liveness import noted_run, still_runs
 from queuectl.runner import Conditions, Outcome
+from queuectl.spool import Place, Spool
 from tests.support.commands import python
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, during, failing, succeeding
@@ -201,15 +203,35 @@ def test_one_that_could_not_be_started_for_long_is_tried_each_minute(desk: Desk)
     assert waits == [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_what_it_runs_is_noted_while_it_runs_and_nothing_afterwards(desk: Desk) -> None:
+def test_what_it_runs_is_noted_while_it_runs_and_does_not_run_afterwards(desk: Desk) -> None:
     """On Windows a job whose name stays there is not run again while this worker lives."""
-    note = desk.path("locks", "host-1-1-abc.run")
-    noted: list[bytes] = []
+    noted: list[Any] = []
+
+    def run(job: Job, setting: Conditions) -> Outcome:
+        desk.drop("a.log", b"hi", "logs")
+        noted.append((noted_run(desk.store.spool, "host-1-1-abc"), still_runs(desk.store.spool, "a")))
+        return succeeding(desk.clock)(job, setting)
+
     desk.add("a")
-    run = during(lambda _: noted.append(note.read_bytes()), succeeding(desk.clock))
     with desk.worker(run, name="host-1-1-abc") as worker:
         assert worker.run_once() is True
-        assert (noted, note.read_bytes().split(b"\n")[0]) == ([b"a\n"], b"")
+        noted.append(still_runs(desk.store.spool, "a"))
+    assert noted == [("a", True), False]
+
+
+def test_what_it_ran_is_noted_until_that_is_recorded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed before it has recorded how a run ended has crashed with that."""
+    noted: list[Any] = []
+    real = Spool.move
+
+    def move(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+        noted.append(noted_run(spool, "host-1-1-abc"))
+        real(spool, place, target, **options)
+
+    monkeypatch.setattr(Spool, "move", move)
+    desk.add("a")
+    desk.run_once(name="host-1-1-abc")
+    assert noted[-1] == "a"
 
 
 @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows a command dies with its worker")

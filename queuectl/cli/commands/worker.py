@@ -52,13 +52,14 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool, trust_w
     to pending and costs no attempt.
     """
     from queuectl.cli.log import Log
-    from queuectl.pool import Plan, Pool
+    from queuectl.fleet import Fleet
+    from queuectl.pool import Plan
 
     log = Log(as_json=log_format == "json", quiet=quiet)
     path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))
-    pool = Pool(path, Plan(workers=count, drain=drain, trust_writers=trust_writers), log)
-    pool.run()
-    if pool.interrupted:
+    fleet = Fleet(path, Plan(workers=count, drain=drain, trust_writers=trust_writers), log)
+    fleet.run()
+    if fleet.interrupted:
         raise Interrupted("stopped; the commands that ran were killed, their jobs are back in pending")
 
 

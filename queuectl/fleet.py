@@ -1,0 +1,112 @@
+"""The workers of one `worker start`, spread over processes: one Python runs one thread at a time.
+
+The first process is the one that was started. It hears signals, looks at the folders for all, and decides
+when a drain is over. The others run their share of the workers and die with it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from queuectl import errors, events
+from queuectl.errors import QueueError, system_error
+from queuectl.events import Listener
+from queuectl.pool import Plan, Pool
+from queuectl.system.family import Child, Parent, cores, fork
+from queuectl.system.signals import stop_signals
+
+_SIGNAL, _STOP = b"!", b"s"
+
+
+class Fleet:
+    """Workers on one spool, in as many processes as can run at the same time."""
+
+    def __init__(self, root: str, plan: Plan, emit: Listener = events.nobody) -> None:
+        """`emit` is called in each of the processes."""
+        self._root, self._emit = root, emit
+        first, *others = shares(plan, cores())
+        self._others = others
+        self._pool = Pool(root, first, emit)
+        self._children: list[Child] = []
+        self._errors: list[QueueError] = []
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a second signal has killed what ran."""
+        return self._pool.interrupted
+
+    def run(self) -> None:
+        """As `Pool.run`, with all of them.
+
+        Raises:
+            QueueError: as `Pool.run`; or one of the other processes has ended before its time.
+        """
+        with stop_signals(self._signalled):
+            try:
+                for plan in self._others:
+                    self._children.append(fork(partial(self._share, plan), self._children))
+            except OSError as error:
+                self._tell(_STOP)
+                raise system_error(error) from error
+            self._pool.on_signal = self._signalled
+            self._pool.others_rest = lambda: all(child.rests for child in self._children)
+            watchers = [threading.Thread(target=self._watch, args=(child,)) for child in self._children]
+            for watcher in watchers:
+                watcher.start()
+            try:
+                self._pool.run()
+            finally:
+                self._tell(_STOP)
+                for watcher in watchers:
+                    watcher.join()
+                for child in self._children:
+                    child.close()
+        if self._errors:
+            raise self._errors[0]
+
+    def _signalled(self) -> None:
+        self._pool.signalled()
+        self._tell(_SIGNAL)
+
+    def _tell(self, letter: bytes) -> None:
+        for child in self._children:
+            child.tell(letter)
+
+    def _watch(self, child: Child) -> None:
+        said, code = child.await_end(self._pool.bell.ring)
+        if said:
+            told = json.loads(said)
+            kind = getattr(errors, told["kind"], QueueError)
+            self._errors.append(kind(told["text"], hint=told["hint"]))
+        elif code:
+            ended = f"exit code {code}" if code > 0 else f"signal {-code}"
+            self._errors.append(QueueError(f"a process with workers has ended before its time ({ended})"))
+        self._pool.stop()
+
+    # In the other processes
+
+    def _share(self, plan: Plan, parent: Parent) -> bytes:
+        pool = Pool(self._root, plan, self._emit)
+        pool.told_rest = lambda count: parent.rest(count == plan.workers)
+        parent.listen(lambda letter: pool.stop() if letter == _STOP else pool.signalled())
+        try:
+            pool.run()
+        except QueueError as error:
+            told = {"kind": type(error).__name__, "text": error.message, "hint": error.hint}
+            return json.dumps(told).encode()
+        return b""
+
+
+def shares(plan: Plan, processes: int) -> Sequence[Plan]:
+    """What each of so many processes is to do, the first one for all of them."""
+    used = min(processes, plan.workers)
+    counts = [plan.workers // used + (number < plan.workers % used) for number in range(used)]
+    firsts = [1 + sum(counts[:number]) for number in range(used)]
+    helping = [
+        plan._replace(workers=count, first=first, drain=False, helps=True)
+        for count, first in zip(counts[1:], firsts[1:])
+    ]
+    return [plan._replace(workers=counts[0]), *helping]

@@ -1,0 +1,145 @@
+"""Processes of our own, made by fork: each has a Python to itself, where threads wait for each other's.
+
+Only on Linux, where programs of several cores gain by it and fork is safe: Windows has none, and on macOS its
+libraries may hang in a child. Where it cannot be done `cores` is 1.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Callable, NoReturn
+
+from queuectl.system.patience import with_patience
+
+_RING = b"."
+
+
+def cores() -> int:
+    """How many processes of ours can run at the same time."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return 1
+
+
+class Child:
+    """A process that was forked, as its parent sees it."""
+
+    def __init__(self, pid: int, control: int, report: int, shared: mmap.mmap) -> None:
+        self.pid = pid
+        self._control, self._report, self._shared = control, report, shared
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has said last that it rests."""
+        return bool(self._shared[0])
+
+    def tell(self, letter: bytes) -> None:
+        """Say this to it, see `Parent.listen`; may be called in a signal handler."""
+        with suppress(OSError):
+            os.write(self._control, letter)
+
+    def await_end(self, rung: Callable[[], None]) -> tuple[bytes, int]:
+        """What it said as it ended, and its exit code (or minus a signal); `rung` for each of its rings."""
+        said = b""
+        while piece := os.read(self._report, 65536):
+            if piece.startswith(_RING):
+                rung()
+            said += piece.lstrip(_RING)
+        assert sys.platform != "win32"
+        _, status = os.waitpid(self.pid, 0)
+        return said, os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """Let go of it: it ends as if it was killed if it has not ended yet."""
+        for descriptor in (self._control, self._report):
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+class Parent:
+    """The one who has forked us, as we see them."""
+
+    def __init__(self, control: int, report: int, shared: mmap.mmap) -> None:
+        self._control, self._report, self._shared = control, report, shared
+        self._pid = os.getppid()
+
+    def rest(self, rests: bool) -> None:
+        """Say whether we rest; a ring says that we do."""
+        self._shared[0] = rests
+        if rests:
+            with suppress(OSError):
+                os.write(self._report, _RING)
+
+    def listen(self, told: Callable[[bytes], None]) -> None:
+        """Call ``told`` in another thread with each letter that the parent says. We die with it, however it
+        dies.
+        """
+        threading.Thread(target=self._listen, args=(told,), daemon=True).start()
+
+    def _listen(self, told: Callable[[bytes], None]) -> None:
+        if sys.platform == "win32":
+            return
+        while letter := os.read(self._control, 1):
+            told(letter)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def hear_signals(self) -> None:
+        """Leave it to the parent to hear the wish to stop: a terminal tells it to both."""
+        if sys.platform == "win32":
+            return
+        for name in (signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(name) != signal.SIG_IGN:
+                # No SIG_IGN, which the commands would inherit.
+                signal.signal(name, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(self._pid, signal.SIGTERM))
+
+
+def fork(main: Callable[[Parent], bytes], siblings: Sequence[Child] = ()) -> Child:
+    """Run ``main`` in a new process, which ends with what it returns; to be called before any thread is made.
+
+    ``siblings`` are those that were made before. Raises OSError.
+    """
+    if sys.platform == "win32":
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    shared = mmap.mmap(-1, 1)
+    theirs, control = os.pipe()
+    report, ours = os.pipe()
+    try:
+        pid = with_patience(os.fork)
+    except OSError:
+        for descriptor in (theirs, control, report, ours):
+            os.close(descriptor)
+        raise
+    if not pid:
+        for descriptor in (control, report):
+            os.close(descriptor)
+        for sibling in siblings:
+            sibling.close()
+        _be_child(main, Parent(theirs, ours, shared), ours)
+    os.close(theirs)
+    os.close(ours)
+    return Child(pid, control, report, shared)
+
+
+def _be_child(main: Callable[[Parent], bytes], parent: Parent, report: int) -> NoReturn:
+    code = 1
+    try:
+        parent.hear_signals()
+        os.write(report, main(parent))
+        code = 0
+    except BaseException:  # noqa: BLE001 (nobody else would tell of it)
+        traceback.print_exc()
+    finally:
+        # Nothing of what the parent was in the middle of is ours to end.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(code)
