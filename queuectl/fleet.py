@@ -80,11 +80,15 @@ class Fleet:
         if said:
             told = json.loads(said)
             kind = getattr(errors, told["kind"], QueueError)
-            self._errors.append(kind(told["text"], hint=told["hint"]))
+            self._fail(kind(told["text"], hint=told["hint"]))
         elif code:
             ended = f"exit code {code}" if code > 0 else f"signal {-code}"
-            self._errors.append(QueueError(f"a process with workers has ended before its time ({ended})"))
+            self._fail(QueueError(f"a process with workers has ended before its time ({ended})"))
         self._pool.stop()
+
+    def _fail(self, error: QueueError) -> None:
+        self._errors.append(error)
+        self._pool.fail(error)
 
     # In the other processes
 

@@ -152,7 +152,7 @@ class Pool:
             self._listener(event)
         except Exception as error:  # noqa: BLE001 (raised again by the main thread)
             # A listener's mistake must not come between a run and its record.
-            self._fail(error)
+            self.fail(error)
         if event.kind == events.JOB_FAILED:
             self.bell.ring()
 
@@ -193,7 +193,7 @@ class Pool:
                     worker.close()
                     self.emit(Event(events.WORKER_STOPPED, name))
         except Exception as error:  # noqa: BLE001 (raised again by the main thread)
-            self._fail(error)
+            self.fail(error)
         finally:
             ready.set()
             self.bell.ring()
@@ -216,7 +216,8 @@ class Pool:
     def _say_rest(self, count: int) -> None:
         self.told_rest(count)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Stop for this error, and raise it at the end."""
         self._error = self._error or error
         if (self.crew.running or not self.others_rest()) and not self._stops:
             # It is told at the end as well; that may be hours away.
@@ -244,14 +245,14 @@ class Pool:
         try:
             return self._look(sweep, rings)
         except SpoolUnusable as error:
-            self._fail(error)
+            self.fail(error)
         except sqlite3.Error as error:
             self._mend(sweep.store, error)
             sweep.hasten()
         except (OSError, QueueError) as error:
             self._notice(f"cannot look just now: {error}")
         except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
-            self._fail(error)
+            self.fail(error)
         return False
 
     def _look(self, sweep: Sweep, rings: Rings) -> bool:
@@ -308,7 +309,7 @@ class Pool:
         elif healed:
             self._notice(f"the index was damaged and is built anew ({error})")
         elif self.plan.drain and self._lasts_long():
-            self._fail(usable_error(error, os.path.join(self.root, layout.INDEX)))
+            self.fail(usable_error(error, os.path.join(self.root, layout.INDEX)))
         else:
             self._notice(f"the index cannot be used just now: {error}")
             system.sleep(RETRY_PAUSE)
