@@ -7,6 +7,7 @@ when a drain is over. The others run their share of the workers and die with it.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +28,7 @@ class Fleet:
     def __init__(self, root: str, plan: Plan, emit: Listener = events.nobody) -> None:
         """`emit` is called in each of the processes."""
         self._root, self._emit = root, emit
-        first, *others = shares(plan, cores())
+        first, *others = shares(plan._replace(salt=os.urandom(3).hex()), cores())
         self._others = others
         self._pool = Pool(root, first, emit)
         self._children: list[Child] = []

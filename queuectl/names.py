@@ -134,13 +134,17 @@ SUPERVISOR = 0
 
 
 def make_worker_name(host: str, pid: int, number: int, salt: str) -> str:
-    """The name of the `number`-th worker of a process; `salt` keeps it apart from an older one's."""
+    """The name of the `number`-th worker of a process; `salt` keeps it apart from an older one's.
+
+    The processes of a fleet have one salt.
+    """
     return f"{host}-{pid}-{number}-{salt}"
 
 
-def program_of(worker: str) -> str:
-    """What the names of all workers of this one's process begin with."""
-    return worker.rsplit("-", 2)[0] + "-"
+def program_of(worker: str) -> tuple[str, str]:
+    """What the names of the workers of its process begin with, and those of its fleet end with."""
+    process, _, salt = worker.rsplit("-", 2)
+    return f"{process}-", f"-{salt}"
 
 
 def read_worker_name(name: str) -> Optional[WorkerName]:

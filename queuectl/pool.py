@@ -54,6 +54,8 @@ class Plan(NamedTuple):
     """Work even where others may write to the spool, and so run commands as this user."""
     first: int = 1
     """The number of the first worker, where others have the numbers before."""
+    salt: str = ""
+    """The end of the workers' names, where that of others is the same."""
     helps: bool = False
     """Another process of ours hears signals and looks at the folders (see `Fleet`)."""
 
@@ -76,7 +78,7 @@ class Pool:
         """What a signal that asks to stop calls."""
         self._turns = Turns(over=lambda: self._stops > 0, told=self._say_rest)
         self._random = random.Random()
-        self._salt = os.urandom(3).hex()
+        self._salt = plan.salt or os.urandom(3).hex()
         self._noticed: set[str] = set()
         self._index_failed: Optional[float] = None
 

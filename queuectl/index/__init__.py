@@ -256,12 +256,12 @@ class Index:
         # Most claims take the first: to make entries of all of them would take longer than to find them.
         return map(entry_from, rows.fetchall())
 
-    def runs_crashed(self, program: str) -> bool:
-        """Whether a worker whose name begins so runs a job that has crashed before."""
+    def runs_crashed(self, begin: str, end: str) -> bool:
+        """Whether a worker whose name begins or ends so runs a job that has crashed before."""
         row = self._sql.execute(
             "SELECT 1 FROM jobs WHERE state = 'processing' AND crashes > 0 "
-            "AND substr(worker, 1, length(?)) = ? LIMIT 1",
-            (program, program),
+            "AND (substr(worker, 1, length(?)) = ? OR substr(worker, -length(?)) = ?) LIMIT 1",
+            (begin, begin, end, end),
         ).fetchone()
         return row is not None
 

@@ -78,7 +78,7 @@ def claim_some(
         store.index.promote(now)
         # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
         # to the dead letters with it.
-        crashes = 0 if store.index.runs_crashed(program_of(worker)) else None
+        crashes = 0 if store.index.runs_crashed(*program_of(worker)) else None
         with suppress(OSError):
             # Left by a client that died as an earlier run ended: it must not meet this one.
             withdraw(store.spool, worker, CANCEL_SUFFIX)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.names import program_of
 from queuectl.system.family import cores
 from tests.support.ledger import Ledger
 from tests.support.program import Program
@@ -45,6 +46,8 @@ def test_they_are_in_several_processes_and_numbered_through(spool: Program) -> N
         wait_until(lambda: len(spool.json("worker", "list")) == 3, "they have started")
         rows = spool.json("worker", "list")
         assert len({row["pid"] for row in rows}) == 2
+        # They fall together, so of jobs that have crashed one at a time is run by all of them.
+        assert len({program_of(row["name"])[1] for row in rows}) == 1
         assert worker.pid in {row["pid"] for row in rows}
         assert sorted(row["name"].split("-")[-2] for row in rows) == ["1", "2", "3"]
 

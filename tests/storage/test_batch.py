@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
+from unittest.mock import patch
 
 import pytest
 
@@ -37,8 +38,9 @@ def jobs(count: int) -> list[str]:
 
 @contextmanager
 def quick_worker(desk: Desk, run: Optional[Run] = None, name: str = NAME) -> Iterator[Worker]:
-    """A worker that claims several at once."""
-    with desk.worker(run or succeeding(desk.clock), name=name) as worker:
+    """A worker that claims several at once, however slow this machine is."""
+    run = run or succeeding(desk.clock)
+    with patch.object(batches, "HORIZON", 1000.0), desk.worker(run, name=name) as worker:
         worker.batch.most = 16
         yield worker
 
@@ -227,9 +229,9 @@ class TestGivenBack:
             crew.workers.append(worker)
             worker.run_once()
             worker.run_once()
-            with monkeypatch.context() as patch:
-                patch.setattr(Store, "transfer", refuse)
-                patch.setattr(batches, "system", _Later())
+            with monkeypatch.context() as refusing:
+                refusing.setattr(Store, "transfer", refuse)
+                refusing.setattr(batches, "system", _Later())
                 with pytest.raises(OSError, match="no space"):
                     crew.free_waiting(desk.store, desk.clock())
             assert worker.batch.waits

@@ -218,7 +218,9 @@ def test_of_jobs_that_have_crashed_a_program_runs_one_at_a_time(desk: Desk) -> N
         "sound",
         None,
     ]
-    other = take(desk, "host-2-1-abc")
+    # Another process of the same start falls with it.
+    assert take(desk, "host-3-1-abc") is None
+    other = take(desk, "host-2-1-other")
     assert other is not None
     assert other.place.job_id == "second"
 

@@ -70,9 +70,9 @@ class TestTheFolders:
 
     def test_a_drop_right_after_a_claim_rings(self, desk: Desk, bell: Doorbell) -> None:
         desk.add("a")
-        (desk.root / "processing" / "w").mkdir()
+        (desk.root / "processing" / "host-1-1-abc").mkdir()
         heard = Collected(bell)
-        assert claim(desk.store, "w", desk.clock()) is not None
+        assert claim(desk.store, "host-1-1-abc", desk.clock()) is not None
         desk.drop("b.json")
         wait_until(lambda: heard.has(State.PENDING, "b.json"), "a ring behind the claim", PATIENCE)
 

@@ -107,7 +107,7 @@ class TestTheOrderOfClaims:
             "promote": lambda: index.promote(START) == START + 1,
             "has_ready": lambda: index.has_ready(START),
             "stuck": lambda: index.stuck() == [],
-            "runs_crashed": lambda: not index.runs_crashed("host-1-"),
+            "runs_crashed": lambda: not index.runs_crashed("host-1-", "-abc"),
         }
 
         def steps() -> int:
