@@ -19,6 +19,8 @@ from queuectl.pool import Plan, Pool
 from queuectl.system.family import Child, Parent, cores, fork
 from queuectl.system.signals import stop_signals
 
+SAME_WISH = 1.0
+"""Seconds in which a signal to one process and one to another are one wish to stop (systemd tells all)."""
 _SIGNAL, _STOP = b"!", b"s"
 
 
@@ -33,6 +35,7 @@ class Fleet:
         self._pool = Pool(root, first, emit)
         self._children: list[Child] = []
         self._errors: list[QueueError] = []
+        self._signals = 0
 
     @property
     def interrupted(self) -> bool:
@@ -69,6 +72,7 @@ class Fleet:
             raise self._errors[0]
 
     def _signalled(self) -> None:
+        self._signals += 1
         self._pool.signalled()
         self._tell(_SIGNAL)
 
@@ -77,7 +81,7 @@ class Fleet:
             child.tell(letter)
 
     def _watch(self, child: Child) -> None:
-        said, code = child.await_end(self._pool.bell.ring)
+        said, code = child.await_end(self._pool.bell.ring, self._asked)
         if said:
             told = json.loads(said)
             kind = getattr(errors, told["kind"], QueueError)
@@ -86,6 +90,12 @@ class Fleet:
             ended = f"exit code {code}" if code > 0 else f"signal {-code}"
             self._fail(QueueError(f"a process with workers has ended before its time ({ended})"))
         self._pool.stop()
+
+    def _asked(self) -> None:
+        """Somebody has asked another process to stop; us too, mostly, and that is not to count twice."""
+        later = threading.Timer(SAME_WISH, lambda: None if self._signals else self._pool.stop())
+        later.daemon = True
+        later.start()
 
     def _fail(self, error: QueueError) -> None:
         self._errors.append(error)

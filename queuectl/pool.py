@@ -6,6 +6,7 @@ sleeps until the supervisor says that something may have become ready.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sqlite3
@@ -81,6 +82,7 @@ class Pool:
         self._salt = plan.salt or os.urandom(3).hex()
         self._noticed: set[str] = set()
         self._index_failed: Optional[float] = None
+        self._sleeps_until = 0.0
 
     # Running
 
@@ -179,6 +181,7 @@ class Pool:
         hands = Hands(
             emit=self.emit,
             luck=self._random.random,
+            waiting=self._mind_those_that_wait,
             gives_up=lambda: self._stops > 1 or not os.path.isdir(self.root),
             index_trouble=lambda: supervisor.index.why_in_memory,
         )
@@ -215,6 +218,11 @@ class Pool:
                 continue
             self._turns.rest(worker.name, number, self.bell.ring if self.plan.drain else lambda: None)
 
+    def _mind_those_that_wait(self) -> None:
+        """Have the supervisor look soon whether they wait for too long; mostly it does so anyway."""
+        if self._sleeps_until - system.monotonic() > 2 * PATIENCE:
+            self.bell.ring()
+
     def _say_rest(self, count: int) -> None:
         self.told_rest(count)
 
@@ -240,7 +248,11 @@ class Pool:
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self.crew.interrupt()
-            rings = self.bell.wait(0.0 if more else self._patience(sweep))
+            # First: a job that begins to wait while it is looked whether any does rings.
+            self._sleeps_until = math.inf
+            left = 0.0 if more else self._patience(sweep)
+            self._sleeps_until = system.monotonic() + left
+            rings = self.bell.wait(left)
 
     def _attempt(self, sweep: Sweep, rings: Rings) -> bool:
         """One look; whether the next should follow at once. Nothing that it meets ends the supervisor."""

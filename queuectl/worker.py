@@ -50,6 +50,8 @@ class Hands(NamedTuple):
     pause: Callable[[float], object] = system.sleep
     gives_up: Callable[[], bool] = lambda: False
     """Whether to stop trying to record an outcome: the job then counts as crashed later."""
+    waiting: Callable[[], None] = lambda: None
+    """Called when jobs begin to wait for the one that is about to run."""
     index_trouble: Callable[[], Optional[str]] = lambda: None
     """Why the index on disk is not to be trusted, if it is not: who looks for us has found it damaged."""
 
@@ -149,6 +151,8 @@ class Worker:
         if got is None:
             self.batch.add(self._claim())
             got = self.batch.start_next()
+            if self.batch.waits:
+                self.hands.waiting()
         return got
 
     def _give_back_waiting(self) -> None:

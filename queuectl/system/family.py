@@ -19,7 +19,7 @@ from typing import Callable, NoReturn
 
 from queuectl.system.patience import with_patience
 
-_RING = b"."
+_RING, _ASKED = b".", b"!"
 
 
 def cores() -> int:
@@ -46,14 +46,22 @@ class Child:
         with suppress(OSError):
             os.write(self._control, letter)
 
-    def await_end(self, rung: Callable[[], None]) -> tuple[bytes, int]:
-        """What it said as it ended, and its exit code (or minus a signal); `rung` for each of its rings."""
+    def await_end(self, rung: Callable[[], None], asked: Callable[[], None]) -> tuple[bytes, int]:
+        """What it said as it ended, and its exit code (or minus a signal).
+
+        Meanwhile ``rung`` is called when it rings, and ``asked`` when somebody has asked it to stop.
+        """
+        if sys.platform == "win32":
+            return b"", 0
         said = b""
         while piece := os.read(self._report, 65536):
-            if piece.startswith(_RING):
+            left = piece.lstrip(_RING + _ASKED)
+            letters = piece[: len(piece) - len(left)]
+            if _RING in letters:
                 rung()
-            said += piece.lstrip(_RING)
-        assert sys.platform != "win32"
+            if _ASKED in letters:
+                asked()
+            said += left
         _, status = os.waitpid(self.pid, 0)
         return said, os.waitstatus_to_exitcode(status)
 
@@ -69,14 +77,16 @@ class Parent:
 
     def __init__(self, control: int, report: int, shared: mmap.mmap) -> None:
         self._control, self._report, self._shared = control, report, shared
-        self._pid = os.getppid()
 
     def rest(self, rests: bool) -> None:
         """Say whether we rest; a ring says that we do."""
         self._shared[0] = rests
         if rests:
-            with suppress(OSError):
-                os.write(self._report, _RING)
+            self._say(_RING)
+
+    def _say(self, letter: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._report, letter)
 
     def listen(self, told: Callable[[bytes], None]) -> None:
         """Call ``told`` in another thread with each letter that the parent says. We die with it, however it
@@ -92,14 +102,15 @@ class Parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def hear_signals(self) -> None:
-        """Leave it to the parent to hear the wish to stop: a terminal tells it to both."""
+        """Leave it to the parent to hear the wish to stop: a terminal, or systemd, tells it to both."""
         if sys.platform == "win32":
             return
         for name in (signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(name) != signal.SIG_IGN:
                 # No SIG_IGN, which the commands would inherit.
                 signal.signal(name, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(self._pid, signal.SIGTERM))
+        # Not as a signal, which would be its second one.
+        signal.signal(signal.SIGTERM, lambda *_: self._say(_ASKED))
 
 
 def fork(main: Callable[[Parent], bytes], siblings: Sequence[Child] = ()) -> Child:

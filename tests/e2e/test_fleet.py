@@ -107,6 +107,26 @@ def test_one_signal_is_one_for_each_of_them(spool: Program, ledger: Ledger) -> N
     assert (spool.where("a"), spool.where("b")) == (["done"], ["done"])
 
 
+def test_systemd_tells_all_of_them_once_and_lets_them_finish(spool: Program, ledger: Ledger) -> None:
+    with spool.workers(2) as worker:
+        hold(spool, ledger, "a", "b")
+        for pid in pids(spool):
+            os.kill(pid, signal.SIGTERM)
+        worker.wait_for("stopping")
+        assert worker.runs
+        ledger.let_go("a")
+        ledger.let_go("b")
+        assert worker.end().code == 0
+    assert (spool.where("a"), spool.where("b")) == (["done"], ["done"])
+
+
+def test_to_ask_one_of_them_is_to_ask_all(spool: Program, ledger: Ledger) -> None:
+    with spool.workers(2) as worker:
+        (other,) = pids(spool) - {worker.pid}
+        os.kill(other, signal.SIGTERM)
+        assert worker.end().code == 0
+
+
 def test_a_request_to_stop_ends_all_of_them_and_lets_them_finish(spool: Program, ledger: Ledger) -> None:
     with spool.workers(2) as worker:
         hold(spool, ledger, "a", "b")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from queuectl import batch as batch_module
 from queuectl import events, index, system
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
@@ -233,6 +234,35 @@ class TestRunningOn:
             (root / "pending" / "a.json").write_text(_json({"command": python("pass")}))
             wait_until(lambda: states(root) == {"a": "done"}, "the drop has run", PATIENCE)
         assert "no file events" in heard.events[0].text
+
+
+def test_quick_jobs_that_were_claimed_with_a_slow_one_do_not_wait_for_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else wakes the supervisor here, neither a look nor an event that comes just then."""
+    monkeypatch.setattr(pool_module, "LOG_INTERVAL", 600.0)
+    monkeypatch.setattr(batch_module, "HORIZON", 1000.0)
+    with Queue.open(str(root)) as queue:
+        queue.set_config("poll_interval", "600")
+    gates = {name: root.parent / name for name in ("begin", "go")}
+
+    def run(runner: Runner, job: Job, conditions: Conditions) -> Outcome:
+        if job.name in ("first", "second", "slow"):
+            wait_until(gates["go" if job.name == "slow" else "begin"].exists, "it may end", PATIENCE)
+        return Outcome("completed", 0, None, 0.0, 0.0)
+
+    monkeypatch.setattr(Runner, "run", run)
+    heard = Heard()
+    with running(root, heard, Plan(1)) as one, running(root, heard, Plan(1)) as other:
+        add(root, {"id": "first", "command": "x"}, {"id": "second", "command": "x"})
+        wait_until(lambda: set(states(root).values()) == {"processing"}, "both work", PATIENCE)
+        add(root, {"id": "slow", "command": "x", "priority": 1}, *({"command": "x"} for _ in range(9)))
+        sleeping = [lambda pool=pool: pool._sleeps_until > system.monotonic() + 99 for pool in (one, other)]
+        wait_until(lambda: all(sleeps() for sleeps in sleeping), "both supervisors sleep", PATIENCE)
+        gates["begin"].touch()
+        wait_until(lambda: list(states(root).values()).count("done") == 11, "the others", PATIENCE)
+        assert states(root)["slow"] == "processing"
+        gates["go"].touch()
 
 
 class TestTroubles:
