@@ -38,6 +38,8 @@ class Contestant(NamedTuple):
     durability: str
     """What is flushed to the disk, and when."""
     fill: Callable[[Path, int], Drain]
+    waited_for: bool = True
+    """Whether what works is a child that ends with the drain, and so tells what it has used."""
 
 
 def contestants(jobs: int, *, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
@@ -114,7 +116,7 @@ def _spooler() -> Optional[Contestant]:
 
         return drain
 
-    return Contestant("task-spooler, 2 slots", "nothing, in memory", fill)
+    return Contestant("task-spooler, 2 slots", "nothing, in memory", fill, waited_for=False)
 
 
 def _parallel() -> Optional[Contestant]:

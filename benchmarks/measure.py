@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Callable, NamedTuple, Union
 
@@ -37,22 +40,70 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(HERE)}
 
 
+@cache
+def _top() -> Path:
+    """Where everything is done, on the disk that the repository is on (a tmpfs would flatter).
+
+    Nothing is deleted before the program ends: on some file systems (ext4 without a journal) a file costs ten
+    times as much to make while the ones that were deleted are remembered.
+    """
+    folder = tempfile.mkdtemp(dir=HERE.parent, prefix=".queuectl-benchmark-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def new_folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=_top()))
+
+
 @contextmanager
 def new_folders() -> Iterator[Callable[[], Path]]:
-    """Makes new folders on the disk of the repository; nothing is deleted before the end: on some file
-    systems a file costs more to make after others were deleted.
-    """
-    with tempfile.TemporaryDirectory(dir=HERE.parent, prefix=".queuectl-benchmark-") as folder:
-        yield lambda: Path(tempfile.mkdtemp(dir=folder))
+    yield new_folder
 
 
 @contextmanager
 def temporary_spool() -> Iterator[Path]:
-    """A new spool on the disk that the repository is on (a tmpfs would flatter)."""
-    with tempfile.TemporaryDirectory(dir=HERE.parent, prefix=".queuectl-benchmark-") as folder:
-        spool = Path(folder) / "spool"
-        queuectl(spool, "init").wait()
-        yield spool
+    spool = new_folder() / "spool"
+    queuectl(spool, "init").wait()
+    yield spool
+
+
+def cost_of_a_file() -> float:
+    """Microseconds that it takes to make one here and now; over 100 tells of a disk that was just tidied."""
+    folder = new_folder()
+    began = time.perf_counter()
+    for number in range(200):
+        (folder / str(number)).touch()
+    return (time.perf_counter() - began) / 200 * 1e6
+
+
+class Cost(NamedTuple):
+    """Of what this process has started and waited for, and of the whole machine's disks."""
+
+    cpu: float
+    """Seconds."""
+    written: float
+    """Bytes; 0 where that is not told (not Linux)."""
+
+    @staticmethod
+    def so_far() -> Cost:
+        if hasattr(os, "sync"):
+            os.sync()
+        times = os.times()
+        return Cost(times.children_user + times.children_system, _written())
+
+    def since(self, before: Cost) -> Cost:
+        return Cost(self.cpu - before.cpu, self.written - before.written)
+
+
+def _written() -> float:
+    try:
+        disks = [line.split() for line in Path("/proc/diskstats").read_text().splitlines()]
+    except OSError:
+        return 0.0
+    # Whole disks only: what a partition writes its disk does too.
+    whole = {path.name for path in Path("/sys/block").iterdir() if (path / "device").exists()}
+    return sum(int(fields[9]) * 512.0 for fields in disks if fields[2] in whole)
 
 
 def queuectl(spool: Path, *words: str) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ harness works.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Callable
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import enqueue, idle, latency, size, startup, throughput
-from benchmarks.measure import Table
+from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
 ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
@@ -41,13 +42,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="a few rounds only")
+    parser.add_argument("--store", metavar="FILE", type=Path, help="write the tables into this file, too")
     chosen = parser.parse_args()
     if unknown := set(chosen.benchmarks) - set(ALL):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    said = [machine()]
+    print(said[0])
     for name, (full, quick) in ALL.items():
         if not chosen.benchmarks or name in chosen.benchmarks:
-            print(f"\n{quick() if chosen.quick else full()}")
+            said.append(str(quick() if chosen.quick else full()))
+            print(f"\n{said[-1]}", flush=True)
+    if chosen.store:
+        chosen.store.write_text("\n\n".join(said) + "\n", encoding="utf-8")
+
+
+def machine() -> str:
+    """What the figures depend on."""
+    from queuectl import __version__
+
+    journal = Path("/proc/fs/jbd2")
+    disk = "a journal" if journal.is_dir() and any(journal.iterdir()) else "no journal of ext4"
+    return (
+        f"queuectl {__version__}, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.release()}, {os.cpu_count()} cores, {disk}; "
+        f"a new file takes {cost_of_a_file():.0f} us"
+    )
 
 
 if __name__ == "__main__":

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import time
 from statistics import median
+from typing import Union
 
-from benchmarks.contestants import contestants
-from benchmarks.measure import Table, new_folders
+from benchmarks.contestants import Contestant, contestants
+from benchmarks.measure import Cost, Table, new_folders
 
 
 def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Table:
     """From the start of each to its end; interleaved, so that all meet what else the machine does."""
     field = contestants(jobs, install=install, counts=counts)
     rates: dict[str, list[float]] = {one.name: [] for one in field}
+    costs: dict[str, list[Cost]] = {one.name: [] for one in field}
     with new_folders() as new:
         for _ in range(rounds):
             for one in field:
                 drain = one.fill(new(), jobs)
+                before = Cost.so_far()
                 began = time.perf_counter()
                 drain()
                 rates[one.name].append(jobs / (time.perf_counter() - began))
+                costs[one.name].append(Cost.so_far().since(before))
     measure = median(rates[field[0].name])
-    rows = [
-        (
-            one.name,
-            median(rates[one.name]),
-            min(rates[one.name]),
-            median(rates[one.name]) / measure,
-            one.durability,
-        )
-        for one in field
-    ]
+    rows = [_row(one, rates[one.name], costs[one.name], measure, jobs) for one in field]
     title = f"drain of {jobs} no-op commands, median of {rounds}"
-    return Table(title, ("by", "jobs/s", "least", f"x {field[0].name.split()[0]}", "flushed to disk"), rows)
+    ratio = f"x {field[0].name.split()[0]}"
+    headings = ("by", "jobs/s", "least", ratio, "CPU ms/job", "KiB written/job", "flushed to disk")
+    return Table(title, headings, rows)
+
+
+def _row(
+    one: Contestant, rates: list[float], costs: list[Cost], measure: float, jobs: int
+) -> tuple[str, float, float, float, Union[float, str], float, str]:
+    cpu = median(cost.cpu for cost in costs) / jobs * 1000
+    written = median(cost.written for cost in costs) / jobs / 1024
+    told = cpu if one.waited_for else "not told"
+    return (one.name, median(rates), min(rates), median(rates) / measure, told, written, one.durability)
