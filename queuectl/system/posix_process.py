@@ -130,7 +130,7 @@ def _is_plain(wanted: _Start) -> bool:
     if wanted.stdin != subprocess.DEVNULL or "/" not in wanted.argv[0]:
         return False
     # Where a standard stream of ours is closed, another file has its number.
-    if min(wanted.log, _null()) <= _STREAMS:
+    if min(wanted.log, _null()) <= _STREAMS or not _seal():
         return False
     try:
         return os.path.samestat(os.stat(wanted.cwd), os.stat(os.curdir))
@@ -140,7 +140,6 @@ def _is_plain(wanted: _Start) -> bool:
 
 def _spawn(wanted: _Start) -> Process:
     """Like `_open`, in two thirds of the time."""
-    _seal()
     actions: list[tuple[int, int, int]] = [
         (os.POSIX_SPAWN_DUP2, _null(), 0),
         (os.POSIX_SPAWN_DUP2, wanted.log, 1),
@@ -179,13 +178,18 @@ def _open(wanted: _Start) -> Process:
 
 
 @cache
-def _seal() -> None:
-    """Keep to ourselves what whoever started us has left open: Popen closes it in the command."""
-    for name in os.listdir("/dev/fd"):
+def _seal() -> bool:
+    """Keep to ourselves what whoever started us has left open, which Popen closes; whether that was told."""
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        return False
+    for name in names:
         # RACE: what was open to list them is closed by now.
         with suppress(OSError):
             if int(name) > _STREAMS:
                 os.set_inheritable(int(name), False)
+    return True
 
 
 @cache

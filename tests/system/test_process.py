@@ -299,6 +299,21 @@ def test_nothing_else_is_inherited(command: Command) -> None:
     assert command.printed() == ["closed"]
 
 
+@posix_only
+def test_where_it_is_not_told_what_is_open_nothing_else_is_inherited_either(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise FileNotFoundError(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refuse)
+        test_nothing_else_is_inherited(command)
+    from queuectl.system import posix_process
+
+    posix_process._seal.cache_clear()
+
+
 @windows_only
 def test_a_command_dies_with_the_process_that_started_it(command: Command, holder: Holder) -> None:
     code = f"""if 1:
