@@ -236,6 +236,7 @@ class TestRunningOn:
         assert "no file events" in heard.events[0].text
 
 
+@pytest.mark.skipif(system.WAIT_SLICE is not None, reason="there a supervisor wakes all the time")
 def test_quick_jobs_that_were_claimed_with_a_slow_one_do_not_wait_for_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
