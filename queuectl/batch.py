@@ -32,6 +32,10 @@ class Batch:
         """What runs, or is about to."""
         self._waiting: deque[Claim] = deque()
         self._rows: list[Entry] = []
+        self.handing = threading.Lock()
+        """Held while those that were taken back are on their way: who finds none here waits for that. Before
+        `claim.lock`.
+        """
         self._guard = threading.Lock()
         self._began = 0.0
         self._took: Optional[float] = None
@@ -46,6 +50,7 @@ class Batch:
     def add(self, claims: Iterable[Claim]) -> None:
         """Let these wait for their turn."""
         with self._guard:
+            self._began = system.monotonic()
             self._waiting.extend(claims)
 
     def start_next(self) -> Optional[Claim]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import Optional
 
 from queuectl import system
 from queuectl.batch import PATIENCE
+from queuectl.errors import QueueError
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.queue.claims import give_back
 from queuectl.queue.liveness import GRACE
@@ -53,7 +55,8 @@ class Crew:
     def _hear_cancel(self, spool: Spool, worker: Worker) -> bool:
         """End or free the job that this worker is to cancel; whether that could not be done yet."""
         if worker.batch.current is None:
-            return False
+            # RACE: between two of them.
+            return worker.batch.waits
         job_id = heard(spool, worker.name, CANCEL_SUFFIX)
         if job_id is None:
             return False
@@ -73,18 +76,31 @@ class Crew:
             OSError, sqlite3.Error, QueueError: not just now.
         """
         least, self._impatient = 0.0 if self._impatient else PATIENCE, False
-        freed = False
+        freed, problem = False, None
         for worker in self.workers:
             store.record_all(worker.batch.take_rows(least=least))
+            try:
+                freed |= self._free_those_of(worker, store, now, least)
+            except (OSError, QueueError, sqlite3.Error) as error:
+                # The others' do not wait for it.
+                problem = error
+        if problem is not None:
+            raise problem
+        return freed
+
+    @staticmethod
+    def _free_those_of(worker: Worker, store: Store, now: float, least: float) -> bool:
+        with worker.batch.handing:
             waiting = worker.batch.take_back(least=least)
-            freed = freed or bool(waiting)
+            freed = bool(waiting)
             try:
                 while waiting:
                     give_back(store, waiting[0], now)
                     del waiting[0]
             finally:
-                worker.batch.add(waiting)
-        return freed
+                if waiting:
+                    worker.batch.add(waiting)
+            return freed
 
     @property
     def pends(self) -> bool:

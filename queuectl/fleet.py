@@ -48,24 +48,27 @@ class Fleet:
         Raises:
             QueueError: as `Pool.run`; or one of the other processes has ended before its time.
         """
+        watchers: list[threading.Thread] = []
         with stop_signals(self._signalled):
             try:
                 for plan in self._others:
                     self._children.append(fork(partial(self._share, plan), self._children))
-            except OSError as error:
-                self._tell(_STOP)
-                raise system_error(error) from error
-            self._pool.on_signal = self._signalled
-            self._pool.others_rest = lambda: all(child.rests for child in self._children)
-            watchers = [threading.Thread(target=self._watch, args=(child,)) for child in self._children]
-            for watcher in watchers:
-                watcher.start()
-            try:
+                for child in self._children:
+                    watcher = threading.Thread(target=self._watch, args=(child,), daemon=True)
+                    watcher.start()
+                    watchers.append(watcher)
+                self._pool.on_signal = self._signalled
+                self._pool.others_rest = lambda: all(child.rests for child in self._children)
                 self._pool.run()
+            except (OSError, RuntimeError) as error:
+                # No room for another process, or for the thread that minds it.
+                raise system_error(error) if isinstance(error, OSError) else QueueError(str(error)) from error
             finally:
                 self._tell(_STOP)
                 for watcher in watchers:
                     watcher.join()
+                for child in self._children[len(watchers) :]:
+                    self._watch(child)
                 for child in self._children:
                     child.close()
         if self._errors:
@@ -81,15 +84,17 @@ class Fleet:
             child.tell(letter)
 
     def _watch(self, child: Child) -> None:
-        said, code = child.await_end(self._pool.bell.ring, self._asked)
-        if said:
-            told = json.loads(said)
-            kind = getattr(errors, told["kind"], QueueError)
-            self._fail(kind(told["text"], hint=told["hint"]))
-        elif code:
-            ended = f"exit code {code}" if code > 0 else f"signal {-code}"
-            self._fail(QueueError(f"a process with workers has ended before its time ({ended})"))
-        self._pool.stop()
+        try:
+            said, code = child.await_end(self._pool.bell.ring, self._asked)
+            if said:
+                told = json.loads(said)
+                kind = getattr(errors, told["kind"], QueueError)
+                self._fail(kind(told["text"], hint=told["hint"]))
+            elif code:
+                ended = f"exit code {code}" if code > 0 else f"signal {-code}"
+                self._fail(QueueError(f"a process with workers has ended before its time ({ended})"))
+        finally:
+            self._pool.stop()
 
     def _asked(self) -> None:
         """Somebody has asked another process to stop; us too, mostly, and that is not to count twice."""
@@ -109,7 +114,8 @@ class Fleet:
         parent.listen(lambda letter: pool.stop() if letter == _STOP else pool.signalled())
         try:
             pool.run()
-        except QueueError as error:
+        except (QueueError, OSError) as caught:
+            error = system_error(caught) if isinstance(caught, OSError) else caught
             told = {"kind": type(error).__name__, "text": error.message, "hint": error.hint}
             return json.dumps(told).encode()
         return b""

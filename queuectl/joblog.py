@@ -63,8 +63,11 @@ class BlankLog:
     def _is_blank(self) -> bool:
         if self._file is None:
             return False
+        if system.is_written(self._file.fileno()):
+            return False
+        # Asked then: whoever had it open may have written just before.
         found = os.fstat(self._file.fileno())
-        return found.st_size == 0 and found.st_nlink == 1 and not system.is_written(self._file.fileno())
+        return found.st_size == 0 and found.st_nlink == 1
 
 
 def log_mark(path: str, job: Job, now: float) -> None:

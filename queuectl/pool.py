@@ -276,8 +276,7 @@ class Pool:
                 self.stop(kill=wish == KILL)
         # Before the look, which may fail for long.
         self._keep_locks()
-        if self.crew.free_waiting(sweep.store, system.now()):
-            self._turns.wake()
+        self._free_waiting(sweep.store)
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
@@ -301,6 +300,13 @@ class Pool:
         except (OSError, QueueError) as error:
             # The look goes on, and tells what is wrong with the spool.
             self._notice(f"cannot take the workers' locks anew just now: {error}")
+
+    def _free_waiting(self, store: Store) -> None:
+        try:
+            if self.crew.free_waiting(store, system.now()):
+                self._turns.wake()
+        except (OSError, QueueError, sqlite3.Error) as error:
+            self._notice(f"cannot put back a job that waits just now: {error}")
 
     def _tell_stuck(self, store: Store) -> bool:
         """Tell of jobs that cannot be moved or started for long; whether some cannot only for a moment."""

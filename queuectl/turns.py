@@ -20,6 +20,9 @@ class Turns:
     def rest(self, name: str, number: int, told: Callable[[], None]) -> None:
         """Sleep until a wake after `number`, or until it is over; `told` is called when one rests."""
         with self._condition:
+            if self.number != number:
+                # Woken since that look: it must not count as having found nothing.
+                return
             self._resting.add(name)
             self._told(len(self._resting))
             told()

@@ -87,8 +87,7 @@ class Worker:
     def close(self) -> None:
         """Leave nothing behind, unless a job could not be moved out: then recovery sees to it."""
         self.store.record_all(self.batch.take_rows())
-        with suppress(_GivenUp):
-            self._give_back_waiting()
+        self._give_back_waiting()
         with self._life_guard:
             life, self._life = self._life, None
         if life is not None:
@@ -149,6 +148,10 @@ class Worker:
             self._give_back_waiting()
         got = self.batch.start_next()
         if got is None:
+            with self.batch.handing:
+                # Those that somebody puts back just now are not ours any more, or have come back.
+                got = self.batch.start_next()
+        if got is None:
             self.batch.add(self._claim())
             got = self.batch.start_next()
             if self.batch.waits:
@@ -156,8 +159,11 @@ class Worker:
         return got
 
     def _give_back_waiting(self) -> None:
-        for one in self.batch.take_back():
-            self._persist(partial(give_back, self.store, one, self.hands.now()))
+        with self.batch.handing:
+            for one in self.batch.take_back():
+                # Of one that cannot be put back the next worker's recovery sees that it did not run.
+                with suppress(_GivenUp):
+                    self._persist(partial(give_back, self.store, one, self.hands.now()))
 
     def _free_strays(self) -> bool:
         freed = free_strays(self.store, self.name, self.hands.now())
@@ -220,10 +226,11 @@ class Worker:
             return self.runner.run(got.job, self._conditions(got.job, run_lock))
 
     def _forget_run(self) -> None:
-        """Take back what was noted; not before it is recorded, or a crash would not be counted."""
-        # Where commands inherit a lock, that tells already that it does not run any more.
-        if not system.SHARES_LOCKS:
-            note_run(self.store.spool, self.name, "")
+        """Take back what was noted; not before it is recorded, or a crash would not be counted.
+
+        What the command has left running may hold its lock, and must not hold up the job's retry.
+        """
+        note_run(self.store.spool, self.name, "")
 
     def _run_lock(self) -> Optional[locks.HeldLock]:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""

@@ -58,18 +58,24 @@ def note_run(spool: Spool, worker: str, job_id: str, lock: Optional[locks.HeldLo
     text = job_id.encode() + b"\n"
 
     def write() -> None:
-        path = spool.lock_path(worker + RUN_SUFFIX)
-        with open(path, "wb", opener=system.open_plainly) as file:
-            file.write(text)
-
-    try:
         if lock is None:
-            system.with_patience(write)
+            _write_over(spool.lock_path(worker + RUN_SUFFIX), text)
         else:
             lock.write(text)
+
+    try:
+        system.with_patience(write)
     except OSError:
         return False
     return True
+
+
+def _write_over(path: str, text: bytes) -> None:
+    def opener(name: str, flags: int) -> int:
+        return system.open_plainly(name, flags | os.O_CREAT)
+
+    with open(path, "r+b", buffering=0, opener=opener) as file:
+        file.write(text)
 
 
 def noted_run(spool: Spool, worker: str) -> Optional[str]:

@@ -116,10 +116,10 @@ def clear_away(store: Store, worker: str) -> None:
     with suppress(OSError):
         store.spool.tmp.remove_of(worker)
     _remove_folder(store, worker)
-    suffixes = [CANCEL_SUFFIX, STOP_SUFFIX, RUN_SUFFIX]
+    suffixes = [CANCEL_SUFFIX, STOP_SUFFIX]
     if not _holds_jobs(store, worker):
-        # Where a job is left, the file of the lock tells that its worker is dead.
-        suffixes.append(LIFE_SUFFIX)
+        # Where a job is left, the files of the locks tell that its worker is dead, and what it ran.
+        suffixes += [RUN_SUFFIX, LIFE_SUFFIX]
     for suffix in suffixes:
         with suppress(OSError):
             system.remove(store.spool.lock_path(worker + suffix), patience=0.1)

@@ -11,7 +11,7 @@ from queuectl.job import Job, cancelled, retried
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.queue.recovery import recover
-from queuectl.queue.requests import FINISH, KILL, ask, withdraw
+from queuectl.queue.requests import FINISH, KILL, ask, heard, withdraw
 from queuectl.queue.store import Store
 from queuectl.spool import FileChanged, Place, Read, quarantine, too_large
 from queuectl.state import FINISHED, WAITING, State
@@ -114,6 +114,9 @@ def _await_end(store: Store, place: Place, end: float) -> None:
             recover(store, system.now(), 0.5)
             if store.spool.is_there(place) and not store.spool.is_plain(place):
                 raise Conflict(f"{store.spool.in_spool(store.spool.path(place))} is no plain file")
+        elif heard(store.spool, worker, CANCEL_SUFFIX, unreadable=place.job_id) != place.job_id:
+            # Another job of this worker was asked for meanwhile: it has room for one request.
+            ask(store.spool, worker, CANCEL_SUFFIX, place.job_id)
         if system.monotonic() >= end:
             raise Busy(_why_not_yet(store, place))
         system.sleep(_STEP)

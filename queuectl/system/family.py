@@ -63,7 +63,7 @@ class Child:
                 asked()
             said += left
         _, status = os.waitpid(self.pid, 0)
-        return said, os.waitstatus_to_exitcode(status)
+        return said.rstrip(_ASKED), os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
         """Let go of it: it ends as if it was killed if it has not ended yet."""

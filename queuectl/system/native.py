@@ -20,6 +20,7 @@ if sys.platform == "win32":
         may_write,
         open_for_reading,
         open_plainly,
+        seal_descriptors,
         sync_descriptor,
         sync_folder,
     )
@@ -39,6 +40,7 @@ else:
         may_write,
         open_for_reading,
         open_plainly,
+        seal_descriptors,
         sync_descriptor,
         sync_folder,
     )
@@ -58,6 +60,7 @@ __all__ = [
     "may_write",
     "open_for_reading",
     "open_plainly",
+    "seal_descriptors",
     "sync_descriptor",
     "sync_folder",
 ]

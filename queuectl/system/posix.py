@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import sys
+from contextlib import suppress
 from typing import IO, Any, Optional
 
 from queuectl.system import posix_owner
@@ -26,6 +27,7 @@ SHARES_LOCKS = True
 # Of a new folder: others neither read what jobs hold nor give us jobs.
 _PRIVATE = stat.S_IRWXU
 _NOT_PLAIN = "not a plain file"
+_STREAMS = 2
 _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
@@ -130,6 +132,20 @@ def is_written(descriptor: int) -> bool:
         return True
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def seal_descriptors() -> bool:
+    """Let no command inherit what is open now but its standard streams; whether it was told what that is."""
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:
+        return False
+    for name in names:
+        # RACE: what was open to list them is closed by now.
+        with suppress(OSError):
+            if int(name) > _STREAMS:
+                os.set_inheritable(int(name), False)
+    return True
 
 
 def sync_descriptor(descriptor: int) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from typing import IO, Callable, NamedTuple, Optional, Union
 
-from queuectl.system.native import open_plainly
+from queuectl.system.native import open_plainly, seal_descriptors
 from queuectl.system.process_input import only_os_errors, standard_input
 
 # This also tells mypy which platforms the module is for.
@@ -180,16 +180,7 @@ def _open(wanted: _Start) -> Process:
 @cache
 def _seal() -> bool:
     """Keep to ourselves what whoever started us has left open, which Popen closes; whether that was told."""
-    try:
-        names = os.listdir("/dev/fd")
-    except OSError:
-        return False
-    for name in names:
-        # RACE: what was open to list them is closed by now.
-        with suppress(OSError):
-            if int(name) > _STREAMS:
-                os.set_inheritable(int(name), False)
-    return True
+    return seal_descriptors()
 
 
 @cache

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
+from queuectl.system.native import seal_descriptors
+
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
@@ -37,6 +39,8 @@ def watch(
     for folder in names_only:
         observer.schedule(_handler(told), folder, recursive=False, event_filter=_comings())
     observer.start()
+    # watchdog opens inotify's so that a command would inherit it, and read our events.
+    seal_descriptors()
 
     def stop() -> None:
         observer.stop()

@@ -49,3 +49,14 @@ def test_nobody_rests_when_it_is_over() -> None:
     over.set()
     turns.wake()
     assert worker.wakes()
+
+
+def test_who_was_woken_since_its_look_is_not_told_of_as_resting() -> None:
+    """Another process would take it for having found nothing, and end."""
+    told: list[int] = []
+    turns = Turns(over=lambda: False, told=told.append)
+    number = turns.number
+    turns.wake()
+    turns.rest("a", number, lambda: None)
+    assert told == [0]
+    assert turns.resting() == 0
