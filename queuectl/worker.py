@@ -5,6 +5,7 @@ After Oban's executor: a pipeline of named steps, and recording an outcome is it
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing, nullcontext, suppress
@@ -19,7 +20,7 @@ from queuectl.events import Event, Listener
 from queuectl.job import Job, Run, next_attempt
 from queuectl.joblog import BlankLog
 from queuectl.moment import format_moment
-from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
 from queuectl.queue.claims import Claim, claim_some, give_back, pass_over, policy_of, settle
 from queuectl.queue.liveness import note_run
 from queuectl.queue.reconcile import reconcile_all
@@ -110,6 +111,11 @@ class Worker:
         with self.store.claiming():
             self._lives()
 
+    def _may_claim(self) -> bool:
+        """Whether we live for the others, and nobody has asked us to stop; asked under `claim.lock`."""
+        # Our supervisor hears it a moment later.
+        return self._lives() and not os.path.lexists(self.store.spool.lock_path(self.name + STOP_SUFFIX))
+
     def _lives(self) -> bool:
         """Whether we hold our lock, taken anew if need be; asked under `claim.lock`."""
         with self._life_guard:
@@ -192,7 +198,9 @@ class Worker:
     def _claim_some(self) -> list[Claim]:
         # Those that were claimed together run under the same settings.
         self._config = self.store.config
-        return claim_some(self.store, self.name, self.hands.now(), most=self.batch.room, lives=self._lives)
+        return claim_some(
+            self.store, self.name, self.hands.now(), most=self.batch.room, lives=self._may_claim
+        )
 
     def _run_or_give_back(self, got: Claim) -> Optional[Outcome]:
         try:

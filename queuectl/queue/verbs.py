@@ -165,6 +165,8 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
 def stop_workers(store: Store, *, kill: bool) -> list[str]:
     """See `Queue.stop_workers`."""
     living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
-    for name in living:
-        ask(store.spool, name, STOP_SUFFIX, KILL if kill else FINISH)
+    # First all are told to claim no more: else what one has put back would be started by the next.
+    for wish in (FINISH, KILL) if kill else (FINISH,):
+        for name in living:
+            ask(store.spool, name, STOP_SUFFIX, wish)
     return living

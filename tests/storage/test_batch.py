@@ -370,6 +370,15 @@ def test_a_worker_that_has_lost_its_lock_claims_none(desk: Desk) -> None:
         raise AssertionError("two of one name")
 
 
+def test_a_worker_that_is_asked_to_stop_claims_none_before_it_hears_it(desk: Desk) -> None:
+    """What another one puts back as it is killed must not start again here."""
+    desk.add("a")
+    with quick_worker(desk) as worker:
+        desk.ask(NAME, ".stop")
+        assert worker.run_once() is False
+    assert desk.folder_of("a") == ["pending"]
+
+
 def test_what_is_written_into_a_lock_is_at_its_beginning(tmp_path: Path) -> None:
     held = locks.try_lock(str(tmp_path / "a.run"))
     assert held is not None

@@ -38,7 +38,7 @@ def test_who_has_looked_before_the_last_wake_does_not_rest() -> None:
     turns = Turns(over=lambda: False)
     before = turns.number
     turns.wake()
-    assert Resting(turns, before).wakes()
+    turns.rest("w", before, lambda: None)
     assert turns.resting() == 0
 
 
