@@ -114,7 +114,7 @@ class Worker:
     def _may_claim(self) -> bool:
         """Whether we live for the others, and nobody has asked us to stop; asked under `claim.lock`."""
         # Our supervisor hears it a moment later.
-        return self._lives() and not os.path.lexists(self.store.spool.lock_path(self.name + STOP_SUFFIX))
+        return self._lives() and not os.path.isfile(self.store.spool.lock_path(self.name + STOP_SUFFIX))
 
     def _lives(self) -> bool:
         """Whether we hold our lock, taken anew if need be; asked under `claim.lock`."""

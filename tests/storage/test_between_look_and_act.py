@@ -485,6 +485,8 @@ class TestARequestThatCannotBeRead:
                 patch.setattr(system, "read_file", held)
                 assert crew.hear_requests(desk.store.spool) == FINISH
             assert crew.hear_requests(desk.store.spool) == KILL
+            assert worker.run_once() is False
+            (desk.root / "locks" / f"{LIVE}.stop").unlink()
             assert worker.run_once() is True
         assert desk.files() == {"done": ["a.json", "b.json"]}
 
