@@ -34,6 +34,7 @@ class Fleet:
         self._others = others
         self._pool = Pool(root, first, emit)
         self._children: list[Child] = []
+        self._watchers: list[threading.Thread] = []
         self._errors: list[QueueError] = []
         self._signals = 0
 
@@ -48,31 +49,37 @@ class Fleet:
         Raises:
             QueueError: as `Pool.run`; or one of the other processes has ended before its time.
         """
-        watchers: list[threading.Thread] = []
+        self._pool.on_signal = self._signalled
+        self._pool.others_rest = lambda: all(child.rests for child in self._children)
         with stop_signals(self._signalled):
             try:
-                for plan in self._others:
-                    self._children.append(fork(partial(self._share, plan), self._children))
-                for child in self._children:
-                    watcher = threading.Thread(target=self._watch, args=(child,), daemon=True)
-                    watcher.start()
-                    watchers.append(watcher)
-                self._pool.on_signal = self._signalled
-                self._pool.others_rest = lambda: all(child.rests for child in self._children)
+                self._begin()
                 self._pool.run()
-            except (OSError, RuntimeError) as error:
-                # No room for another process, or for the thread that minds it.
-                raise system_error(error) if isinstance(error, OSError) else QueueError(str(error)) from error
             finally:
-                self._tell(_STOP)
-                for watcher in watchers:
-                    watcher.join()
-                for child in self._children[len(watchers) :]:
-                    self._watch(child)
-                for child in self._children:
-                    child.close()
+                self._end()
         if self._errors:
             raise self._errors[0]
+
+    def _begin(self) -> None:
+        try:
+            for plan in self._others:
+                self._children.append(fork(partial(self._share, plan), self._children))
+            for child in self._children:
+                watcher = threading.Thread(target=self._watch, args=(child,), daemon=True)
+                watcher.start()
+                self._watchers.append(watcher)
+        except (OSError, RuntimeError) as error:
+            # No room for another process, or for the thread that minds it.
+            raise QueueError(f"cannot start workers: {error}", hint="a smaller --count") from error
+
+    def _end(self) -> None:
+        self._tell(_STOP)
+        for watcher in self._watchers:
+            watcher.join()
+        for child in self._children[len(self._watchers) :]:
+            self._watch(child)
+        for child in self._children:
+            child.close()
 
     def _signalled(self) -> None:
         self._signals += 1

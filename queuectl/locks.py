@@ -81,14 +81,15 @@ class HeldLock:
 
 def _open(path: str) -> IO[bytes]:
     try:
-        return system.with_patience(lambda: _open_or_make(path))
+        return system.with_patience(lambda: open_over(path))
     except FileNotFoundError:
         # Somebody has taken `locks` for rubbish.
         system.make_folder(os.path.dirname(path))
-        return _open_or_make(path)
+        return open_over(path)
 
 
-def _open_or_make(path: str) -> IO[bytes]:
+def open_over(path: str) -> IO[bytes]:
+    """The file at `path`, made if need be, to be written over from its beginning. Raises OSError."""
     return open(
         path, "r+b", buffering=0, opener=lambda name, flags: system.open_plainly(name, flags | os.O_CREAT)
     )

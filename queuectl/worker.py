@@ -142,10 +142,9 @@ class Worker:
             return self._free_strays()
         try:
             outcome = self._run_or_give_back(got)
-            if outcome is not None:
-                self._settle(got, outcome)
+            if outcome is None or self._settle(got, outcome):
+                self._forget_run()
         finally:
-            self._forget_run()
             self.batch.end()
         return True
 
@@ -209,6 +208,7 @@ class Worker:
             # Nothing was started: a claimed job must not lie here as if it ran.
             with suppress(_GivenUp):
                 back = self._persist(lambda: give_back(self.store, got, self.hands.now()))
+                self._forget_run()
                 if back is not None and isinstance(error, OSError):
                     self._pass_over(got, back, error)
             raise
@@ -264,7 +264,8 @@ class Worker:
             inherit=None if run_lock is None else run_lock.fileno(),
         )
 
-    def _settle(self, got: Claim, outcome: Outcome) -> None:
+    def _settle(self, got: Claim, outcome: Outcome) -> bool:
+        """Record how it ended; False when that is given up, and recovery is to count a crash."""
         try:
             if outcome.verdict == INTERRUPTED:
                 self._persist(lambda: give_back(self.store, got, self.hands.now()))
@@ -275,6 +276,8 @@ class Worker:
         except _GivenUp as reason:
             text = f"{outcome.verdict}, but that cannot be recorded ({reason}): it will count as crashed"
             self._tell(events.NOTICE, got, text=text)
+            return False
+        return True
 
     def _record(self, got: Claim, outcome: Outcome) -> None:
         decision = self._decide(got.job, outcome)

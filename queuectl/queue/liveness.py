@@ -58,24 +58,17 @@ def note_run(spool: Spool, worker: str, job_id: str, lock: Optional[locks.HeldLo
     text = job_id.encode() + b"\n"
 
     def write() -> None:
-        if lock is None:
-            _write_over(spool.lock_path(worker + RUN_SUFFIX), text)
-        else:
+        if lock is not None:
             lock.write(text)
+            return
+        with locks.open_over(spool.lock_path(worker + RUN_SUFFIX)) as file:
+            file.write(text)
 
     try:
         system.with_patience(write)
     except OSError:
         return False
     return True
-
-
-def _write_over(path: str, text: bytes) -> None:
-    def opener(name: str, flags: int) -> int:
-        return system.open_plainly(name, flags | os.O_CREAT)
-
-    with open(path, "r+b", buffering=0, opener=opener) as file:
-        file.write(text)
 
 
 def noted_run(spool: Spool, worker: str) -> Optional[str]:

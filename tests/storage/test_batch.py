@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Optional
 from unittest.mock import patch
@@ -12,11 +13,13 @@ from unittest.mock import patch
 import pytest
 
 from queuectl import batch as batches
+from queuectl import crew as crew_module
 from queuectl import locks, system
 from queuectl.batch import HORIZON, PATIENCE, Batch
 from queuectl.crew import Crew
 from queuectl.errors import QueueError
 from queuectl.job import Job
+from queuectl.queue import Queue
 from queuectl.queue.claims import Claim, claim_some
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import pause
@@ -27,7 +30,7 @@ from queuectl.state import State
 from queuectl.system import clock
 from queuectl.worker import Worker
 from tests.support.invariants import check
-from tests.support.spools import Desk, Run, during, succeeding
+from tests.support.spools import Desk, Run, during, failing, succeeding
 
 NAME = "host-1-1-abc"
 
@@ -349,8 +352,6 @@ class TestTheirRows:
         assert told == ["completed", "completed", "pending", "pending"]
 
     def test_one_that_failed_is_told_of_at_once(self, desk: Desk) -> None:
-        from tests.support.spools import failing
-
         desk.add(*jobs(4))
         with quick_worker(desk, failing(desk.clock)) as worker:
             worker.run_once()
@@ -377,6 +378,154 @@ def test_a_worker_that_is_asked_to_stop_claims_none_before_it_hears_it(desk: Des
         desk.ask(NAME, ".stop")
         assert worker.run_once() is False
     assert desk.folder_of("a") == ["pending"]
+
+
+def test_who_finds_none_waits_for_those_that_somebody_is_putting_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would take them for strays, and both would move them."""
+    desk.add(*jobs(3))
+    crew, order = Crew(), list[str]()
+    real, begun, go_on = crew_module.give_back, threading.Event(), threading.Event()
+
+    def slowly(store: Store, one: Claim, now: float) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        order.append(f"put back {one.place.job_id}")
+        return real(store, one, now)
+
+    monkeypatch.setattr(crew_module, "give_back", slowly)
+    monkeypatch.setattr("queuectl.worker.free_strays", lambda *_: order.append("looked for strays") or [])
+
+    def supervise() -> None:
+        with Store.open(str(desk.root)) as store:
+            crew.free_waiting(store, desk.clock())
+
+    with quick_worker(desk) as worker:
+        crew.workers.append(worker)
+        worker.run_once()
+        worker.run_once()
+        pause(worker.store.spool)
+        monkeypatch.setattr(batches, "system", _Later())
+        supervisor = threading.Thread(target=supervise)
+        supervisor.start()
+        assert begun.wait(30)
+        # It lets go only when the worker waits for it, or has not.
+        letting_go = threading.Timer(0.3, go_on.set)
+        letting_go.start()
+        assert worker.run_once() is False
+        supervisor.join()
+    assert order == ["put back job02", "looked for strays"]
+
+
+@pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows nothing inherits a lock")
+def test_what_a_command_leaves_running_does_not_hold_up_the_retry(desk: Desk) -> None:
+    daemons: list[int] = []
+
+    def run(job: Job, setting: Conditions) -> Any:
+        assert setting.inherit is not None
+        desk.drop(f"{job.name}.log", b"hi", "logs")
+        daemons.append(os.dup(setting.inherit))
+        return failing(desk.clock)(job, setting)
+
+    desk.queue.set_config("backoff_base", "0")
+    desk.add("a")
+    with quick_worker(desk, run) as first, quick_worker(desk, name="host-2-1-xyz") as second:
+        first.run_once()
+        assert second.run_once() is True
+    os.close(daemons[0])
+    assert settled(desk) == ["a"]
+
+
+def test_a_run_whose_record_is_given_up_stays_noted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recovery is to count a crash of it, and none of those that waited."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "no space")
+
+    desk.add(*jobs(4))
+    with quick_worker(desk) as worker:
+        worker.run_once()
+        monkeypatch.setattr(worker, "hands", worker.hands._replace(gives_up=lambda: True))
+        monkeypatch.setattr(Store, "transfer", refuse)
+        worker.run_once()
+        worker.close()
+        monkeypatch.undo()
+    assert sorted(desk.files()["processing"]) == [f"{NAME}/{name}.json" for name in jobs(4)[1:]]
+    recover(desk.store, desk.clock(), 0.5)
+    assert (desk.files()["failed"], desk.files()["pending"]) == (["job01.json"], ["job02.json", "job03.json"])
+
+
+def test_one_that_cannot_be_put_back_does_not_keep_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add(*jobs(8))
+    crew, real = Crew(), crew_module.give_back
+
+    def give_back(store: Store, one: Claim, now: float) -> Any:
+        if one.place.worker == NAME:
+            raise OSError(28, "no space")
+        return real(store, one, now)
+
+    monkeypatch.setattr(crew_module, "give_back", give_back)
+    with quick_worker(desk) as first:
+        first.run_once()
+        first.batch.most = 3
+        first.run_once()
+        with quick_worker(desk, name="host-2-1-xyz") as second:
+            second.run_once()
+            second.run_once()
+            crew.workers += [first, second]
+            monkeypatch.setattr(batches, "system", _Later())
+            with pytest.raises(OSError, match="no space"):
+                crew.free_waiting(desk.store, desk.clock())
+            assert first.batch.waits
+            assert not second.batch.waits
+
+
+def test_a_cancel_between_two_of_a_batch_is_asked_for_again(desk: Desk) -> None:
+    desk.add(*jobs(4))
+    crew = Crew()
+    with quick_worker(desk) as worker:
+        crew.workers.append(worker)
+        worker.run_once()
+        crew.hear_requests(desk.store.spool)
+        assert not crew.unheard
+        worker.run_once()
+        # Two wait, none runs just now.
+        crew.hear_requests(desk.store.spool)
+        assert crew.unheard
+
+
+def test_of_two_jobs_of_one_worker_that_are_cancelled_each_is_asked_for(desk: Desk) -> None:
+    """A worker has room for one request."""
+    desk.add(*jobs(4))
+    crew, asked = Crew(), list[Optional[str]]()
+
+    def run(job: Job) -> None:
+        if job.name != "job01":
+            return
+        client = threading.Thread(target=cancel)
+        client.start()
+        end = system.monotonic() + 30
+        while client.is_alive() and system.monotonic() < end:
+            asked.append(desk.asked(NAME, ".cancel"))
+            crew.hear_requests(desk.store.spool)
+            crew.free_waiting(desk.store, desk.clock())
+            if asked.count("job01") == 3:
+                # Not only in passing. As the kill would: it leaves the folder.
+                break
+            system.sleep(0.01)
+
+    def cancel() -> None:
+        with Queue.open(str(desk.root)) as queue, suppress(QueueError):
+            queue.cancel(["job01", "job02"], deadline=5.0)
+
+    with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+        crew.workers.append(worker)
+        worker.run_once()
+        worker.run_once()
+    assert asked.count("job01") == 3
 
 
 def test_what_is_written_into_a_lock_is_at_its_beginning(tmp_path: Path) -> None:

@@ -314,6 +314,23 @@ def test_where_it_is_not_told_what_is_open_nothing_else_is_inherited_either(
     posix_process._seal.cache_clear()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's own")
+def test_no_watch_is_inherited_not_even_one_that_came_after_the_first_command(command: Command) -> None:
+    from queuectl.system.watch import watch
+
+    code = """if 1:
+        import os
+        for number in os.listdir("/proc/self/fd"):
+            if int(number) > 2 and os.path.lexists(f"/proc/self/fd/{number}"):
+                print(os.readlink(f"/proc/self/fd/{number}"))
+    """
+    for _ in range(2):
+        stop = watch([str(command.folder)], lambda path: None)
+        assert command.python(code).wait() == 0
+        stop()
+    assert "inotify" not in "".join(command.printed())
+
+
 @windows_only
 def test_a_command_dies_with_the_process_that_started_it(command: Command, holder: Holder) -> None:
     code = f"""if 1:
