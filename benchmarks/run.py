@@ -15,12 +15,13 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import enqueue, idle, latency, size, startup, throughput
+from benchmarks import enqueue, idle, latency, size, starting, startup, throughput
 from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
 ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
     "startup": (lambda: startup.run(31), lambda: startup.run(3)),
+    "starting": (lambda: starting.run(21, 100), lambda: starting.run(1, 3)),
     "throughput": (
         lambda: throughput.run(5, 3000, install=True, counts=(1, 2, 3, 4)),
         lambda: throughput.run(1, 20, install=False, counts=(2,)),

@@ -94,24 +94,15 @@ def test_a_first_signal_lets_all_finish_and_a_second_kills_all(
     assert (spool.where("a"), spool.where("b")) == (["pending"], ["pending"])
 
 
-def test_one_signal_is_one_for_each_of_them(spool: Program, ledger: Ledger) -> None:
-    """A terminal tells it to all, and the first one tells it to the others."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_all_of_them_are_told_is_one_wish_and_lets_them_finish(
+    spool: Program, ledger: Ledger, number: signal.Signals
+) -> None:
+    """A terminal tells all of them, and so does systemd."""
     with spool.workers(2) as worker:
         hold(spool, ledger, "a", "b")
         for pid in pids(spool):
-            os.kill(pid, signal.SIGINT)
-        worker.wait_for("stopping")
-        ledger.let_go("a")
-        ledger.let_go("b")
-        assert worker.end().code == 0
-    assert (spool.where("a"), spool.where("b")) == (["done"], ["done"])
-
-
-def test_systemd_tells_all_of_them_once_and_lets_them_finish(spool: Program, ledger: Ledger) -> None:
-    with spool.workers(2) as worker:
-        hold(spool, ledger, "a", "b")
-        for pid in pids(spool):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, number)
         worker.wait_for("stopping")
         assert worker.runs
         ledger.let_go("a")
