@@ -187,6 +187,8 @@ class World:
         """Until when a file that could not be moved, or started, is passed over, at the most."""
         self.lacking: dict[str, float] = {}
         """Since when it could not be started, at the earliest."""
+        self.written_over: dict[str, str] = {}
+        """Of what somebody has written over a file: the token of what was there, whose wait it inherits."""
         self.drops: set[str] = set()
         """Those of them whose name nobody had before."""
         self.names: set[str] = set()
@@ -201,7 +203,7 @@ class World:
         other = World(self.now)
         other.things, other.since, other.unseen = dict(self.things), dict(self.since), set(self.unseen)
         other.settings, other.postponed = dict(self.settings), self.postponed
-        other.lacking = dict(self.lacking)
+        other.lacking, other.written_over = dict(self.lacking), dict(self.written_over)
         other.paused, other.drops, other.names = self.paused, set(self.drops), set(self.names)
         other.hands = {name: replace(hand) for name, hand in self.hands.items()}
         return other
@@ -276,7 +278,12 @@ class World:
         return job_id in (*running, *(hand.outlived for hand in self.hands.values()))
 
     def is_postponed(self, thing: Thing) -> bool:
-        return self.still_runs(thing.stem) or self.postponed.get(thing.token, self.now) > self.now
+        tokens = [thing.token]
+        while tokens[-1] in self.written_over:
+            # While it ran, perhaps: the wait is that of the name.
+            tokens.append(self.written_over[tokens[-1]])
+        waits = any(self.postponed.get(token, self.now) > self.now for token in tokens)
+        return waits or self.still_runs(thing.stem)
 
     def note_start(self, token: str, *, lacking: bool) -> None:
         """That it could be started, or could not for what the machine lacks."""

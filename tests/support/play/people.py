@@ -126,6 +126,10 @@ class Overwrite(Maker):
     def handled(self, thing: Thing) -> Optional[Thing]:
         return None
 
+    def then(self, world: World, answer: Any) -> None:
+        super().then(world, answer)
+        world.written_over[self.new] = self.token
+
     def made_of(self, thing: Thing) -> Thing:
         record = Record() if self.with_job else None
         return replace(thing, token=self.new, record=record, fat=False, inner=None)
