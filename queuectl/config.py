@@ -12,7 +12,7 @@ from queuectl.names import SHELLS
 
 Value = Union[int, float, str, None]
 
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(k|m|g)?(i?b)?\Z", re.ASCII)
+_SIZE = r"(?a)(\d{1,15}(?:\.\d{1,9})?)\s*(k|m|g)?(i?b)?\Z"
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -48,7 +48,7 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
 
 def _size(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        match = _SIZE.match(text.strip().lower())
+        match = re.match(_SIZE, text.strip().lower())
         factor = {None: 1, "k": 2**10, "m": 2**20, "g": 2**30}
         size = int(float(match[1]) * factor[match[2]]) if match else -1
         if not least <= size <= 2**40:

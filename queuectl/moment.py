@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Optional
 
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?\Z", re.ASCII
-)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
+# Compiled by `re` when they are first needed.
+_RFC3339 = r"(?a)(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?\Z"
+_DURATION = r"(?a)(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 _FLOAT_ERROR = 0.002
@@ -23,17 +21,19 @@ def format_moment(seconds: float) -> str:
     # A file's time can be anything; what no calendar has becomes the nearest that it has.
     seconds = min(max(seconds, _FIRST), _LAST)
     # Down: a job whose retry is due now must not become due half a millisecond later.
-    whole = math.floor(seconds * 1000 + _FLOAT_ERROR)
-    return _text(timedelta(milliseconds=whole), "milliseconds")
+    second, rest = divmod(int((seconds * 1000 + _FLOAT_ERROR) // 1), 1000)
+    return f"{_second(second)}.{rest:03}Z"
 
 
 def format_microseconds(microseconds: int) -> str:
     """Microseconds since the epoch as RFC 3339 in UTC, to the last of them."""
-    return _text(timedelta(microseconds=microseconds), "microseconds")
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}.{rest:06}Z"
 
 
-def _text(since_epoch: timedelta, timespec: str) -> str:
-    return (_EPOCH + since_epoch).isoformat(timespec=timespec)[: -len("+00:00")] + "Z"
+@lru_cache(16)
+def _second(since_epoch: int) -> str:
+    return (_EPOCH + timedelta(seconds=since_epoch)).isoformat()[: -len("+00:00")]
 
 
 def parse_moment(text: str) -> float:
@@ -42,7 +42,7 @@ def parse_moment(text: str) -> float:
     Raises:
         ValueError: not RFC 3339, or without a time zone.
     """
-    match = _RFC3339.match(text)
+    match = re.match(_RFC3339, text)
     if match is None:
         raise ValueError(f"{text!r} is not an RFC 3339 time such as 2027-01-01T09:00:00Z")
     day, clock, fraction, zone = match.groups()
@@ -78,7 +78,7 @@ def parse_duration(text: str) -> float:
     compact = text.strip().lower()
     total, position = 0.0, 0
     while position < len(compact):
-        match = _DURATION.match(compact, position)
+        match = re.compile(_DURATION).match(compact, position)
         if match is None or (match[2] is None and match.end() != len(compact)):
             break
         total += float(match[1]) * _UNIT_SECONDS[match[2] or "s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Any, Callable, Optional, TypeVar
 
 import click
@@ -15,7 +16,37 @@ _SPOOL = "queuectl.spool"
 DEFAULT_SPOOL = "spool"
 
 
-class SuggestingGroup(click.Group):
+@cache
+def _help_option(names: tuple[str, ...]) -> click.Option:
+    # One for all of them: click tells options apart by being the same object.
+    return click.Option(
+        names,
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_help,
+        help="Show this message and exit.",
+    )
+
+
+def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+class Command(click.Command):
+    """A command whose --help is not looked up among the translations that click could have: that takes as
+    long as to read the index.
+    """
+
+    def get_help_option(self, ctx: click.Context) -> Optional[click.Option]:
+        """As click's own."""
+        names = self.get_help_option_names(ctx)
+        return _help_option(tuple(sorted(names))) if names and self.add_help_option else None
+
+
+class SuggestingGroup(Command, click.Group):
     """A group that suggests a command for a name that is nearly one, whatever click's version."""
 
     def resolve_command(
@@ -61,7 +92,7 @@ def command(
     def wrap(function: Function) -> click.Command:
         epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
         make = click.command if group is None else group.command
-        made: click.Command = make(name, epilog=epilog, **options)(spool_option(function))
+        made: click.Command = make(name, epilog=epilog, **{"cls": Command, **options})(spool_option(function))
         return made
 
     return wrap

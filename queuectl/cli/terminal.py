@@ -13,19 +13,20 @@ import click
 
 from queuectl.names import UNSEEN
 
-_CELL = re.compile(f"[\\x00-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]")
-_TEXT = re.compile(f"[\\x00-\\x08\\x0b-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]")
-_LINE_END = re.compile(r"\r\n?")
+# Compiled when they are first needed, which most texts do not.
+_CELL = f"[\\x00-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
+_TEXT = f"[\\x00-\\x08\\x0b-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
 
 
 def cell(text: str) -> str:
     """One value, in one line."""
-    return _CELL.sub(_escaped, text)
+    return text if text.isprintable() else re.sub(_CELL, _escaped, text)
 
 
 def lines(text: str) -> str:
     """Text of which line breaks and tabs are meant."""
-    return _TEXT.sub(_escaped, text)
+    one = text.replace("\n", "").replace("\t", "")
+    return text if one.isprintable() else re.sub(_TEXT, _escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -52,4 +53,4 @@ class Screen:
         text = self._held + self._decoder.decode(data, final=not data)
         # The "\n" of a "\r\n" may come with the next piece.
         self._held = "\r" if data and text.endswith("\r") else ""
-        return lines(_LINE_END.sub("\n", text[: len(text) - len(self._held)]))
+        return lines(re.sub(r"\r\n?", "\n", text[: len(text) - len(self._held)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 from queuectl import system
@@ -22,9 +21,10 @@ PAUSED = ("paused.txt", "paused.txt.txt")
 STATE_FOLDERS = {state.folder: state for state in State}
 FOLDERS = (*STATE_FOLDERS, LOGS, TMP, LOCKS)
 
-_FORMAT_LINE = re.compile(r"\ufeff?A spool of queuectl, format (\d{1,9})\s*\Z", re.ASCII)
+_FORMAT_LINE = "A spool of queuectl, format"
 _FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
 _LONGEST_FORMAT = 1024
+_LONGEST_NUMBER = 9
 
 ENOUGH = 3
 """State folders by which a spool is told."""
@@ -76,12 +76,12 @@ def check_format(root: str) -> None:
         return
     except OSError as error:
         raise SpoolUnusable(f"cannot read {path}: {error.strerror or error}") from error
-    found = _FORMAT_LINE.match(text)
-    if found is None:
+    line, _, number = text.removeprefix("\ufeff").rstrip().rpartition(" ")
+    if line != _FORMAT_LINE or not (number.isascii() and number.isdigit()) or len(number) > _LONGEST_NUMBER:
         raise SpoolUnusable(f"{path} does not say which format the spool has", hint=_FORMAT_HINT)
-    if int(found[1]) > FORMAT_NUMBER:
+    if int(number) > FORMAT_NUMBER:
         raise SpoolUnusable(
-            f"{root} is a spool of format {found[1]}, and this queuectl knows {FORMAT_NUMBER}",
+            f"{root} is a spool of format {number}, and this queuectl knows {FORMAT_NUMBER}",
             hint="nothing was touched; use a newer queuectl",
         )
 
@@ -180,7 +180,7 @@ def _write_texts(root: str) -> None:
     # Notepad before Windows 10 1809 shows one long line without the carriage returns.
     texts = {
         README: README_TEXT.replace("\n", "\r\n").encode(),
-        FORMAT: f"A spool of queuectl, format {FORMAT_NUMBER}\r\n".encode(),
+        FORMAT: f"{_FORMAT_LINE} {FORMAT_NUMBER}\r\n".encode(),
         SCHEMA: job_schema(),
     }
     for name, data in texts.items():

@@ -11,7 +11,7 @@ from queuectl.spool import layout
 ABANDONED_AGE = 86400.0
 """Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""
 
-_OURS = re.compile(r"~[0-9a-f]{12}~")
+_OURS = r"~[0-9a-f]{12}~"
 """In the names that we give: what a person has put there is theirs, however old."""
 
 
@@ -29,7 +29,7 @@ class TmpFolder:
 
     def abandoned(self, now: float) -> list[str]:
         """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
-        ours = (one for one in self._files() if _OURS.search(one.name))
+        ours = (one for one in self._files() if re.search(_OURS, one.name))
         return [one.path for one in ours if now - _written(one, now) > ABANDONED_AGE]
 
     def remove_of(self, owner: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from queuectl.cli.common import command, json_option, open_queue, print_json, spool_path
+from queuectl.cli.common import Command, command, json_option, open_queue, print_json, spool_path
 from queuectl.cli.terminal import echo
 from queuectl.errors import InvalidInput
 from queuectl.moment import format_moment, parse_duration, parse_moment
@@ -50,7 +50,7 @@ def _variables(ctx: click.Context, parameter: click.Parameter, texts: tuple[str,
     return dict(text.split("=", 1) for text in texts)
 
 
-class _EnqueueCommand(click.Command):
+class _EnqueueCommand(Command):
     """click swallows `--`; here everything behind it is the program to run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
