@@ -64,6 +64,8 @@ def _bare(folder: Path, count: int) -> float:
 
 def _one_by_one(folder: Path, count: int) -> float:
     with Queue.open(str(folder / "spool")) as queue:
+        # The first one imports what it needs.
+        queue.enqueue([{"command": "true"}])
         began = time.perf_counter()
         for _ in range(count):
             queue.enqueue([{"command": "true"}])

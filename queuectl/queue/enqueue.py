@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from json import dumps
 from typing import Any, Union
@@ -20,6 +20,15 @@ from queuectl.state import State
 
 TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+
+
+class _Prepared:
+    """A job whose record lies in `tmp/`, at `path`."""
+
+    def __init__(self, path: str, job: Job, version: tuple[int, int]) -> None:
+        self.path, self.job, self.version = path, job, version
+        self.place = Place(State.PENDING, job.name)
+        self.admitted = False
 
 
 def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
@@ -39,14 +48,12 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
 
 
 def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
-    prepared: list[tuple[str, Job]] = []
+    prepared: list[_Prepared] = []
     try:
-        with store.naming():
-            named = _named(store, jobs, rename=rename, now=now)
-        # Written and fsynced outside of the lock: workers go on claiming meanwhile. One by one, so that what
-        # was written before a full disk is removed again.
-        for job in named:
-            prepared += [(store.spool.prepare(job), job)]
+        named = _named(store, jobs, rename=rename, now=now)
+        # Written and fsynced outside of the lock: workers go on claiming meanwhile.
+        written = store.spool.prepare(named)
+        prepared = [_Prepared(path, job, version) for job, (path, version) in zip(named, written)]
         with store.naming():
             return _admit(store, prepared, now)
     except OSError as error:
@@ -54,8 +61,9 @@ def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> 
         why = f"{error.strerror or error}{where}"
         raise SpoolUnusable(f"cannot write to {store.spool.root}: {why}") from error
     finally:
-        for path, _ in prepared:
-            system.remove(path)
+        for one in prepared:
+            if not one.admitted:
+                system.remove(one.path)
 
 
 def as_job(job: Union[Job, Mapping[str, Any]]) -> Job:
@@ -82,32 +90,34 @@ def new_id(now: float) -> str:
 def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Job]:
     used: set[str] = set()
     named: list[Job] = []
-    for position, job in enumerate(jobs):
-        wanted = job.id if job.id is not None else new_id(now)
-        if rename or job.id is None:
-            wanted = next_free(wanted, lambda name: fold(name) in used or store.is_taken(name))
-        elif fold(wanted) in used:
-            raise Conflict(f"the id {wanted!r} is given twice")
-        used.add(fold(wanted))
-        named.append(accepted(job, job_id=wanted, now=now, position=position))
+    # Whether others have an id is asked when the jobs are admitted; only to choose another it is asked here.
+    with store.naming() if rename else nullcontext():
+        for position, job in enumerate(jobs):
+            wanted = job.id if job.id is not None else new_id(now)
+            if rename:
+                wanted = next_free(wanted, lambda name: fold(name) in used or store.is_taken(name))
+            elif fold(wanted) in used:
+                raise Conflict(f"the id {wanted!r} is given twice")
+            used.add(fold(wanted))
+            named.append(accepted(job, job_id=wanted, now=now, position=position))
     return named
 
 
-def _admit(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> list[Place]:
-    for _, job in prepared:
-        _refuse_known(store, job.name)
-    admitted: list[Place] = []
+def _admit(store: Store, prepared: Sequence[_Prepared], now: float) -> list[Place]:
+    workers = store.spool.workers()
+    for one in prepared:
+        _refuse_known(store, one.job.name, workers)
     try:
-        for path, job in prepared:
-            place = Place(State.PENDING, job.name)
-            store.spool.admit(path, place)
-            admitted.append(place)
+        for one in prepared:
+            store.spool.admit(one.path, one.place)
+            one.admitted = True
         store.spool.sync(State.PENDING)
     except BaseException as error:
-        _take_back(store, admitted, error)
+        _take_back(store, [one.place for one in prepared if one.admitted], error)
         raise
-    _index(store, prepared, now)
-    return admitted
+    # RACE: one that a person has just moved is in all the same, and the next look finds it.
+    store.record_all([entry_of(one.place, one.job, one.version, now) for one in prepared])
+    return [one.place for one in prepared]
 
 
 def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> None:
@@ -131,18 +141,8 @@ def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> N
         ) from why
 
 
-def _index(store: Store, prepared: Sequence[tuple[str, Job]], now: float) -> None:
-    rows = []
-    for _, job in prepared:
-        place = Place(State.PENDING, job.name)
-        # RACE: one that a person has just moved is in all the same, and the next look finds it.
-        with suppress(OSError):
-            rows.append(entry_of(place, job, store.spool.version(place), now))
-    store.record_all(rows)
-
-
-def _refuse_known(store: Store, job_id: str) -> None:
-    if not store.is_taken(job_id):
+def _refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
+    if not store.is_taken(job_id, workers=workers):
         return
     known = store.spool.locate(job_id)
     where = known.state.value if known else "under a name that differs in case only"

@@ -236,15 +236,15 @@ class Spool:
 
     # Writing and moving
 
-    def prepare(self, job: Job) -> str:
-        """Write the record to `tmp/`, flushed and fsynced; the path to move in from."""
-        return self._prepare(job)[0]
-
-    def _prepare(self, job: Job) -> tuple[str, tuple[int, int]]:
+    def prepare(self, jobs: Sequence[Job]) -> list[tuple[str, tuple[int, int]]]:
+        """Write these records to `tmp/`, flushed and fsynced; of each, the path to move in from, and its
+        version.
+        """
         from queuectl.codec import encode_job
 
-        path = self.tmp.new(f"{job.name[:60]}{SUFFIX}")
-        return path, system.file_stamp(system.write_file(path, encode_job(job)))
+        paths = [self.tmp.new(f"{job.name[:60]}{SUFFIX}") for job in jobs]
+        written = system.write_files((path, encode_job(job)) for path, job in zip(paths, jobs))
+        return [(path, system.file_stamp(found)) for path, found in zip(paths, written)]
 
     def admit(self, prepared: str, place: Place) -> None:
         """Move a prepared record in as a new job. The caller holds `claim.lock`.
@@ -263,7 +263,7 @@ class Spool:
             FileNotFoundError: somebody has taken the file away; it is not made anew.
             FileChanged: somebody has written to it since.
         """
-        prepared, version = self._prepare(job)
+        ((prepared, version),) = self.prepare([job])
 
         def guard() -> None:
             # RACE: a file that was moved by hand meanwhile must not come to lie in two places, and what was

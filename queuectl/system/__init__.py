@@ -19,6 +19,7 @@ from queuectl.system.files import (
     replace,
     sync_folder,
     write_file,
+    write_files,
 )
 from queuectl.system.machine import host_name, is_interactive, process_id
 from queuectl.system.native import (
@@ -59,4 +60,5 @@ __all__ = [
     "sync_folder",
     "with_patience",
     "write_file",
+    "write_files",
 ]

@@ -21,6 +21,7 @@ if sys.platform == "win32":
         open_for_reading,
         open_plainly,
         seal_descriptors,
+        start_writing,
         sync_descriptor,
         sync_folder,
     )
@@ -41,6 +42,7 @@ else:
         open_for_reading,
         open_plainly,
         seal_descriptors,
+        start_writing,
         sync_descriptor,
         sync_folder,
     )
@@ -61,6 +63,7 @@ __all__ = [
     "open_for_reading",
     "open_plainly",
     "seal_descriptors",
+    "start_writing",
     "sync_descriptor",
     "sync_folder",
 ]

@@ -151,6 +151,10 @@ def seal_descriptors() -> bool:
     return True
 
 
+def start_writing(descriptor: int) -> None:
+    """Nothing: Windows has no call for it."""
+
+
 def sync_descriptor(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
     os.fsync(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -211,11 +212,11 @@ def test_7_the_disk_does_not_take_it(cli: CommandLine, monkeypatch: pytest.Monke
     cli.ok("init")
     before = cli.files()
 
-    def refuses(path: str, data: bytes) -> None:
-        raise OSError(number, os.strerror(number), path)
+    def refuses(files: Iterable[tuple[str, bytes]]) -> None:
+        raise OSError(number, os.strerror(number), next(iter(files))[0])
 
     with monkeypatch.context() as patch:
-        patch.setattr(system, "write_file", refuses)
+        patch.setattr(system, "write_files", refuses)
         line = cli.fails(7, "enqueue", "--", "x")
     assert os.strerror(number) in line
     assert cli.files() == before

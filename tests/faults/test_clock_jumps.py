@@ -195,16 +195,17 @@ def leap_behind_prepare(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, once: bo
     prepare = Spool.prepare
     times = []
 
-    def leaping(self: Spool, job: Any) -> str:
-        path = prepare(self, job)
+    def leaping(self: Spool, jobs: Any) -> Any:
+        prepared = prepare(self, jobs)
         if not (once and times):
-            times.append(path)
-            os.utime(path, (desk.clock(), desk.clock()))
+            for path, _ in prepared:
+                times.append(path)
+                os.utime(path, (desk.clock(), desk.clock()))
             desk.clock.advance(2 * DAY)
             for old in TmpFolder(str(desk.root)).abandoned(desk.clock()):
                 os.unlink(old)
-            assert not os.path.exists(path)
-        return path
+            assert not any(os.path.exists(path) for path, _ in prepared)
+        return prepared
 
     monkeypatch.setattr(Spool, "prepare", leaping)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.spool import Spool
 from queuectl.state import State
+from queuectl.system import files
 from tests.support.invariants import check
 from tests.support.spools import START, Desk
 
@@ -179,14 +181,14 @@ class TestAllOrNone:
 
     @pytest.mark.parametrize("which", [1, 3])
     def test_a_write_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
-        numbers, real = count(1), system.write_file
+        numbers, real = count(1), files.sync_descriptor
 
-        def failing(path: str, data: bytes) -> os.stat_result:
+        def failing(descriptor: int) -> None:
             if next(numbers) == which:
-                raise OSError(28, "No space left on device", path)
-            return real(path, data)
+                raise OSError(28, "No space left on device")
+            real(descriptor)
 
-        monkeypatch.setattr(system, "write_file", failing)
+        monkeypatch.setattr(files, "sync_descriptor", failing)
         self.refused(desk, SpoolUnusable, *({"id": name, "command": "x"} for name in "abc"))
 
     def test_a_folder_that_cannot_be_synced(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,13 +244,14 @@ def test_the_folder_is_synced_when_the_job_lies_there(desk: Desk, monkeypatch: p
 
 def test_what_is_enqueued_is_written_outside_of_pending(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    real = system.write_file
+    real = system.write_files
 
-    def noting(path: str, data: bytes) -> os.stat_result:
-        written.append(Path(path).parent.name)
-        return real(path, data)
+    def noting(files: Iterable[tuple[str, bytes]]) -> list[os.stat_result]:
+        taken = list(files)
+        written.extend(Path(path).parent.name for path, _ in taken)
+        return real(taken)
 
-    monkeypatch.setattr(system, "write_file", noting)
+    monkeypatch.setattr(system, "write_files", noting)
     desk.add("a")
     assert written == ["tmp"]
 

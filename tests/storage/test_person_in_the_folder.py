@@ -178,7 +178,7 @@ def test_a_hand_on_a_job_whose_run_does_not_succeed(
 
 
 def _stamp_blindly(spool: Spool, place: Place, job: Any, **_: Any) -> tuple[int, int]:
-    prepared = spool.prepare(job)
+    ((prepared, _),) = spool.prepare([job])
     os.replace(prepared, spool.path(place))
     return spool.version(place)
 

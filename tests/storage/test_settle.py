@@ -11,6 +11,7 @@ import pytest
 from queuectl import events, system
 from queuectl.queue.claims import policy_of
 from queuectl.runner import CANCELLED, FAILED, TIMEOUT
+from queuectl.system import files
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, Run, during, ending, failing, interrupted, succeeding
 
@@ -240,15 +241,15 @@ class TestAFileThatChangesWhileItsCommandRuns:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int
     ) -> None:
         desk.add("a")
-        numbers, real = count(1), system.write_file
+        numbers, real = count(1), files.sync_descriptor
 
-        def full(path: str, data: bytes) -> os.stat_result:
+        def full(descriptor: int) -> None:
             if next(numbers) == which:
                 raise OSError(28, "No space left on device")
-            return real(path, data)
+            real(descriptor)
 
         with monkeypatch.context() as patch:
-            patch.setattr(system, "write_file", full)
+            patch.setattr(files, "sync_descriptor", full)
             run(desk, self.edited(desk, b"rubbish"))
         assert desk.folder_of("a") == ["failed"]
 
@@ -292,7 +293,7 @@ class TestAnOutcomeThatCannotBeRecorded:
     @pytest.mark.parametrize(
         ("call", "error"),
         [
-            ("write_file", OSError(28, "No space left on device")),
+            ("write_files", OSError(28, "No space left on device")),
             ("replace", PermissionError(13, "held by somebody")),
         ],
     )

@@ -107,13 +107,13 @@ class TestAMove:
 class TestAdmission:
     def test_onto_a_file_is_refused(self, desk: Desk) -> None:
         kept = lay(desk, Place(State.PENDING, "a"))
-        prepared = desk.store.spool.prepare(Job(id="a", command="new"))
+        ((prepared, _),) = desk.store.spool.prepare([Job(id="a", command="new")])
         with pytest.raises(Conflict):
             desk.store.spool.admit(prepared, Place(State.PENDING, "a"))
         assert _read(desk, Place(State.PENDING, "a")) == kept
 
     def test_what_is_prepared_is_whole_and_in_tmp(self, desk: Desk) -> None:
-        prepared = desk.store.spool.prepare(Job(id="é" * 100, command="x"))
+        ((prepared, _),) = desk.store.spool.prepare([Job(id="é" * 100, command="x")])
         assert os.path.dirname(prepared) == str(desk.root / "tmp")
         assert len(os.fsencode(os.path.basename(prepared))) <= 255
         assert desk.files() == {}
@@ -129,7 +129,7 @@ class TestAStamp:
         assert desk.record("pending", "a")["command"] == "new"
         assert version == system.file_stamp(os.stat(desk.store.spool.path(self.PLACE)))
 
-    @pytest.mark.parametrize("call", ["write_file", "replace"])
+    @pytest.mark.parametrize("call", ["write_files", "replace"])
     def test_that_fails_leaves_the_old_one_and_nothing_in_tmp(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
@@ -204,7 +204,7 @@ class TestAFileThatSomebodyHoldsForAMoment:
         assert (_read(desk, self.PLACE), _read(desk, self.DONE)) == (data, b"another")
 
     def test_is_not_admitted_over_a_drop(self, desk: Desk, meanwhile: list[Callable[[], object]]) -> None:
-        prepared = desk.store.spool.prepare(Job(command="new", id="a"))
+        ((prepared, _),) = desk.store.spool.prepare([Job(command="new", id="a")])
         meanwhile.append(lambda: desk.drop("a.json", b"dropped just now"))
         with pytest.raises(Conflict):
             desk.store.spool.admit(prepared, self.PLACE)
