@@ -17,7 +17,7 @@ from queuectl.queue.claims import Claim
 
 MOST = 16
 """Jobs claimed at once at most."""
-HORIZON = 0.02
+HORIZON = 0.05
 """Seconds of work that are claimed at once, by what the last run took; a longer one is claimed alone."""
 PATIENCE = 0.05
 """Seconds for which a claimed job waits for the one before it."""

@@ -245,6 +245,15 @@ class Index:
         ).fetchone()
         return bool(row[0])
 
+    def count_ready(self, most: int) -> int:
+        """How many jobs may run now, counted up to so many."""
+        row = self._sql.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_ready "
+            f"WHERE due IS NULL AND {_WAITS} LIMIT ?)",
+            (most,),
+        ).fetchone()
+        return int(row[0])
+
     def ready(self, limit: int, *, most_crashes: Optional[int] = None) -> Iterator[Entry]:
         """Jobs that may run now and have crashed at most so often, in the order in which they should."""
         rows = self._sql.execute(

@@ -106,6 +106,14 @@ class TestClaimed:
             assert [one.place.job_id for one in got] == jobs(3)
             assert {row["state"] for row in desk.queue.jobs()} == {"processing", "pending"}
 
+    @pytest.mark.parametrize(("count", "share"), [(1, 1), (2, 1), (3, 2), (8, 4), (100, 16)])
+    def test_no_more_than_its_share_of_what_all_could_have(
+        self, desk: Desk, count: int, share: int
+    ) -> None:
+        desk.add(*jobs(count))
+        with quick_worker(desk) as worker, quick_worker(desk, name="box-1-2-other"):
+            assert len(claim_some(worker.store, NAME, desk.clock(), most=16)) == share
+
     @pytest.mark.parametrize("crashed", [0, 1, 2])
     def test_one_that_has_crashed_comes_alone(self, desk: Desk, crashed: int) -> None:
         for number, name in enumerate(jobs(3)):
