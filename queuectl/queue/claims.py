@@ -153,10 +153,10 @@ class _Look:
 
     def _take(self, entry: Entry, place: Place) -> None:
         store, now = self.store, self.now
-        # First: a row that is behind its file speaks of no second one. (It leaves here only under our lock.)
-        if not store.spool.is_there(place):
-            raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
         if store.is_taken(place.job_id, besides=place, workers=self.workers):
+            # A row that is behind its file speaks of no second one. (It leaves here only under our lock.)
+            if not store.spool.is_there(place):
+                raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
             raise Conflict(f"there is another job {place.job_id}")
         job, version = _ready_record(store, place, now, self.limit)
         if job.due is not None and job.due > now:

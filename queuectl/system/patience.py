@@ -32,14 +32,18 @@ def with_patience(action: Callable[[], T], *, patience: float = 2.0) -> T:
     A real denial has the same error number as a passing one; it is told apart by its lasting. The last
     OSError is raised when the patience is over, any other at once. A patience of 0 means one try.
     """
-    deadline = clock.monotonic() + patience
+    deadline = None
     pause = _FIRST_PAUSE
     while True:
         try:
             return action()
         except OSError as error:
+            if not is_transient(error):
+                raise
+            # Asked for no sooner: most succeed at once, and there are a dozen a job.
+            deadline = clock.monotonic() + patience if deadline is None else deadline
             left = deadline - clock.monotonic()
-            if left <= 0 or not is_transient(error):
+            if left <= 0:
                 raise
         clock.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE)

@@ -70,6 +70,9 @@ def open_plainly(path: str, flags: int, mode: int = 0o666) -> int:
 
     Raises OSError.
     """
+    if flags & os.O_EXCL:
+        # What is new is plain.
+        return _open(path, flags, mode)
     try:
         descriptor = _open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
