@@ -61,6 +61,17 @@ def decode_job(data: bytes) -> Job:
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
     """
+    try:
+        job = _DECODER.decode(data)
+        if problem_of(job) is None:
+            return job
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        # Another encoding, or to be explained.
+        pass
+    return _decode_text_of(data)
+
+
+def _decode_text_of(data: bytes) -> Job:
     if is_blank(data):
         raise InvalidInput("empty", hint='the smallest job is {"command": "echo hi"}', blank=True)
     text = decode_text(data)

@@ -180,6 +180,8 @@ def _run_at_problem(run_at: Optional[str]) -> Optional[str]:
 
 
 def _meta_problem(meta: Optional[dict[str, Any]]) -> Optional[str]:
+    if meta is None:
+        return None
     # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
     level: list[Any] = [meta]
     for _ in range(DEEPEST):

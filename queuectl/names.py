@@ -8,6 +8,7 @@ macOS.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Callable, NamedTuple, Optional
 
 SHELLS = ("cmd", "powershell", "pwsh", "bash", "sh")
@@ -41,6 +42,7 @@ _LONGEST_WORKER = 80
 _NUMBERED = r"(?s)(.+)-([1-9]\d{0,8})\Z"
 
 
+@lru_cache(16)
 def id_problem(job_id: str) -> Optional[str]:
     """What is wrong with `job_id` as a job's id, or None."""
     if not job_id:
@@ -65,6 +67,8 @@ def _size_problem(job_id: str) -> Optional[str]:
 
 def is_unicode(name: str) -> bool:
     """Whether `name` is text, not bytes of another encoding that a POSIX file system holds as a name."""
+    if name.isascii():
+        return True
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -89,8 +93,11 @@ def is_ignored(file_name: str) -> bool:
 
 def job_id_of(file_name: str) -> Optional[str]:
     """The id that `file_name` stands for, or None when it is not named like a job file."""
-    if is_ignored(file_name):
-        return None
+    return None if is_ignored(file_name) else stem_of(file_name)
+
+
+def stem_of(file_name: str) -> Optional[str]:
+    """Like `job_id_of`, of a name that is not ignored."""
     lowered = file_name.lower()
     for suffix in (SUFFIX, HIDDEN_SUFFIX):
         if lowered.endswith(suffix) and len(file_name) > len(suffix):

@@ -16,9 +16,10 @@ from queuectl.doorbell import watched_folders
 from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.queue.intake import ripe_at, settle_drops
-from queuectl.queue.reconcile import Unsettled, reconcile_all, reconcile_some
+from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.spool import layout
 from queuectl.state import State
 

@@ -23,10 +23,10 @@ from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, STOP_SUFFIX
 from queuectl.queue.claims import Claim, claim_some, give_back, pass_over, policy_of, settle
 from queuectl.queue.liveness import note_run
-from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.recovery import clear_away, free_strays
 from queuectl.queue.requests import is_paused, withdraw
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Conditions, Outcome, Runner
 from queuectl.spool import Place

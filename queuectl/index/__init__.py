@@ -7,7 +7,7 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Optional
 
@@ -15,6 +15,7 @@ from queuectl import system
 from queuectl.errors import QueueError
 from queuectl.index.rows import STUCK_AFTER, Entry, Oddity, Stamp, checked_id, command_of, entry_from
 from queuectl.index.schema import connect, identity_of, in_memory, rebuild
+from queuectl.index.staging import Staging
 from queuectl.index.trouble import is_damage, refusal, trouble, usable_error
 from queuectl.state import State
 
@@ -46,6 +47,10 @@ __all__ = [
     "trouble",
     "usable_error",
 ]
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 class Index:
@@ -189,6 +194,29 @@ class Index:
         rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
         return {checked_id(row[0]): Stamp(*row[1:]) for row in rows}
 
+    def stamps_of(self, job_ids: Sequence[str]) -> dict[str, Stamp]:
+        """Of those of these few ids that the index knows, the versions."""
+        rows = self._sql.execute(
+            f"SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id IN ({_places(job_ids)})", job_ids
+        )
+        return {row[0]: Stamp(*row[1:]) for row in rows}
+
+    def stamps_after(self, job_id: str, most: int) -> list[tuple[str, Stamp]]:
+        """The next so many ids after this one, with the versions that the index knows."""
+        rows = self._sql.execute(
+            "SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id > ? ORDER BY id LIMIT ?",
+            (job_id, most),
+        )
+        return [(checked_id(row[0]), Stamp(*row[1:])) for row in rows]
+
+    def size(self) -> int:
+        """How many jobs it knows."""
+        return int(self._sql.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+    def staging(self) -> Staging:
+        """Where many rows of new files are kept until they are all written."""
+        return Staging(self._sql, self.transaction)
+
     def get(self, job_id: str) -> Optional[Entry]:
         """The row of this id."""
         row = self._sql.execute(f"SELECT {_FIELDS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
@@ -198,6 +226,15 @@ class Index:
         """Ids that are the same as this one but for case and Unicode form."""
         rows = self._sql.execute("SELECT id FROM jobs WHERE fold = ?", (fold,))
         return [checked_id(row[0]) for row in rows]
+
+    def alike_all(self, folds: Sequence[str]) -> dict[str, list[str]]:
+        """`alike` for these few."""
+        found: dict[str, list[str]] = {}
+        for fold, job_id in self._sql.execute(
+            f"SELECT fold, id FROM jobs WHERE fold IN ({_places(folds)})", folds
+        ):
+            found.setdefault(fold, []).append(checked_id(job_id))
+        return found
 
     # What status and list show
 

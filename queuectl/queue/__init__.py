@@ -59,7 +59,7 @@ class Queue:
 
     def refresh(self) -> None:
         """Bring the index in line with the folders."""
-        from queuectl.queue.reconcile import reconcile_all
+        from queuectl.queue.survey import reconcile_all
 
         reconcile_all(self.store, self._now())
 

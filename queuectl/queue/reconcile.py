@@ -17,7 +17,7 @@ from queuectl.spool import LOOKS, Place, quarantine
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
 
-_RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3, State.PENDING: 4}
+RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3, State.PENDING: 4}
 """Which of several files of one id the index shows: a newcomer in `pending` never hides a known job."""
 
 NO_JOB = "no job: "
@@ -32,30 +32,33 @@ class Unsettled(NamedTuple):
     oddity: Oddity
 
 
-class _Round:
-    """One reconciliation, of the `whole` spool or some of it: what is known, what was found, what follows."""
+class Round:
+    """One reconciliation of some files: what is known, what was found, what follows."""
 
-    def __init__(self, store: Store, now: float, *, whole: bool = False) -> None:
+    def __init__(self, store: Store, now: float) -> None:
         self.store, self.now = store, now
         self.limit = store.config.max_job_bytes
-        self.whole = whole
-        # Of some only theirs are read: ten thousand bad files are set aside one by one.
-        oddities = store.index.oddities() if whole else []
-        self._earlier: dict[str, Optional[Oddity]] = {oddity.path: oddity for oddity in oddities}
+        self._earlier: dict[str, Optional[Oddity]] = {}
         self.entries: list[Entry] = []
         self.gone: list[str] = []
         self.oddities: list[Oddity] = []
         self.unsettled: list[Unsettled] = []
-        self.folds: dict[str, str] = {}
-        self.workers: Optional[list[str]] = None
+        self._folds: dict[str, str] = {}
+        self._workers: Optional[list[str]] = None
 
     def earlier(self, path: str) -> Optional[Oddity]:
         """What lay there at the last look, if it was no job."""
-        if not self.whole and path not in self._earlier:
+        # Only of these files: ten thousand bad ones are set aside one by one.
+        if path not in self._earlier:
             self._earlier[path] = self.store.index.oddity(path)
-        return self._earlier.get(path)
+        return self._earlier[path]
+
+    def earlier_at(self, place: Place) -> Optional[Oddity]:
+        """What lay at this place at the last look, if it was no job."""
+        return self.earlier(self._shown(place))
 
     def odd(self, path: str, reason: str, mtime_ns: int = 0, size: int = 0) -> Oddity:
+        """Have it remembered that something here is no job, and since when."""
         before = self.earlier(path)
         same = before is not None and (before.mtime_ns, before.size) == (mtime_ns, size)
         seen = before.seen if same and before is not None else self.now
@@ -64,15 +67,34 @@ class _Round:
         return oddity
 
     def unsettle(self, found: Found, reason: str) -> None:
+        """Have somebody see to this file."""
         place = place_of(found)
         oddity = self.odd(self._shown(place), reason, found.mtime_ns, found.size)
         self.unsettled.append(Unsettled(place, reason, oddity))
 
+    def see(self, seen: Found, known: Optional[Stamp]) -> None:
+        """Turn one file into the row of its id, which is `known`, unless that is another file's."""
+        if known is not None and (known.state, known.worker) != (seen.state.value, seen.worker):
+            rival = self.store.spool.look(State(known.state), f"{seen.job_id}{SUFFIX}", known.worker)
+            if rival is not None and not self.store.spool.is_there(place_of(seen)):
+                # RACE: it has just moved there.
+                return
+            if rival is not None and RANK[State(known.state)] <= RANK[seen.state]:
+                self._second(seen, known.state)
+                return
+            if isinstance(rival, Found):
+                self._second(rival, seen.state.value)
+        self.take(seen, known)
+
+    def _second(self, seen: Found, state: str) -> None:
+        if seen.state is State.PENDING:
+            self.unsettle(seen, SECOND)
+        else:
+            self.odd(self._shown(place_of(seen)), f"{SECOND}: another lies in {State(state).folder}")
+
     def take(self, found: Found, known: Optional[Stamp]) -> None:
         """Turn one file into its row, unless that is known."""
-        # Another ending is looked at again: its renaming may have been lost. (Not X.JSON, which may stay so
-        # where case does not count.)
-        if known == stamp_of(found) and found.file_name.lower().endswith(SUFFIX):
+        if is_known(found, known):
             return
         if found.state in WAITING and (problem := self._misnamed(found, known)):
             if problem == SECOND and found.state is State.FAILED:
@@ -82,7 +104,7 @@ class _Round:
                 self.unsettle(found, problem)
             return
         place, version = place_of(found), (found.mtime_ns, found.size)
-        before = self.earlier(self._shown(place))
+        before = self.earlier_at(place)
         if before and before.reason.startswith(NO_JOB) and (before.mtime_ns, before.size) == version:
             # Read at an earlier look, and read again before it is set aside.
             self.unsettle(found, before.reason)
@@ -105,17 +127,18 @@ class _Round:
         except InvalidInput as error:
             self._take_unreadable(found, known, error, note)
         else:
-            self.folds[fold(found.job_id)] = found.job_id
             entry = entry_of(place, read.job, read.version, self.now)
-            self.entries.append(entry._replace(error=note) if note else entry)
+            self.add(entry._replace(error=note) if note else entry, known)
 
-    def write(self, looked_at: Iterable[str] = ()) -> None:
-        """Write what was found; of what was odd at these paths, or anywhere if all was looked at, only that
-        remains which was met again.
-        """
+    def add(self, entry: Entry, known: Optional[Stamp]) -> None:
+        """Have this row written, in place of the one that is `known`."""
+        self._folds[entry.fold] = entry.id
+        self.entries.append(entry)
+
+    def write(self, looked_at: Iterable[str]) -> None:
+        """Write what was found; of what was odd at these paths only that remains which was met again."""
         oddities = set(self.oddities)
-        paths = self._earlier if self.whole else looked_at
-        before = {oddity for oddity in map(self.earlier, paths) if oddity is not None}
+        before = {oddity for oddity in map(self.earlier, looked_at) if oddity is not None}
         if not (self.entries or self.gone or oddities != before):
             return
         index = self.store.index
@@ -139,15 +162,24 @@ class _Round:
 
     def _has_twin(self, place: Place) -> bool:
         """Whether another file of this id, or of one that Windows would call the same, is in the spool."""
-        twin = self.folds.get(fold(place.job_id), place.job_id)
+        others = self.alike(place.job_id)
         if place.state is State.PENDING:
-            self.workers = self.store.spool.workers() if self.workers is None else self.workers
-            taken = self.store.is_taken(place.job_id, besides=place, workers=self.workers)
-            return twin != place.job_id or taken
+            return bool(others) or self.is_taken(place)
         # A newcomer in `pending` does not displace what waits for its retry.
-        others = {twin, *self.store.index.alike(fold(place.job_id))} - {place.job_id}
         places = [self.store.spool.locate(other) for other in others]
         return any(other is not None and other.state is not State.PENDING for other in places)
+
+    def alike(self, job_id: str) -> set[str]:
+        """Other ids that Windows would call the same, of jobs that are there."""
+        folded = fold(job_id)
+        others = {self._folds.get(folded, job_id), *self.store.index.alike(folded)} - {job_id}
+        return {other for other in others if self.store.spool.locate(other) is not None}
+
+    def is_taken(self, place: Place) -> bool:
+        """Whether another file of exactly this id is there."""
+        self._workers = self.store.spool.workers() if self._workers is None else self._workers
+        places = self.store.spool.places(place.job_id, self._workers)
+        return any(one != place and self.store.spool.is_there(one) for one in places)
 
     def _take_unreadable(
         self, found: Found, known: Optional[Stamp], error: InvalidInput, note: Optional[str]
@@ -155,7 +187,7 @@ class _Round:
         place, version = place_of(found), (found.mtime_ns, found.size)
         if found.state not in WAITING:
             told = str(error) if found.state is State.DEAD else f"{NO_JOB}{error}"
-            self.entries.append(unreadable_entry(place, version, note or told))
+            self.add(unreadable_entry(place, version, note or told), known)
             return
         if known is not None:
             # The row told of a job that this file was, here or where it was dragged from.
@@ -177,27 +209,16 @@ def stamp_of(found: Found) -> Stamp:
     return Stamp(found.state.value, found.worker, found.mtime_ns, found.size)
 
 
-def reconcile_all(store: Store, now: float) -> list[Unsettled]:
-    """Bring the whole index in line with the folders; what needs a hand is returned."""
-    work = _Round(store, now, whole=True)
-    known = store.index.stamps()
-    found: dict[str, Found] = {}
-    for seen in store.spool.scan():
-        if isinstance(seen, Found):
-            _choose(work, found, seen)
-        else:
-            work.odd(seen.path, seen.reason)
-    work.gone += _find_again(store, known.keys() - found.keys(), found)
-    # Drops last: whether one is a second file of a job is told by the others, when the index is new, too.
-    for one in sorted(found.values(), key=lambda one: one.state is State.PENDING):
-        work.take(one, known.get(one.job_id))
-    work.write()
-    return work.unsettled
+def is_known(found: Found, known: Optional[Stamp]) -> bool:
+    """Whether the file is still that which its row tells of."""
+    # Another ending is looked at again: its renaming may have been lost. (Not X.JSON, which may stay so where
+    # case does not count.)
+    return known == stamp_of(found) and found.file_name.lower().endswith(SUFFIX)
 
 
 def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: float) -> list[Unsettled]:
     """Bring the index in line with these files (state and file name), of which an event told."""
-    work = _Round(store, now)
+    work = Round(store, now)
     for state, name in names:
         seen = store.spool.look(state, name)
         if isinstance(seen, Found):
@@ -205,7 +226,7 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
         elif seen is not None:
             work.odd(seen.path, seen.reason)
         elif is_canonical(name) and is_unicode(name):
-            _reconcile_gone(work, name[: -len(SUFFIX)])
+            reconcile_gone(work, name[: -len(SUFFIX)])
     # What no index can hold is shown otherwise there, and forgotten by the next look at all.
     work.write({f"{state.folder}/{name}" for state, name in names if is_unicode(name)})
     return work.unsettled
@@ -213,12 +234,13 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
 
 def reconcile_one(store: Store, job_id: str, now: float) -> None:
     """Bring the row of this id in line with where its file lies now."""
-    work = _Round(store, now)
-    _reconcile_gone(work, job_id)
-    work.write()
+    work = Round(store, now)
+    reconcile_gone(work, job_id)
+    work.write(())
 
 
-def _reconcile_gone(work: _Round, job_id: str) -> None:
+def reconcile_gone(work: Round, job_id: str) -> None:
+    """Find out what became of a file that was not met where its row says, or drop the row."""
     if found := _find(work.store, job_id):
         # Perhaps not the one that has gone but the next drop of this name.
         _reconcile_one(work, found)
@@ -226,46 +248,8 @@ def _reconcile_gone(work: _Round, job_id: str) -> None:
         work.gone.append(job_id)
 
 
-def _reconcile_one(work: _Round, seen: Found) -> None:
-    row = work.store.index.get(seen.job_id)
-    if row is not None and (row.state, row.worker) != (seen.state.value, seen.worker):
-        other = Place(State(row.state), seen.job_id, row.worker)
-        if _lies_at(work.store, other) and _RANK[other.state] < _RANK[seen.state]:
-            work.unsettle(seen, SECOND)
-            return
-    work.take(seen, None if row is None else row.stamp)
-
-
-def _choose(work: _Round, found: dict[str, Found], seen: Found) -> None:
-    rival = found.get(seen.job_id)
-    # RACE: a folder may give a name twice when its file is replaced meanwhile (seen on tmpfs).
-    if rival is None or place_of(rival) == place_of(seen) or not _lies_at(work.store, place_of(rival)):
-        found[seen.job_id] = seen
-        return
-    if not _lies_at(work.store, place_of(seen)):
-        return
-    first, second = sorted((rival, seen), key=lambda one: (_RANK[one.state], not is_canonical(one.file_name)))
-    found[seen.job_id] = first
-    if second.state is State.PENDING:
-        work.unsettle(second, SECOND)
-    else:
-        path = work.store.spool.in_spool(work.store.spool.path(place_of(second)))
-        work.odd(path, f"{SECOND}: another lies in {first.state.folder}")
-
-
-def _lies_at(store: Store, place: Place) -> bool:
-    return store.spool.look(place.state, place.name, place.worker) is not None
-
-
-def _find_again(store: Store, missing: Iterable[str], found: dict[str, Found]) -> list[str]:
-    """Of ids that the scan did not meet, those that are gone; one that moved meanwhile is found after all."""
-    gone: list[str] = []
-    for job_id in missing:
-        if again := _find(store, job_id):
-            found[job_id] = again
-        else:
-            gone.append(job_id)
-    return gone
+def _reconcile_one(work: Round, seen: Found) -> None:
+    work.see(seen, work.store.index.stamps_of([seen.job_id]).get(seen.job_id))
 
 
 def _find(store: Store, job_id: str) -> Optional[Found]:

@@ -20,7 +20,7 @@ from queuectl.names import SUFFIX, read_worker_name
 from queuectl.spool import layout
 from queuectl.spool.access import Trust
 from queuectl.spool.place import LARGEST, ROOM, FileChanged, Place, Read, too_large
-from queuectl.spool.scan import Seen, look, scan, scan_worker
+from queuectl.spool.scan import Seen, look, scan, scan_state, scan_worker
 from queuectl.spool.tmp import TmpFolder
 from queuectl.state import WAITING, State
 
@@ -81,7 +81,9 @@ class Spool:
 
     def in_spool(self, path: str) -> str:
         """`path` as people see it: from the spool's root on, with forward slashes."""
-        shown = os.path.relpath(path, self.root).replace(os.sep, "/")
+        root = os.path.join(self.root, "")
+        shown = path[len(root) :] if path.startswith(root) else os.path.relpath(path, self.root)
+        shown = shown.replace(os.sep, "/")
         return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
 
     # Looking
@@ -89,6 +91,10 @@ class Spool:
     def scan(self) -> Iterator[Seen]:
         """Everything in the state folders: `Found` for what is named like a job, else `Stray`."""
         return scan(self.root)
+
+    def scan_state(self, state: State) -> Iterator[Seen]:
+        """What `scan` tells of one state."""
+        return scan_state(self.root, state)
 
     def scan_worker(self, worker: str) -> Iterator[Seen]:
         """What `scan` tells of one worker's folder."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
 from queuectl import system
-from queuectl.names import ERROR_SUFFIX, is_canonical, is_ignored, is_unicode, job_id_of, read_worker_name
+from queuectl.names import ERROR_SUFFIX, is_canonical, is_ignored, is_unicode, read_worker_name, stem_of
 from queuectl.state import WAITING, State
 
-_SCAN_ORDER = (
+SCAN_ORDER = (
     State.PENDING,
     State.FAILED,
     State.PROCESSING,
@@ -47,11 +47,15 @@ Seen = Union[Found, Stray]
 
 def scan(root: str) -> Iterator[Seen]:
     """Everything in the state folders, along the moves; a name may come twice."""
-    for state in _SCAN_ORDER:
-        if state is State.PROCESSING:
-            yield from _scan_processing(root)
-        else:
-            yield from _scan_folder(os.path.join(root, state.folder), state.folder, state, None)
+    for state in SCAN_ORDER:
+        yield from scan_state(root, state)
+
+
+def scan_state(root: str, state: State) -> Iterator[Seen]:
+    """Everything in the folder of this state."""
+    if state is State.PROCESSING:
+        return _scan_processing(root)
+    return _scan_folder(os.path.join(root, state.folder), state.folder, state, None)
 
 
 def _scan_processing(root: str) -> Iterator[Seen]:
@@ -102,7 +106,7 @@ def _seen(shown: str, name: str, state: State, worker: Optional[str], stat: os.s
         return None
     if not stat_module.S_ISREG(stat.st_mode):
         return Stray(shown, "not a plain file (a folder, link or device): never followed")
-    job_id = job_id_of(name)
+    job_id = stem_of(name)
     if job_id is not None and (is_canonical(name) or state in WAITING):
         return Found(state, worker, job_id, name, *system.file_stamp(stat))
     return _misnamed(shown, job_id, state)

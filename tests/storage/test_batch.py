@@ -107,9 +107,7 @@ class TestClaimed:
             assert {row["state"] for row in desk.queue.jobs()} == {"processing", "pending"}
 
     @pytest.mark.parametrize(("count", "share"), [(1, 1), (2, 1), (3, 2), (8, 4), (100, 16)])
-    def test_no_more_than_its_share_of_what_all_could_have(
-        self, desk: Desk, count: int, share: int
-    ) -> None:
+    def test_no_more_than_its_share_of_what_all_could_have(self, desk: Desk, count: int, share: int) -> None:
         desk.add(*jobs(count))
         with quick_worker(desk) as worker, quick_worker(desk, name="box-1-2-other"):
             assert len(claim_some(worker.store, NAME, desk.clock(), most=16)) == share

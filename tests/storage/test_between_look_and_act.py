@@ -22,10 +22,11 @@ from queuectl.queue import verbs
 from queuectl.queue.claims import claim
 from queuectl.queue.intake import settle_drops
 from queuectl.queue.liveness import still_runs
-from queuectl.queue.reconcile import reconcile_all, reconcile_one, reconcile_some
+from queuectl.queue.reconcile import reconcile_one, reconcile_some
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import FINISH, KILL
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.spool import Place, Spool
 from queuectl.spool.tmp import TmpFolder
 from queuectl.state import State
@@ -325,8 +326,10 @@ class TestANameThatTheFolderGivesTwice:
 
     @pytest.fixture(autouse=True)
     def twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = Spool.scan
-        monkeypatch.setattr(Spool, "scan", lambda spool: (one for one in real(spool) for _ in range(2)))
+        real = Spool.scan_state
+        monkeypatch.setattr(
+            Spool, "scan_state", lambda spool, state: (one for one in real(spool, state) for _ in range(2))
+        )
 
     @pytest.mark.parametrize("folder", ["pending", f"processing/{LIVE}", "failed", "done", "dead"])
     def test_is_one_job(self, desk: Desk, folder: str) -> None:
@@ -385,7 +388,8 @@ class TestAJobThatMovesOnAsItIsLookedFor:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, look: Callable[[Store, float], object]
     ) -> None:
         desk.add("a")
-        real, moves = Spool.locate, iter([("pending", "failed"), ("failed", "done")])
+        desk.drag("a", "pending", "failed")
+        real, moves = Spool.locate, iter([("failed", "done"), ("done", "dead")])
 
         def locate(spool: Spool, job_id: str) -> Optional[Place]:
             place = real(spool, job_id)
@@ -395,11 +399,11 @@ class TestAJobThatMovesOnAsItIsLookedFor:
 
         monkeypatch.setattr(Spool, "locate", locate)
         # As when it was passed by.
-        monkeypatch.setattr(Spool, "scan", lambda spool: iter(()))
+        monkeypatch.setattr(Spool, "scan_state", lambda *_: iter(()))
         look(desk.store, desk.clock())
         entry = desk.store.index.get("a")
         assert entry is not None
-        assert entry.state == "completed"
+        assert entry.state == "dead"
 
 
 class TestTheLastLookBeforeAClaim:

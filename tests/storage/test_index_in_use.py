@@ -17,8 +17,8 @@ from queuectl.index import schema
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.intake import settle_drops
-from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.runner import Conditions, Outcome
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, during, failing, interrupted, succeeding

@@ -13,7 +13,8 @@ from queuectl import system
 from queuectl.errors import DamagedRecord
 from queuectl.index import Oddity
 from queuectl.queue.intake import AT_ONCE, settle_drops
-from queuectl.queue.reconcile import SECOND, Unsettled, reconcile_all
+from queuectl.queue.reconcile import SECOND, Unsettled
+from queuectl.queue.survey import reconcile_all
 from queuectl.spool import Place
 from queuectl.state import State
 from tests.support.invariants import check

@@ -194,7 +194,7 @@ CARELESS = {
     "rubbish is not kept": ((claims, "_keep_aside", lambda *_: None), "running", "to rubbish"),
     "two runs at once": ((claims, "still_runs", lambda *_, **__: False), "running", "drag to pending"),
     "moves overwrite": ((Spool, "move", _move_blindly), "recorded", "copy to done"),
-    "nobody tells": ((reconcile._Round, "odd", lambda *_: None), "looked at", "to a folder"),
+    "nobody tells": ((reconcile.Round, "odd", lambda *_: None), "looked at", "to a folder"),
     "twins run": ((Store, "is_taken", lambda *_, **__: False), "running", "copy to pending"),
 }
 

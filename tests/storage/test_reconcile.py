@@ -11,7 +11,8 @@ import pytest
 
 from queuectl.index import Index
 from queuectl.queue.intake import settle_drops
-from queuectl.queue.reconcile import reconcile_all, reconcile_some
+from queuectl.queue.reconcile import reconcile_some
+from queuectl.queue.survey import reconcile_all
 from queuectl.state import State
 from tests.support.invariants import check
 from tests.support.spools import START, Desk

@@ -12,9 +12,10 @@ import pytest
 from queuectl import events, locks, system
 from queuectl import sweep as sweep_module
 from queuectl.queue import recovery
-from queuectl.queue.reconcile import reconcile_all, reconcile_some
+from queuectl.queue.reconcile import reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.spool import layout
 from queuectl.state import State
 from queuectl.sweep import Sweep

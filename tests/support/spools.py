@@ -13,9 +13,9 @@ from queuectl.events import Event
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.intake import Settled, settle_drops
-from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.requests import ask, asked
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Conditions, Outcome
 from queuectl.spool.layout import make_spool
 from queuectl.worker import Hands, Worker

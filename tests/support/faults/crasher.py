@@ -172,8 +172,8 @@ def take_in(spool: str) -> None:
     """A look at the drops, as the workers' supervisor does it, later than any settle_time."""
     from queuectl import system
     from queuectl.queue.intake import settle_drops
-    from queuectl.queue.reconcile import reconcile_all
     from queuectl.queue.store import Store
+    from queuectl.queue.survey import reconcile_all
 
     with Store.open(spool) as store:
         unsettled = reconcile_all(store, system.now())

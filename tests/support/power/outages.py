@@ -18,9 +18,9 @@ from typing import NamedTuple, Optional
 from queuectl import system
 from queuectl.queue import Queue
 from queuectl.queue.intake import settle_drops
-from queuectl.queue.reconcile import reconcile_all
 from queuectl.queue.recovery import recover
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from tests.support.faults.afterwards import carry_on, places, rows, run_all
 from tests.support.faults.judges import judge_config, judge_enqueue, judge_whole
 from tests.support.faults.scenarios import (

@@ -1,0 +1,68 @@
+"""Rows of files that the index does not know yet, kept aside by SQLite until all are read, so memory is flat.
+
+Written one by one in the order in which a folder gives its names, a million rows would write each page of the
+index again and again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+from queuectl.index.rows import Entry, entry_from
+
+_PIECE = 20_000
+"""Rows that are moved in with one commit: others write between two of them."""
+_FIELDS = ", ".join(Entry._fields)
+
+
+class Staging:
+    """The rows that one connection keeps aside, in a table of its own."""
+
+    def __init__(
+        self, sql: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._sql, self._transaction = sql, transaction
+        sql.execute("DROP TABLE IF EXISTS temp.staged")
+        sql.execute("CREATE TEMP TABLE staged AS SELECT * FROM jobs LIMIT 0")
+
+    def add(self, rows: Iterable[Entry]) -> None:
+        """Keep these."""
+        places = ", ".join("?" * len(Entry._fields))
+        # No transaction of the index: others go on writing to it.
+        self._sql.execute("BEGIN")
+        try:
+            self._sql.executemany(f"INSERT INTO temp.staged ({_FIELDS}) VALUES ({places})", rows)
+        finally:
+            self._sql.execute("COMMIT")
+
+    def twins(self) -> list[Entry]:
+        """Those whose ids are the same, or differ in case and Unicode form only, side by side."""
+        rows = self._sql.execute(
+            f"SELECT {_FIELDS} FROM temp.staged WHERE fold IN "
+            "(SELECT fold FROM temp.staged GROUP BY fold HAVING count(*) > 1) ORDER BY fold, id"
+        )
+        return [entry_from(row) for row in rows]
+
+    def remove(self, row: Entry) -> None:
+        """Let one go."""
+        self._sql.execute(
+            "DELETE FROM temp.staged WHERE id = ? AND state = ? AND worker IS ?",
+            (row.id, row.state, row.worker),
+        )
+
+    def merge(self) -> None:
+        """Move all into the index, but for those of which somebody else has told it meanwhile."""
+        self._sql.execute("DROP TABLE IF EXISTS temp.sorted")
+        self._sql.execute("CREATE TEMP TABLE sorted AS SELECT * FROM temp.staged ORDER BY id")
+        self._sql.execute("DROP TABLE temp.staged")
+        last = self._sql.execute("SELECT coalesce(max(rowid), 0) FROM temp.sorted").fetchone()[0]
+        for begin in range(0, last, _PIECE):
+            with self._transaction():
+                self._sql.execute(
+                    f"INSERT OR IGNORE INTO jobs ({_FIELDS}) SELECT {_FIELDS} FROM temp.sorted "
+                    "WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
+                    (begin, begin + _PIECE),
+                )
+        self._sql.execute("DROP TABLE temp.sorted")

@@ -1,0 +1,216 @@
+"""A look at everything that lies in the spool, piece by piece: its memory does not grow with the queue.
+
+Each file is compared with its row, a piece of them at a time. What has changed is seen to as for an event;
+rows of new files are kept aside until all are read. That a row has no file any more is told by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Callable, Optional, TypeVar
+
+from queuectl.index import Entry, Oddity, Stamp
+from queuectl.index.staging import Staging
+from queuectl.names import SUFFIX, fold
+from queuectl.queue.reconcile import RANK, SECOND, Round, Unsettled, is_known, place_of, reconcile_gone
+from queuectl.queue.store import Store
+from queuectl.spool import Place
+from queuectl.spool.scan import SCAN_ORDER, Found, Stray
+from queuectl.state import State
+
+T = TypeVar("T")
+
+_PIECE = 500
+"""Files that are compared with their rows at once; older SQLites take 999 values in one question."""
+_MOST_LATER = 20_000
+"""Drops that are kept in mind until the other folders have been looked at."""
+
+
+def reconcile_all(
+    store: Store, now: float, told: Callable[[int], object] = lambda count: None
+) -> list[Unsettled]:
+    """Bring the whole index in line with the folders; what needs a hand is returned.
+
+    `told` is called with the number of files that were looked at, now and then.
+    """
+    look = _Survey(store, now, told)
+    if store.index.is_empty():
+        # Whether a drop is a second file of a job is told by the others.
+        for state in SCAN_ORDER:
+            if state is not State.PENDING:
+                look.at(state)
+    # Of a folder that is looked at twice the second time counts.
+    met = {state: look.at(state) for state in SCAN_ORDER}
+    rows = sum(met.values()) + look.drops()
+    if store.index.size() != rows:
+        look.for_gone()
+    look.finish()
+    return list({drop.place: drop for drop in look.unsettled}.values())
+
+
+class _Survey(Round):
+    """One of them."""
+
+    def __init__(self, store: Store, now: float, told: Callable[[int], object]) -> None:
+        super().__init__(store, now)
+        self._before = {oddity.path: oddity for oddity in store.index.oddities()}
+        self._told = told
+        self._count = 0
+        self._later: list[Found] = []
+        self._blocked: set[str] = set()
+        """Ids of what lies in the way of a job, and has no row."""
+        self._alike: dict[str, list[str]] = {}
+        self._fresh: list[Entry] = []
+        self._staging: Optional[Staging] = None
+        self._rows = 0
+
+    def earlier(self, path: str) -> Optional[Oddity]:
+        """As `Round.earlier`: all of them are needed."""
+        return self._before.get(path)
+
+    def earlier_at(self, place: Place) -> Optional[Oddity]:
+        """As `Round.earlier_at`."""
+        # Mostly there are none, and to put a path together takes time.
+        return super().earlier_at(place) if self._before else None
+
+    def at(self, state: State) -> int:
+        """Look at the folder of this state; how many rows its files have. Drops are left for `drops`."""
+        met = self._rows
+        for piece in _pieces(self.store.spool.scan_state(state)):
+            self._count += len(piece)
+            self._told(self._count)
+            for seen in piece:
+                if isinstance(seen, Stray):
+                    self.odd(seen.path, seen.reason)
+                    if seen.path.endswith(SUFFIX):
+                        self._blocked.add(seen.path.rpartition("/")[2][: -len(SUFFIX)])
+            self._see_all([seen for seen in piece if isinstance(seen, Found)], later=state is State.PENDING)
+            if len(self._later) >= _MOST_LATER:
+                self.drops()
+        self._merge()
+        return self._rows - met
+
+    def drops(self) -> int:
+        """See to what has come into `pending`, last; how many rows that makes."""
+        met, later = self._rows, self._later
+        self._later = []
+        self._merge()
+        for piece in _pieces(iter(later)):
+            self._see_all(piece, later=False)
+        self._merge()
+        return self._rows - met
+
+    def _see_all(self, piece: list[Found], *, later: bool) -> None:
+        known = self.store.index.stamps_of([seen.job_id for seen in piece])
+        changed = []
+        for seen in piece:
+            if is_known(seen, known.get(seen.job_id)):
+                self._rows += 1
+            else:
+                changed.append(seen)
+        if later:
+            self._later += changed
+        elif changed:
+            self._alike = self.store.index.alike_all([fold(seen.job_id) for seen in changed])
+            for seen in changed:
+                self.see(seen, known.get(seen.job_id))
+
+    def add(self, entry: Entry, known: Optional[Stamp]) -> None:
+        """As `Round.add`."""
+        self._rows += 1
+        if known is not None:
+            self.entries.append(entry)
+            return
+        self._fresh.append(entry)
+        if len(self._fresh) >= _PIECE:
+            self._stage()
+
+    def unsettle(self, found: Found, reason: str) -> None:
+        """As `Round.unsettle`."""
+        super().unsettle(found, reason)
+        if found.state is State.FAILED:
+            self._blocked.add(found.job_id)
+
+    def alike(self, job_id: str) -> set[str]:
+        """As `Round.alike`, but for those that are met in this look, too, which `_merge` compares."""
+        others = set(self._alike.get(fold(job_id), ())) - {job_id}
+        return {other for other in others if self.store.spool.locate(other) is not None}
+
+    def is_taken(self, place: Place) -> bool:
+        """As `Round.is_taken`: what has a row has been asked for."""
+        return place.job_id in self._blocked
+
+    def _stage(self) -> Staging:
+        if self._staging is None:
+            self._staging = self.store.index.staging()
+        self._staging.add(self._fresh)
+        self._fresh = []
+        return self._staging
+
+    def _merge(self) -> None:
+        """Write the rows that there are so far."""
+        index = self.store.index
+        if self.gone or self.entries:
+            with index.transaction():
+                index.drop(self.gone)
+                index.put(self.entries)
+            self.gone, self.entries = [], []
+        if self._fresh or self._staging is not None:
+            staging = self._stage()
+            self._part_twins(staging)
+            staging.merge()
+            self._staging = None
+
+    def _part_twins(self, staging: Staging) -> None:
+        kept: dict[str, Entry] = {}
+        for row in sorted(staging.twins(), key=lambda row: (RANK[State(row.state)], row.id)):
+            first = kept.setdefault(row.fold, row)
+            if first is row or not self._is_second(row, first):
+                continue
+            staging.remove(row)
+            self._rows -= 1
+
+    def _is_second(self, row: Entry, first: Entry) -> bool:
+        """Whether this one is not to be shown beside the `first`; says what is to be done about it."""
+        same = row.id == first.id
+        if (row.id, row.state, row.worker) == (first.id, first.state, first.worker):
+            # RACE: a folder may give a name twice when its file is replaced meanwhile (seen on tmpfs).
+            return False
+        state = State(row.state)
+        found = Found(state, row.worker, row.id, f"{row.id}{SUFFIX}", row.mtime_ns, row.size)
+        if state is State.PENDING:
+            self.unsettle(found, SECOND)
+        elif same:
+            self.odd(self._shown(place_of(found)), f"{SECOND}: another lies in {State(first.state).folder}")
+        elif state is State.FAILED and first.state != State.PENDING.value:
+            self.odd(self._shown(place_of(found)), f"{SECOND}: its name differs in case only")
+        else:
+            return False
+        return True
+
+    def for_gone(self) -> None:
+        """Find the rows whose files are not where they say."""
+        last = ""
+        while rows := self.store.index.stamps_after(last, _PIECE):
+            last = rows[-1][0]
+            self._alike = self.store.index.alike_all([fold(job_id) for job_id, _ in rows])
+            for job_id, stamp in rows:
+                there = self.store.spool.look(State(stamp.state), f"{job_id}{SUFFIX}", stamp.worker)
+                if not isinstance(there, Found):
+                    reconcile_gone(self, job_id)
+            self._merge()
+
+    def finish(self) -> None:
+        """Write what is odd now."""
+        index, oddities, before = self.store.index, set(self.oddities), set(self._before.values())
+        if oddities != before:
+            with index.transaction():
+                index.drop_oddities(oddity.path for oddity in before - oddities)
+                index.put_oddities(oddities - before)
+
+
+def _pieces(values: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(values)
+    while piece := list(islice(left, _PIECE)):
+        yield piece
