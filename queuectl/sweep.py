@@ -25,7 +25,7 @@ from queuectl.state import State
 
 SLICE = 500
 """Names of which events told that are looked at in one go."""
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 300.0
 """Seconds after which everything is looked at anyway, however long a look takes."""
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took, or the one before it if that
@@ -129,7 +129,8 @@ class Sweep:
         if not self._whole:
             return
         self._names, self._drops = [], {}
-        self._take(reconcile_all(self.store, now))
+        owner = self.store.spool.tmp.owner
+        self._take(reconcile_all(self.store, now, owner=owner, spare=True))
         self.lost = bool(lost(self.store, living=living))
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Optional
+from contextlib import contextmanager, suppress
+from typing import Optional
 
 from queuectl import system
 from queuectl.errors import QueueError
-from queuectl.index.rows import STUCK_AFTER, Entry, Oddity, Stamp, checked_id, command_of, entry_from
+from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, checked_id, command_of, entry_from
 from queuectl.index.schema import connect, identity_of, in_memory, rebuild
 from queuectl.index.staging import Staging
 from queuectl.index.trouble import is_damage, refusal, trouble, usable_error
@@ -23,12 +23,23 @@ _PUT = (
     f"INSERT OR REPLACE INTO jobs ({', '.join(Entry._fields)}) VALUES ({', '.join('?' * len(Entry._fields))})"
 )
 _WAITS = "state IN ('pending', 'failed')"
-_SHOWN_ORDER = (
-    f"CASE state WHEN 'processing' THEN 0 WHEN 'pending' THEN 1 WHEN 'failed' THEN 1 ELSE 2 END, "
-    f"CASE WHEN {_WAITS} THEN coalesce(due, 0) END, CASE WHEN {_WAITS} THEN -priority END, "
-    f"CASE WHEN {_WAITS} THEN created END, updated_at DESC, id"
-)
 _FIELDS = ", ".join(Entry._fields)
+_CHOSEN = "(:state IS NULL OR state = :state) AND (:tag IS NULL OR instr(tags, char(10) || :tag || char(10)))"
+
+
+def _shown(which: str, order: str) -> str:
+    return f"SELECT {_FIELDS} FROM jobs {which} AND {_CHOSEN} ORDER BY {order} LIMIT :most"
+
+
+_LATEST = "updated_at DESC, id"
+_ENDED = [f"SELECT * FROM ({_shown(f'WHERE state = {one!r}', _LATEST)})" for one in ("completed", "dead")]
+_SHOWN = (
+    _shown("WHERE state = 'processing'", _LATEST),
+    _shown(f"INDEXED BY jobs_ready WHERE due IS NULL AND {_WAITS}", "priority DESC, created, id"),
+    _shown(f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {_WAITS}", "due, priority DESC, created, id"),
+    f"{' UNION ALL '.join(_ENDED)} ORDER BY {_LATEST} LIMIT :most",
+)
+"""What `list` shows, in this order; each comes in that of an index, so of a million only the first are read."""
 _ODDITIES = "SELECT path, reason, mtime_ns, size, seen FROM oddities"
 _ANY = 2**62
 _TRIES = 5
@@ -40,6 +51,7 @@ __all__ = [
     "STUCK_AFTER",
     "Entry",
     "Index",
+    "Look",
     "Oddity",
     "Stamp",
     "command_of",
@@ -184,6 +196,8 @@ class Index:
         with self.transaction():
             self._sql.execute("DELETE FROM jobs")
             self._sql.execute("DELETE FROM oddities")
+            if self.looks():
+                self._sql.execute("DELETE FROM looks")
 
     def is_empty(self) -> bool:
         """Whether it knows of no job."""
@@ -201,17 +215,42 @@ class Index:
         )
         return {row[0]: Stamp(*row[1:]) for row in rows}
 
-    def stamps_after(self, job_id: str, most: int) -> list[tuple[str, Stamp]]:
-        """The next so many ids after this one, with the versions that the index knows."""
+    def stamps_after(self, job_id: str, state: State, most: int) -> list[tuple[str, Stamp]]:
+        """The next so many ids of this state after this one, with the versions that the index knows."""
         rows = self._sql.execute(
-            "SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id > ? ORDER BY id LIMIT ?",
-            (job_id, most),
+            # The plus keeps SQLite from sorting all of that state, each time.
+            "SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id > ? AND +state = ? "
+            "ORDER BY id LIMIT ?",
+            (job_id, state.value, most),
         )
         return [(checked_id(row[0]), Stamp(*row[1:])) for row in rows]
 
-    def size(self) -> int:
-        """How many jobs it knows."""
-        return int(self._sql.execute("SELECT count(*) FROM jobs").fetchone()[0])
+    def count(self, state: State) -> int:
+        """How many jobs are in this state."""
+        return int(
+            self._sql.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()[0]
+        )
+
+    def has_few(self, state: State, few: int) -> bool:
+        """Whether at most so many jobs are in this state."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? LIMIT ?)"
+        return int(self._sql.execute(query, (state.value, few + 1)).fetchone()[0]) <= few
+
+    def looks(self) -> list[Look]:
+        """The last looks at the folders; none in an index that is older than they are."""
+        try:
+            return [
+                Look(*row)
+                for row in self._sql.execute("SELECT folder, inode, mtime_ns, owner, at FROM looks")
+            ]
+        except sqlite3.OperationalError:
+            return []
+
+    def put_looks(self, looks: Sequence[Look]) -> None:
+        """Remember these; no error if that cannot be done now."""
+        if looks:
+            with suppress(sqlite3.OperationalError), self.transaction():
+                self._sql.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?, ?)", looks)
 
     def staging(self) -> Staging:
         """Where many rows of new files are kept until they are all written."""
@@ -247,20 +286,14 @@ class Index:
         self, *, state: Optional[State] = None, tag: Optional[str] = None, limit: Optional[int] = None
     ) -> list[Entry]:
         """Rows for `list`: what runs, what waits in order of running, then the latest to end first."""
-        where: list[str] = []
-        values: list[Any] = []
-        if state is not None:
-            where.append("state = ?")
-            values.append(state.value)
-        if tag is not None:
-            where.append("instr(tags, char(10) || ? || char(10))")
-            values.append(tag)
-        query = (
-            f"SELECT {_FIELDS} FROM jobs {'WHERE ' + ' AND '.join(where) if where else ''} "
-            f"ORDER BY {_SHOWN_ORDER} LIMIT ?"
-        )
-        rows = self._sql.execute(query, (*values, -1 if limit is None else limit))
-        return [entry_from(row) for row in rows]
+        found: list[Entry] = []
+        for query in _SHOWN:
+            left = _ANY if limit is None else limit - len(found)
+            if left <= 0:
+                break
+            values = {"state": state and state.value, "tag": tag, "most": left}
+            found += map(entry_from, self._sql.execute(query, values))
+        return found
 
     # The order of claims
 

@@ -65,6 +65,16 @@ class Oddity(NamedTuple):
     seen: float
 
 
+class Look(NamedTuple):
+    """Of a state's folder, which version of it was looked into, when, and by whose workers."""
+
+    folder: str
+    inode: str
+    mtime_ns: int
+    owner: str
+    at: float
+
+
 _STATES = frozenset(state.value for state in State)
 _APART = frozenset("/\0" if os.sep == "/" else "/\\:\0")
 """What a file's name cannot hold, because it sets names apart or ends them."""

@@ -22,6 +22,15 @@ _BUSY_SECONDS = 5.0
 _SALVAGE_SECONDS = 0.5
 _STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
 """Not in the first ones of this version: a look does without it, and takes longer then."""
+_LOOKS = """CREATE TABLE IF NOT EXISTS looks (
+    folder TEXT PRIMARY KEY,
+    inode TEXT NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    at REAL NOT NULL
+)"""
+"""Not in the first ones either: without it everything is looked at."""
+_ADDED = (_STUCK, _LOOKS)
 _SCHEMA = f"""
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -60,6 +69,7 @@ CREATE TABLE oddities (
     seen REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+{_LOOKS};
 """
 
 
@@ -108,10 +118,12 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
 
 
 def _completed(connection: sqlite3.Connection) -> sqlite3.Connection:
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs_stuck'").fetchone() is None:
+    added = "SELECT count(*) FROM sqlite_master WHERE name IN ('jobs_stuck', 'looks')"
+    if connection.execute(added).fetchone()[0] < len(_ADDED):
         # Where it may not be written it serves as it is.
         with suppress(sqlite3.OperationalError):
-            connection.execute(_STUCK)
+            for statement in _ADDED:
+                connection.execute(statement)
     return connection
 
 

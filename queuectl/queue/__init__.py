@@ -61,7 +61,7 @@ class Queue:
         """Bring the index in line with the folders."""
         from queuectl.queue.survey import reconcile_all
 
-        reconcile_all(self.store, self._now())
+        reconcile_all(self.store, self._now(), spare=True)
 
     # Jobs in
 
@@ -285,11 +285,16 @@ class Queue:
         return examine(self.store, fix=fix)
 
     @guarded
-    def reindex(self) -> int:
-        """Build the index anew from the files; how many jobs there are."""
+    def reindex(self, told: Callable[[int], object] = lambda count: None) -> int:
+        """Build the index anew from the files; how many jobs there are.
+
+        `told` is called with the number of files that were looked at, now and then.
+        """
+        from queuectl.queue.survey import reconcile_all
+
         if self.store.index.is_sound():
             self.store.index.clear()
         else:
             self.store.index.heal()
-        self.refresh()
+        reconcile_all(self.store, self._now(), told)
         return sum(self.store.index.counts().values())

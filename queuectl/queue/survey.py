@@ -13,6 +13,7 @@ from typing import Callable, Optional, TypeVar
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.index.staging import Staging
 from queuectl.names import SUFFIX, fold
+from queuectl.queue.looks import Looks
 from queuectl.queue.reconcile import RANK, SECOND, Round, Unsettled, is_known, place_of, reconcile_gone
 from queuectl.queue.store import Store
 from queuectl.spool import Place
@@ -28,25 +29,36 @@ _MOST_LATER = 20_000
 
 
 def reconcile_all(
-    store: Store, now: float, told: Callable[[int], object] = lambda count: None
+    store: Store,
+    now: float,
+    told: Callable[[int], object] = lambda count: None,
+    *,
+    owner: Optional[str] = None,
+    spare: bool = False,
 ) -> list[Unsettled]:
     """Bring the whole index in line with the folders; what needs a hand is returned.
 
-    `told` is called with the number of files that were looked at, now and then.
+    `told` is called with the number of files that were looked at, now and then. With `spare` large folders
+    are not looked into that have not changed since, or of which a living worker's program, the `owner` of a
+    look, hears.
     """
-    look = _Survey(store, now, told)
+    looks = Looks(store, now, owner=owner, spare=spare)
+    survey = _Survey(store, now, told)
+    states = [state for state in SCAN_ORDER if not looks.spares(state)]
     if store.index.is_empty():
         # Whether a drop is a second file of a job is told by the others.
-        for state in SCAN_ORDER:
+        for state in states:
             if state is not State.PENDING:
-                look.at(state)
-    # Of a folder that is looked at twice the second time counts.
-    met = {state: look.at(state) for state in SCAN_ORDER}
-    rows = sum(met.values()) + look.drops()
-    if store.index.size() != rows:
-        look.for_gone()
-    look.finish()
-    return list({drop.place: drop for drop in look.unsettled}.values())
+                survey.at(state)
+    for state in states:
+        looks.begin(state)
+        survey.at(state)
+    survey.drops()
+    for state in dict.fromkeys(states):
+        survey.for_gone(state)
+    survey.finish(state.folder for state in states)
+    looks.keep(besides={oddity.path.split("/", 1)[0] for oddity in survey.oddities})
+    return list({drop.place: drop for drop in survey.unsettled}.values())
 
 
 class _Survey(Round):
@@ -64,6 +76,8 @@ class _Survey(Round):
         self._fresh: list[Entry] = []
         self._staging: Optional[Staging] = None
         self._rows = 0
+        self._known: dict[State, int] = {}
+        self._met: dict[State, int] = {}
 
     def earlier(self, path: str) -> Optional[Oddity]:
         """As `Round.earlier`: all of them are needed."""
@@ -74,9 +88,10 @@ class _Survey(Round):
         # Mostly there are none, and to put a path together takes time.
         return super().earlier_at(place) if self._before else None
 
-    def at(self, state: State) -> int:
-        """Look at the folder of this state; how many rows its files have. Drops are left for `drops`."""
-        met = self._rows
+    def at(self, state: State) -> None:
+        """Look at the folder of this state; drops are left for `drops`."""
+        self._known[state] = self.store.index.count(state)
+        before = self._rows
         for piece in _pieces(self.store.spool.scan_state(state)):
             self._count += len(piece)
             self._told(self._count)
@@ -89,17 +104,19 @@ class _Survey(Round):
             if len(self._later) >= _MOST_LATER:
                 self.drops()
         self._merge()
-        return self._rows - met
+        # Of a folder that is looked at twice the second time counts.
+        self._met[state] = self._rows - before
 
-    def drops(self) -> int:
-        """See to what has come into `pending`, last; how many rows that makes."""
-        met, later = self._rows, self._later
+    def drops(self) -> None:
+        """See to what has come into `pending`, last."""
+        before, later = self._rows, self._later
         self._later = []
         self._merge()
-        for piece in _pieces(iter(later)):
+        for piece in _pieces(later):
             self._see_all(piece, later=False)
         self._merge()
-        return self._rows - met
+        if State.PENDING in self._met:
+            self._met[State.PENDING] += self._rows - before
 
     def _see_all(self, piece: list[Found], *, later: bool) -> None:
         known = self.store.index.stamps_of([seen.job_id for seen in piece])
@@ -189,10 +206,13 @@ class _Survey(Round):
             return False
         return True
 
-    def for_gone(self) -> None:
-        """Find the rows whose files are not where they say."""
+    def for_gone(self, state: State) -> None:
+        """Find the rows of this state whose files are not there, if there are more than were met."""
+        # Others go on working: what has come since is no row without a file, and what has left was one.
+        if min(self._known[state], self.store.index.count(state)) <= self._met[state]:
+            return
         last = ""
-        while rows := self.store.index.stamps_after(last, _PIECE):
+        while rows := self.store.index.stamps_after(last, state, _PIECE):
             last = rows[-1][0]
             self._alike = self.store.index.alike_all([fold(job_id) for job_id, _ in rows])
             for job_id, stamp in rows:
@@ -201,9 +221,10 @@ class _Survey(Round):
                     reconcile_gone(self, job_id)
             self._merge()
 
-    def finish(self) -> None:
-        """Write what is odd now."""
-        index, oddities, before = self.store.index, set(self.oddities), set(self._before.values())
+    def finish(self, folders: Iterable[str]) -> None:
+        """Write what is odd now in these folders."""
+        index, oddities, looked_at = self.store.index, set(self.oddities), tuple(f"{one}/" for one in folders)
+        before = {oddity for oddity in self._before.values() if oddity.path.startswith(looked_at)}
         if oddities != before:
             with index.transaction():
                 index.drop_oddities(oddity.path for oddity in before - oddities)

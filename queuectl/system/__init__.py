@@ -23,6 +23,7 @@ from queuectl.system.files import (
 )
 from queuectl.system.machine import host_name, is_interactive, process_id
 from queuectl.system.native import (
+    FOLDERS_TELL,
     REMOVES_AT_ONCE,
     SHARES_LOCKS,
     WAIT_SLICE,
@@ -34,6 +35,7 @@ from queuectl.system.native import (
 from queuectl.system.patience import is_lack, is_transient, with_patience
 
 __all__ = [
+    "FOLDERS_TELL",
     "REMOVES_AT_ONCE",
     "SHARES_LOCKS",
     "WAIT_SLICE",

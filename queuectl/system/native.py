@@ -6,6 +6,7 @@ import sys
 
 if sys.platform == "win32":
     from queuectl.system.windows import (
+        FOLDERS_TELL,
         REMOVES_AT_ONCE,
         SHARES_LOCKS,
         WAIT_SLICE,
@@ -27,6 +28,7 @@ if sys.platform == "win32":
     )
 else:
     from queuectl.system.posix import (
+        FOLDERS_TELL,
         REMOVES_AT_ONCE,
         SHARES_LOCKS,
         WAIT_SLICE,
@@ -48,6 +50,7 @@ else:
     )
 
 __all__ = [
+    "FOLDERS_TELL",
     "REMOVES_AT_ONCE",
     "SHARES_LOCKS",
     "WAIT_SLICE",

@@ -23,6 +23,7 @@ REMOVES_AT_ONCE = True
 
 # A child that inherits the open file of a lock (flock) holds the lock with us.
 SHARES_LOCKS = True
+FOLDERS_TELL = True
 
 # Of a new folder: others neither read what jobs hold nor give us jobs.
 _PRIVATE = stat.S_IRWXU

@@ -19,6 +19,7 @@ REMOVES_AT_ONCE = False
 
 # A child cannot hold a lock with us; it dies with us instead (its Job Object).
 SHARES_LOCKS = False
+FOLDERS_TELL = False
 
 FILE_APPEND_DATA = 0x0004
 OPEN_EXISTING = 3

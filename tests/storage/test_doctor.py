@@ -232,7 +232,9 @@ def test_a_folder_on_another_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
         found = real(path, **options)
         if path != elsewhere:
             return found
-        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+        return os.stat_result(
+            (*found[:2], found.st_dev + 1, *found[3:10]), {"st_mtime_ns": found.st_mtime_ns}
+        )
 
     monkeypatch.setattr(doctor.os, "stat", stat)
     assert told(desk) == ["done: lies on another disk than the spool, so no file can be moved to it"]

@@ -62,7 +62,7 @@ class TestAFolderThatWasRemoved:
     [
         ((0.01, 0.01), (0.5, 0.5)),
         ((1.0, 1.0, 1.0), (0.5, 20.0, 20.0)),
-        ((9.0, 9.0), (0.5, 30.0)),
+        ((90.0, 90.0), (0.5, 300.0)),
         ((9.0, 0.1, 9.0, 0.1), (0.5, 2.0, 2.0, 2.0)),
     ],
     ids=["short", "long", "very long", "one waited"],
@@ -113,7 +113,7 @@ class TestAnIndexThatIsReplaced:
         desk.add("a", "b")
         sweep = Sweep(desk.store, Heard())
         with monkeypatch.context() as patch:
-            patch.setattr(sweep_module, "reconcile_all", lambda *_: self._replace(desk) or [])
+            patch.setattr(sweep_module, "reconcile_all", lambda *_, **__: self._replace(desk) or [])
             sweep.look((), [])
         assert sweep.pause > 0
         sweep.look((), [])
