@@ -39,7 +39,7 @@ _SHOWN = (
     _shown(f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {_WAITS}", "due, priority DESC, created, id"),
     f"{' UNION ALL '.join(_ENDED)} ORDER BY {_LATEST} LIMIT :most",
 )
-"""What `list` shows, in this order; each comes in that of an index, so of a million only the first are read."""
+"""What `list` shows, in this order; each comes in that of an index, so of many only the first are read."""
 _ODDITIES = "SELECT path, reason, mtime_ns, size, seen FROM oddities"
 _ANY = 2**62
 _TRIES = 5

@@ -288,7 +288,7 @@ class Queue:
     def reindex(self, told: Callable[[int], object] = lambda count: None) -> int:
         """Build the index anew from the files; how many jobs there are.
 
-        `told` is called with the number of files that were looked at, now and then.
+        `told` is called with the number of files that were read, now and then.
         """
         from queuectl.queue.survey import reconcile_all
 

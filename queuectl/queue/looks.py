@@ -40,22 +40,31 @@ class Looks:
         inode, mtime_ns = self._version(state)
         if inode != known.inode:
             return False
-        if system.FOLDERS_TELL and mtime_ns == known.mtime_ns:
-            return self._owner is None or abs(self._now - known.at) < OLDEST
-        # Whoever hears of all that happens there keeps the rows up to date.
-        return self._owner is None and bool(known.owner) and is_alive(self._store.spool, known.owner)
+        same = system.FOLDERS_TELL and mtime_ns == known.mtime_ns
+        if self._owner is None:
+            # Whoever hears of all that happens there keeps the rows up to date.
+            return same or (bool(known.owner) and is_alive(self._store.spool, known.owner))
+        if not same or abs(self._now - known.at) >= OLDEST:
+            return False
+        self._new[state.folder] = known._replace(owner=self._owner)
+        return True
 
     def begin(self, state: State) -> None:
         """This folder is about to be looked into."""
         inode, mtime_ns = self._version(state)
         settled = self._now - mtime_ns / 1e9 > GRAIN
-        self._new[state.folder] = Look(
-            state.folder, inode, mtime_ns if settled else 0, self._owner or "", self._now
-        )
+        known = self._known.get(state.folder)
+        # Who hears of it goes on hearing of it, whoever looks besides.
+        owner = self._owner or (known.owner if known and known.inode == inode else "")
+        self._new[state.folder] = Look(state.folder, inode, mtime_ns if settled else 0, owner, self._now)
 
     def keep(self, *, besides: Collection[str]) -> None:
         """All of these were looked into, and their rows are written; there is more to see to in some."""
         done = [look for look in self._new.values() if look.folder not in besides]
+        if self._owner is None:
+            # What a worker's program has told meanwhile tells more.
+            told = {look.folder: look.owner for look in self._store.index.looks()}
+            done = [look for look in done if told.get(look.folder, "") in ("", look.owner)]
         self._store.index.put_looks([look for look in done if look.mtime_ns or look.owner])
 
     def _version(self, state: State) -> tuple[str, int]:

@@ -38,7 +38,7 @@ def reconcile_all(
 ) -> list[Unsettled]:
     """Bring the whole index in line with the folders; what needs a hand is returned.
 
-    `told` is called with the number of files that were looked at, now and then. With `spare` large folders
+    `told` is called with the number of files that were read, now and then. With `spare` large folders
     are not looked into that have not changed since, or of which a living worker's program, the `owner` of a
     look, hears.
     """
@@ -93,8 +93,6 @@ class _Survey(Round):
         self._known[state] = self.store.index.count(state)
         before = self._rows
         for piece in _pieces(self.store.spool.scan_state(state)):
-            self._count += len(piece)
-            self._told(self._count)
             for seen in piece:
                 if isinstance(seen, Stray):
                     self.odd(seen.path, seen.reason)
@@ -132,6 +130,8 @@ class _Survey(Round):
             self._alike = self.store.index.alike_all([fold(seen.job_id) for seen in changed])
             for seen in changed:
                 self.see(seen, known.get(seen.job_id))
+            self._count += len(changed)
+            self._told(self._count)
 
     def add(self, entry: Entry, known: Optional[Stamp]) -> None:
         """As `Round.add`."""

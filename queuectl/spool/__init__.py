@@ -20,7 +20,7 @@ from queuectl.names import SUFFIX, read_worker_name
 from queuectl.spool import layout
 from queuectl.spool.access import Trust
 from queuectl.spool.place import LARGEST, ROOM, FileChanged, Place, Read, too_large
-from queuectl.spool.scan import Seen, look, scan, scan_state, scan_worker
+from queuectl.spool.scan import Seen, count_entries, look, scan, scan_state, scan_worker
 from queuectl.spool.tmp import TmpFolder
 from queuectl.state import WAITING, State
 
@@ -95,6 +95,10 @@ class Spool:
     def scan_state(self, state: State) -> Iterator[Seen]:
         """What `scan` tells of one state."""
         return scan_state(self.root, state)
+
+    def count_files(self) -> int:
+        """How many files lie in the state folders, without a look at each."""
+        return sum(count_entries(self.root, state) for state in State)
 
     def scan_worker(self, worker: str) -> Iterator[Seen]:
         """What `scan` tells of one worker's folder."""

@@ -51,6 +51,11 @@ def scan(root: str) -> Iterator[Seen]:
         yield from scan_state(root, state)
 
 
+def count_entries(root: str, state: State) -> int:
+    """How much lies in the folder of this state; what workers own does not count."""
+    return sum(1 for _ in _entries(os.path.join(root, state.folder)))
+
+
 def scan_state(root: str, state: State) -> Iterator[Seen]:
     """Everything in the folder of this state."""
     if state is State.PROCESSING:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from queuectl.index import Index
+from queuectl.index import Index, staging
+from queuectl.queue import survey
 from queuectl.queue.intake import settle_drops
 from queuectl.queue.reconcile import reconcile_some
+from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.state import State
 from tests.support.invariants import check
@@ -19,6 +21,15 @@ from tests.support.spools import START, Desk
 
 FOLDERS = ["pending", "failed", "done", "dead"]
 STATES = {"pending": "pending", "failed": "failed", "done": "completed", "dead": "dead"}
+
+
+@pytest.fixture(autouse=True, params=[None, 1], ids=["at once", "piece by piece"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million files are looked at in pieces, which is to make no difference."""
+    if request.param is not None:
+        for module, name in ((survey, "_PIECE"), (survey, "_MOST_LATER"), (staging, "_PIECE")):
+            assert hasattr(module, name)
+            monkeypatch.setattr(module, name, request.param)
 
 
 def test_a_dropped_file_is_a_job_named_after_its_file(desk: Desk) -> None:
@@ -401,3 +412,49 @@ def test_two_in_failed_and_done_that_differ_in_case_only_are_told_and_left(desk:
         "failed/bACKUP.json: a second file of this id: its name differs in case only"
     ]
     assert desk.run_once() is False
+
+
+class TestNewFilesOfOneName:
+    """Of which no row tells yet: a backup that was restored, an index that was deleted."""
+
+    @pytest.mark.parametrize("folders", list(permutations(FOLDERS, 2)), ids="-".join)
+    def test_the_one_that_has_gone_farther_is_shown_and_the_other_is_told(
+        self, desk: Desk, folders: tuple[str, str]
+    ) -> None:
+        for folder in folders:
+            desk.put_job(folder, "a", state=STATES[folder], attempts=1)
+        before = desk.files()
+        desk.store.index.clear()
+        status = desk.queue.status()
+        shown = min(folders, key=["done", "failed", "dead", "pending"].index)
+        (other,) = set(folders) - {shown}
+        assert [(row["id"], row["state"]) for row in desk.queue.jobs()] == [("a", STATES[shown])]
+        assert [line for line in status.problems if line.startswith(f"{other}/a.json: a second file")]
+        assert desk.files() == before
+
+    @pytest.mark.skipif(os.sep == "\\", reason="names that differ in case are one here")
+    def test_two_drops_that_differ_in_case_only_are_both_run(self, desk: Desk) -> None:
+        desk.drop("a.json")
+        desk.drop("A.json")
+        assert len(desk.look()) == 1
+        assert len(desk.ids()) == 2
+        assert len({one.lower() for one in desk.ids()}) == 2
+
+
+def test_what_others_tell_while_a_look_reads_is_not_overwritten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are written at the end, and a job may have been claimed meanwhile."""
+    desk.drop("a.json")
+    real = staging.Staging.merge
+
+    def claimed_meanwhile(self: staging.Staging) -> None:
+        monkeypatch.undo()
+        with Store.open(str(desk.root)) as other:
+            reconcile_all(other, desk.clock())
+            other.index.postpone("a", desk.clock(), 60.0, "of a reason", desk.clock())
+        real(self)
+
+    monkeypatch.setattr(staging.Staging, "merge", claimed_meanwhile)
+    reconcile_all(desk.store, desk.clock())
+    assert [one.id for one in desk.store.index.stuck()] == ["a"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable
 
 import click
 
+from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say, spool_path
 from queuectl.cli.terminal import cell, echo
+from queuectl.queue import Queue
 
 
 @command("init", "queuectl init\nqueuectl --spool D:\\jobs init\nqueuectl init --private")
@@ -55,5 +60,20 @@ def _summary(left: int, fix: bool) -> str:
 @command("reindex", "queuectl reindex")
 def reindex_command() -> None:
     """Build the index anew from the files; settings are kept."""
-    with open_queue() as queue:
-        say(f"indexed {queue.reindex()} jobs")
+    with open_queue() as queue, _progress(queue) as told:
+        count = queue.reindex(told)
+    say(f"indexed {count} jobs")
+
+
+@contextmanager
+def _progress(queue: Queue) -> Iterator[Callable[[int], object]]:
+    """A progress bar on a terminal, where a million files take a minute."""
+    if not system.is_interactive(sys.stderr):
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("files", total=queue.store.spool.count_files())
+        yield lambda count: bar.update(task, completed=count)

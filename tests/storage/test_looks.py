@@ -1,0 +1,204 @@
+"""Folders that need not be looked into: large ones that have not changed, or of which a program hears."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+import pytest
+
+from queuectl import locks, system
+from queuectl.queue import looks
+from queuectl.queue.looks import GRAIN, OLDEST
+from queuectl.queue.survey import reconcile_all
+from queuectl.spool import Spool
+from queuectl.state import State
+from tests.support.spools import Desk
+
+OWNER = "box-1-0-abc"
+pytestmark = pytest.mark.usefixtures("_large")
+
+
+@pytest.fixture
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any folder counts as a large one."""
+    monkeypatch.setattr(looks, "FEW", 0)
+
+
+@pytest.fixture
+def folders_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "FOLDERS_TELL", True)
+
+
+@contextmanager
+def looked_into(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[State]]:
+    seen: set[State] = set()
+    real = Spool.scan_state
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "scan_state", lambda spool, state: (seen.add(state), real(spool, state))[1])
+        yield seen
+
+
+def settle(desk: Desk) -> None:
+    """Let the folders look as if nothing had come or gone for a while."""
+    for state in State:
+        folder = desk.root / state.folder
+        before = desk.clock() - GRAIN - 1
+        os.utime(folder, (before, before))
+
+
+def look(desk: Desk, *, owner: Optional[str] = None) -> None:
+    reconcile_all(desk.store, desk.clock(), owner=owner, spare=True)
+
+
+@pytest.mark.usefixtures("folders_tell")
+class TestAFolderThatHasNotChanged:
+    def looked_at(self, desk: Desk, *, owner: Optional[str] = None) -> None:
+        desk.add("a")
+        desk.put_job("done", "b", state="completed")
+        settle(desk)
+        look(desk, owner=owner)
+
+    def test_is_not_looked_into_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looked_at(desk)
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert not {State.PENDING, State.COMPLETED} & seen
+        assert sorted(desk.ids()) == ["a", "b"]
+
+    def test_is_where_it_holds_few(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(looks, "FEW", 1)
+        self.looked_at(desk)
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert {State.PENDING, State.COMPLETED} <= seen
+
+    @pytest.mark.parametrize("change", ["drop", "delete", "drag", "replace"])
+    def test_is_when_it_changes(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+        self.looked_at(desk)
+        if change == "drop":
+            desk.drop("new.json")
+        elif change == "delete":
+            desk.path("pending", "a.json").unlink()
+        elif change == "drag":
+            desk.drag("a", "pending", "dead")
+        else:
+            (desk.root / "pending").rename(desk.root / "aside")
+            (desk.root / "pending").mkdir()
+            settle(desk)
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert State.PENDING in seen
+        assert {row["id"]: row["state"] for row in desk.queue.jobs()} == {
+            "b": "completed",
+            **{"drop": {"a": "pending", "new": "pending"}, "drag": {"a": "dead"}}.get(change, {}),
+        }
+
+    def test_just_before_the_look_is_not_known_to_be_the_same(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two changes within one tick of its clock, a look may have seen the first alone."""
+        self.looked_at(desk)
+        moment = desk.clock() - GRAIN / 2
+        os.utime(desk.root / "pending", (moment, moment))
+        look(desk)
+        desk.drop("new.json")
+        os.utime(desk.root / "pending", (moment, moment))
+        look(desk)
+        assert sorted(desk.ids()) == ["a", "b", "new"]
+
+    def test_is_where_there_is_more_to_see_to(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that is no job yet may be written to, which changes no folder."""
+        desk.drop("empty.json", b"")
+        self.looked_at(desk)
+        desk.path("pending", "empty.json").write_bytes(b'{"command": "true"}')
+        look(desk)
+        assert sorted(desk.ids()) == ["a", "b", "empty"]
+
+    def test_is_after_a_while_by_a_workers_program(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Jobs that were edited in their places are seen at last, even where no event told of them."""
+        self.looked_at(desk, owner=OWNER)
+        desk.clock.advance(OLDEST - 1)
+        with looked_into(monkeypatch) as seen:
+            look(desk, owner=OWNER)
+        assert State.PENDING not in seen
+        desk.clock.advance(2)
+        with looked_into(monkeypatch) as seen:
+            look(desk, owner=OWNER)
+        assert State.PENDING in seen
+
+    def test_is_by_a_system_whose_folders_tell_nothing(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.looked_at(desk)
+        monkeypatch.setattr(system, "FOLDERS_TELL", False)
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert State.PENDING in seen
+
+    def test_is_when_the_index_is_built_anew(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looked_at(desk)
+        with looked_into(monkeypatch) as seen:
+            assert desk.queue.reindex() == 2
+        assert State.PENDING in seen
+
+
+class TestAFolderThatAWorkersProgramHearsOf:
+    @pytest.fixture
+    def heard(self, desk: Desk) -> Iterator[locks.HeldLock]:
+        held = locks.try_lock(desk.store.spool.lock_path(f"{OWNER}.lock"))
+        assert held is not None
+        desk.add("a")
+        look(desk, owner=OWNER)
+        yield held
+        held.release()
+
+    def test_is_left_to_it(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock) -> None:
+        desk.drop("new.json")
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert State.PENDING not in seen
+
+    def test_until_that_has_died(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock
+    ) -> None:
+        heard.release()
+        desk.drop("new.json")
+        look(desk)
+        assert sorted(desk.ids()) == ["a", "new"]
+
+    def test_even_if_others_look_into_it_too(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock
+    ) -> None:
+        monkeypatch.setattr(looks, "FEW", 10)
+        look(desk)
+        monkeypatch.setattr(looks, "FEW", 0)
+        desk.drop("new.json")
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert State.PENDING not in seen
+
+    def test_whose_first_look_somebody_else_was_in_the_middle_of(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock
+    ) -> None:
+        other = looks.Looks(desk.store, desk.clock(), owner=None, spare=False)
+        other.begin(State.PENDING)
+        look(desk, owner=OWNER)
+        other.keep(besides=())
+        assert {one.owner for one in desk.store.index.looks() if one.folder == "pending"} == {OWNER}
+
+    def test_is_looked_into_by_itself(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock
+    ) -> None:
+        desk.drop("new.json")
+        look(desk, owner=OWNER)
+        assert sorted(desk.ids()) == ["a", "new"]
+
+
+def test_an_index_from_before_looks_are_kept_serves_as_any(desk: Desk) -> None:
+    desk.add("a")
+    desk.store.index._sql.execute("DROP TABLE looks")
+    look(desk)
+    assert sorted(desk.ids()) == ["a"]
