@@ -15,7 +15,7 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import enqueue, idle, latency, size, starting, startup, throughput
+from benchmarks import charts, enqueue, idle, latency, size, starting, startup, throughput
 from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
@@ -37,24 +37,38 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
     "latency": (lambda: latency.run(300), lambda: latency.run(5)),
     "idle": (lambda: idle.run(60), lambda: idle.run(2)),
 }
+CHARTS: dict[str, Callable[[Table], str]] = {
+    "throughput": lambda table: charts.bars(table, 1, "jobs/s"),
+    "enqueue": lambda table: charts.bars(table, 1, "jobs/s"),
+    "size": lambda table: charts.lines(table, [1, 2, 3, 4, 5], "ms"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("benchmarks", nargs="*", metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="a few rounds only")
-    parser.add_argument("--store", metavar="FILE", type=Path, help="write the tables into this file, too")
+    parser.add_argument(
+        "--store", metavar="DIR", type=Path, help="write tables and charts into this folder, too"
+    )
     chosen = parser.parse_args()
     if unknown := set(chosen.benchmarks) - set(ALL):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    said = [machine()]
-    print(said[0])
+    said = machine()
+    print(said)
     for name, (full, quick) in ALL.items():
         if not chosen.benchmarks or name in chosen.benchmarks:
-            said.append(str(quick() if chosen.quick else full()))
-            print(f"\n{said[-1]}", flush=True)
-    if chosen.store:
-        chosen.store.write_text("\n\n".join(said) + "\n", encoding="utf-8")
+            table = quick() if chosen.quick else full()
+            print(f"\n{table}", flush=True)
+            if chosen.store:
+                _store(chosen.store, name, table, said)
+
+
+def _store(folder: Path, name: str, table: Table, said: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.txt").write_text(f"{said}\n\n{table}\n", encoding="utf-8")
+    if name in CHARTS:
+        (folder / f"{name}.svg").write_text(CHARTS[name](table), encoding="utf-8")
 
 
 def machine() -> str:
