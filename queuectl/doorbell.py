@@ -66,6 +66,11 @@ class Doorbell:
             return f"no file events ({why}): new jobs are found by looking"
         return None
 
+    @property
+    def hears(self) -> bool:
+        """Whether the folders are watched."""
+        return self._unwatch is not None
+
     def close(self) -> None:
         """Watch no more."""
         if self._unwatch is not None:

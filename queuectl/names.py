@@ -88,7 +88,11 @@ def fold(job_id: str) -> str:
 def is_ignored(file_name: str) -> bool:
     """Whether `file_name` is none of our business: hidden, temporary, or the system's own."""
     lowered = file_name.lower()
-    return lowered in _IGNORED or lowered.startswith(_IGNORED_BEGINS) or lowered.endswith(_IGNORED_ENDS)
+    return (
+        lowered in _IGNORED
+        or lowered.startswith(_IGNORED_BEGINS)
+        or (lowered.endswith(_IGNORED_ENDS) and "\n" not in lowered)
+    )
 
 
 def job_id_of(file_name: str) -> Optional[str]:

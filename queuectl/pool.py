@@ -257,6 +257,7 @@ class Pool:
     def _attempt(self, sweep: Sweep, rings: Rings) -> bool:
         """One look; whether the next should follow at once. Nothing that it meets ends the supervisor."""
         try:
+            sweep.hears = self.bell.hears
             return self._look(sweep, rings)
         except SpoolUnusable as error:
             self.fail(error)

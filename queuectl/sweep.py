@@ -46,6 +46,8 @@ class Sweep:
         """When the next waiting job is due, in seconds since the epoch."""
         self.next_ripe: Optional[float] = None
         """When the next drop that is no job yet has lain still for long enough."""
+        self.hears = False
+        """Whether events tell of what happens in the folders."""
         self.remade = False
         """A watched folder is another one than before: the watch must be renewed."""
         self.lost = False
@@ -128,9 +130,9 @@ class Sweep:
         self._interval = self.store.config.poll_interval
         if not self._whole:
             return
-        self._names, self._drops = [], {}
-        owner = self.store.spool.tmp.owner
-        self._take(reconcile_all(self.store, now, owner=owner, spare=True))
+        names, self._names, self._drops = self._names, [], {}
+        owner = self.store.spool.tmp.owner if self.hears else ""
+        self._take(reconcile_all(self.store, now, owner=owner, spare=not names))
         self.lost = bool(lost(self.store, living=living))
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"

@@ -13,8 +13,18 @@ from typing import Optional
 
 from queuectl import system
 from queuectl.errors import QueueError
-from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, checked_id, command_of, entry_from
-from queuectl.index.schema import connect, identity_of, in_memory, rebuild
+from queuectl.index.rows import (
+    STUCK_AFTER,
+    Entry,
+    Look,
+    Oddity,
+    Stamp,
+    checked_id,
+    command_of,
+    entry_from,
+    look_from,
+)
+from queuectl.index.schema import connect, identity_of, impatient, in_memory, rebuild
 from queuectl.index.staging import Staging
 from queuectl.index.trouble import is_damage, refusal, trouble, usable_error
 from queuectl.state import State
@@ -239,17 +249,15 @@ class Index:
     def looks(self) -> list[Look]:
         """The last looks at the folders; none in an index that is older than they are."""
         try:
-            return [
-                Look(*row)
-                for row in self._sql.execute("SELECT folder, inode, mtime_ns, owner, at FROM looks")
-            ]
+            rows = self._sql.execute("SELECT folder, inode, changed_ns, owner, at FROM looks").fetchall()
         except sqlite3.OperationalError:
             return []
+        return [look for look in map(look_from, rows) if look is not None]
 
     def put_looks(self, looks: Sequence[Look]) -> None:
-        """Remember these; no error if that cannot be done now."""
+        """Remember these; no error if that cannot be done at once."""
         if looks:
-            with suppress(sqlite3.OperationalError), self.transaction():
+            with suppress(sqlite3.OperationalError), impatient(self._sql), self.transaction():
                 self._sql.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?, ?)", looks)
 
     def staging(self) -> Staging:
@@ -287,13 +295,27 @@ class Index:
     ) -> list[Entry]:
         """Rows for `list`: what runs, what waits in order of running, then the latest to end first."""
         found: list[Entry] = []
-        for query in _SHOWN:
-            left = _ANY if limit is None else limit - len(found)
-            if left <= 0:
-                break
-            values = {"state": state and state.value, "tag": tag, "most": left}
-            found += map(entry_from, self._sql.execute(query, values))
+        with self._snapshot():
+            for query in _SHOWN:
+                left = _ANY if limit is None else limit - len(found)
+                if left <= 0:
+                    break
+                values = {"state": state and state.value, "tag": tag, "most": left}
+                found += map(entry_from, self._sql.execute(query, values).fetchall())
         return found
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """All questions of the block are answered by one state of the index."""
+        if self._sql.in_transaction:
+            yield
+            return
+        self._sql.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
 
     # The order of claims
 
@@ -388,6 +410,11 @@ class Index:
         """What lay at this path, if it was no job."""
         row = self._sql.execute(f"{_ODDITIES} WHERE path = ?", (path,)).fetchone()
         return None if row is None else Oddity(*row)
+
+    def has_oddities(self, begin: str) -> bool:
+        """Whether there are some whose paths begin so."""
+        query = "SELECT 1 FROM oddities WHERE substr(path, 1, length(?)) = ? LIMIT 1"
+        return self._sql.execute(query, (begin, begin)).fetchone() is not None
 
     def put_oddities(self, found: Iterable[Oddity]) -> None:
         """Remember these."""

@@ -70,7 +70,7 @@ class Look(NamedTuple):
 
     folder: str
     inode: str
-    mtime_ns: int
+    changed_ns: int
     owner: str
     at: float
 
@@ -98,6 +98,14 @@ def entry_from(row: Sequence[Any]) -> Entry:
         raise sqlite3.DatabaseError(f"malformed: {entry.worker!r} is no worker")
     checked_id(entry.id)
     return entry
+
+
+def look_from(row: Sequence[Any]) -> Optional[Look]:
+    """The look that this row of the table tells of; None if it tells nonsense."""
+    if tuple(map(type, row)) != (str, str, int, str, float):
+        return None
+    look = Look(*row)
+    return look if look.owner == "" or read_worker_name(look.owner) else None
 
 
 @cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Optional
 
 from queuectl import locks, system
@@ -25,7 +26,7 @@ _STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuc
 _LOOKS = """CREATE TABLE IF NOT EXISTS looks (
     folder TEXT PRIMARY KEY,
     inode TEXT NOT NULL,
-    mtime_ns INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
     owner TEXT NOT NULL,
     at REAL NOT NULL
 )"""
@@ -155,6 +156,16 @@ def identity_of(path: str) -> Optional[tuple[int, int]]:
     except OSError:
         return None
     return (found.st_dev, found.st_ino)
+
+
+@contextmanager
+def impatient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Wait for nobody in the block."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
 
 def _open(path: str) -> sqlite3.Connection:

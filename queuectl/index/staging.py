@@ -1,4 +1,4 @@
-"""Rows of files that the index does not know yet, kept aside by SQLite until all are read, so memory is flat.
+"""Rows of files that the index does not know yet, kept aside by SQLite until many are read.
 
 Written one by one in the order in which a folder gives its names, a million rows would write each page of the
 index again and again.
@@ -7,7 +7,7 @@ index again and again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.index.rows import Entry, entry_from
@@ -24,18 +24,26 @@ class Staging:
         self, sql: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._sql, self._transaction = sql, transaction
+        self.size = 0
+        """How many they are."""
+        sql.execute("PRAGMA temp_store = MEMORY")
         sql.execute("DROP TABLE IF EXISTS temp.staged")
         sql.execute("CREATE TEMP TABLE staged AS SELECT * FROM jobs LIMIT 0")
 
-    def add(self, rows: Iterable[Entry]) -> None:
+    def add(self, rows: Sequence[Entry]) -> None:
         """Keep these."""
         places = ", ".join("?" * len(Entry._fields))
         # No transaction of the index: others go on writing to it.
         self._sql.execute("BEGIN")
         try:
             self._sql.executemany(f"INSERT INTO temp.staged ({_FIELDS}) VALUES ({places})", rows)
-        finally:
             self._sql.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself where there is no room.
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+            raise
+        self.size += len(rows)
 
     def twins(self) -> list[Entry]:
         """Those whose ids are the same, or differ in case and Unicode form only, side by side."""

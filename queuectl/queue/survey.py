@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _PIECE = 500
 """Files that are compared with their rows at once; older SQLites take 999 values in one question."""
+MOST_STAGED = 200_000
+"""Rows that are kept aside at once, in memory: not every machine has room for temporary files."""
 _MOST_LATER = 20_000
 """Drops that are kept in mind until the other folders have been looked at."""
 
@@ -57,7 +59,7 @@ def reconcile_all(
     for state in dict.fromkeys(states):
         survey.for_gone(state)
     survey.finish(state.folder for state in states)
-    looks.keep(besides={oddity.path.split("/", 1)[0] for oddity in survey.oddities})
+    looks.keep()
     return list({drop.place: drop for drop in survey.unsettled}.values())
 
 
@@ -75,7 +77,8 @@ class _Survey(Round):
         self._alike: dict[str, list[str]] = {}
         self._fresh: list[Entry] = []
         self._staging: Optional[Staging] = None
-        self._rows = 0
+        self._old = 0
+        """Files that were met where their rows say."""
         self._known: dict[State, int] = {}
         self._met: dict[State, int] = {}
 
@@ -91,7 +94,7 @@ class _Survey(Round):
     def at(self, state: State) -> None:
         """Look at the folder of this state; drops are left for `drops`."""
         self._known[state] = self.store.index.count(state)
-        before = self._rows
+        before = self._old
         for piece in _pieces(self.store.spool.scan_state(state)):
             for seen in piece:
                 if isinstance(seen, Stray):
@@ -103,26 +106,26 @@ class _Survey(Round):
                 self.drops()
         self._merge()
         # Of a folder that is looked at twice the second time counts.
-        self._met[state] = self._rows - before
+        self._met[state] = self._old - before
 
     def drops(self) -> None:
         """See to what has come into `pending`, last."""
-        before, later = self._rows, self._later
-        self._later = []
+        later, self._later, old = self._later, [], self._old
         self._merge()
         for piece in _pieces(later):
             self._see_all(piece, later=False)
         self._merge()
-        if State.PENDING in self._met:
-            self._met[State.PENDING] += self._rows - before
+        # They were counted when they were met.
+        self._old = old
 
     def _see_all(self, piece: list[Found], *, later: bool) -> None:
         known = self.store.index.stamps_of([seen.job_id for seen in piece])
         changed = []
         for seen in piece:
-            if is_known(seen, known.get(seen.job_id)):
-                self._rows += 1
-            else:
+            row = known.get(seen.job_id)
+            if row is not None and row.state == seen.state.value:
+                self._old += 1
+            if not is_known(seen, row):
                 changed.append(seen)
         if later:
             self._later += changed
@@ -135,13 +138,12 @@ class _Survey(Round):
 
     def add(self, entry: Entry, known: Optional[Stamp]) -> None:
         """As `Round.add`."""
-        self._rows += 1
         if known is not None:
             self.entries.append(entry)
             return
         self._fresh.append(entry)
-        if len(self._fresh) >= _PIECE:
-            self._stage()
+        if len(self._fresh) >= _PIECE and self._stage().size >= MOST_STAGED:
+            self._merge()
 
     def unsettle(self, found: Found, reason: str) -> None:
         """As `Round.unsettle`."""
@@ -186,7 +188,6 @@ class _Survey(Round):
             if first is row or not self._is_second(row, first):
                 continue
             staging.remove(row)
-            self._rows -= 1
 
     def _is_second(self, row: Entry, first: Entry) -> bool:
         """Whether this one is not to be shown beside the `first`; says what is to be done about it."""
@@ -208,7 +209,7 @@ class _Survey(Round):
 
     def for_gone(self, state: State) -> None:
         """Find the rows of this state whose files are not there, if there are more than were met."""
-        # Others go on working: what has come since is no row without a file, and what has left was one.
+        # Others go on working: what has come since is no row without a file, what has left is none any more.
         if min(self._known[state], self.store.index.count(state)) <= self._met[state]:
             return
         last = ""

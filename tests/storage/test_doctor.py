@@ -233,7 +233,7 @@ def test_a_folder_on_another_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
         if path != elsewhere:
             return found
         return os.stat_result(
-            (*found[:2], found.st_dev + 1, *found[3:10]), {"st_mtime_ns": found.st_mtime_ns}
+            (*found[:2], found.st_dev + 1, *found[3:10]), {"st_ctime_ns": found.st_ctime_ns}
         )
 
     monkeypatch.setattr(doctor.os, "stat", stat)

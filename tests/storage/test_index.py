@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
+from queuectl import index as index_package
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, Oddity
 from queuectl.index import schema as index_schema
@@ -511,3 +512,35 @@ class TestAReadOnlySpool:
     def test_cannot_be_added_to(self, spool: Path) -> None:
         with Desk(spool) as desk, pytest.raises(SpoolUnusable, match="cannot"):
             desk.add("c")
+
+
+class TestAList:
+    def test_is_of_one_moment(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A job that moves on meanwhile is neither missing nor there twice."""
+        desk.add("waits")
+        desk.put_job("processing/host-1-1-abc", "runs")
+        desk.queue.refresh()
+        real = index_package.entry_from
+
+        def moved_meanwhile(row: Any) -> Entry:
+            monkeypatch.undo()
+            with Store.open(str(desk.root)) as other:
+                waits = other.index.get("waits")
+                assert waits is not None
+                other.index.put([waits._replace(state="processing", worker="host-1-1-abc")])
+            return real(row)
+
+        monkeypatch.setattr(index_package, "entry_from", moved_meanwhile)
+        assert [(one.id, one.state) for one in desk.store.index.entries()] == [
+            ("runs", "processing"),
+            ("waits", "pending"),
+        ]
+
+    @pytest.mark.parametrize("query", index_package._SHOWN)
+    def test_of_a_few_reads_no_more_than_these(self, desk: Desk, query: str) -> None:
+        """Else that of twenty would take a second with a million jobs."""
+        values = {"state": None, "tag": None, "most": 20}
+        steps = [row[3] for row in desk.store.index._sql.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+        assert not any(step.startswith("SCAN jobs") and "INDEX" not in step for step in steps), steps
+        # What is of one moment may be sorted among itself; of the two that are merged, at most twenty each.
+        assert "UNION ALL" in query or "USE TEMP B-TREE FOR ORDER BY" not in steps

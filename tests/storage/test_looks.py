@@ -6,16 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Optional
+from unittest.mock import patch
 
 import pytest
 
 from queuectl import locks, system
+from queuectl import sweep as sweeps
 from queuectl.queue import looks
-from queuectl.queue.looks import GRAIN, OLDEST
+from queuectl.queue.looks import GRAIN, HEARSAY, OLDEST
+from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.spool import Spool
 from queuectl.state import State
-from tests.support.spools import Desk
+from queuectl.sweep import Sweep
+from tests.support.spools import Desk, Heard
 
 OWNER = "box-1-0-abc"
 pytestmark = pytest.mark.usefixtures("_large")
@@ -41,24 +45,16 @@ def looked_into(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[State]]:
         yield seen
 
 
-def settle(desk: Desk) -> None:
-    """Let the folders look as if nothing had come or gone for a while."""
-    for state in State:
-        folder = desk.root / state.folder
-        before = desk.clock() - GRAIN - 1
-        os.utime(folder, (before, before))
-
-
 def look(desk: Desk, *, owner: Optional[str] = None) -> None:
     reconcile_all(desk.store, desk.clock(), owner=owner, spare=True)
 
 
+@pytest.mark.skipif(os.sep == "\\", reason="folders tell nothing there")
 @pytest.mark.usefixtures("folders_tell")
 class TestAFolderThatHasNotChanged:
     def looked_at(self, desk: Desk, *, owner: Optional[str] = None) -> None:
         desk.add("a")
         desk.put_job("done", "b", state="completed")
-        settle(desk)
         look(desk, owner=owner)
 
     def test_is_not_looked_into_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +83,6 @@ class TestAFolderThatHasNotChanged:
         else:
             (desk.root / "pending").rename(desk.root / "aside")
             (desk.root / "pending").mkdir()
-            settle(desk)
         with looked_into(monkeypatch) as seen:
             look(desk)
         assert State.PENDING in seen
@@ -100,14 +95,41 @@ class TestAFolderThatHasNotChanged:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Of two changes within one tick of its clock, a look may have seen the first alone."""
+        changed = os.stat(desk.root / "pending").st_ctime
+        desk.clock.advance(changed + GRAIN - 0.1 - desk.clock())
         self.looked_at(desk)
-        moment = desk.clock() - GRAIN / 2
-        os.utime(desk.root / "pending", (moment, moment))
-        look(desk)
+        with looked_into(monkeypatch) as seen:
+            look(desk)
+        assert State.PENDING in seen
+
+    def test_is_where_its_time_is_put_back(self, desk: Desk) -> None:
+        """As by `rsync -a`, or by `touch`."""
+        self.looked_at(desk)
+        before = os.stat(desk.root / "pending")
         desk.drop("new.json")
-        os.utime(desk.root / "pending", (moment, moment))
+        os.utime(desk.root / "pending", ns=(before.st_atime_ns, before.st_mtime_ns))
         look(desk)
         assert sorted(desk.ids()) == ["a", "b", "new"]
+
+    def test_is_where_as_many_have_come_as_gone(self, desk: Desk) -> None:
+        self.looked_at(desk)
+        desk.path("pending", "a.json").rename(desk.path("pending", "c.json"))
+        desk.path("done", "b.json").rename(desk.path("done", "d.json"))
+        look(desk)
+        assert sorted(desk.ids()) == ["c", "d"]
+
+    def test_by_a_program_that_has_been_told_of_others_since(self, desk: Desk) -> None:
+        """An edit in its place is known by its event alone, and more may have come than it has seen to."""
+        desk.add("a", "b", "c")
+        sweep = Sweep(desk.store, Heard())
+        sweep.look((), [])
+        assert sweep.pause > 0
+        for name in "abc":
+            desk.drop(f"{name}.json", {"command": "edited", "priority": 7})
+        with patch.object(sweeps, "SLICE", 1):
+            sweep.hasten()
+            sweep.look([(State.PENDING, f"{name}.json") for name in "abc"], [])
+        assert {row["priority"] for row in desk.queue.jobs()} == {7}
 
     def test_is_where_there_is_more_to_see_to(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file that is no job yet may be written to, which changes no folder."""
@@ -169,6 +191,13 @@ class TestAFolderThatAWorkersProgramHearsOf:
         look(desk)
         assert sorted(desk.ids()) == ["a", "new"]
 
+    def test_for_a_while(self, desk: Desk, heard: locks.HeldLock) -> None:
+        """It looks at all from time to time, unless it hangs."""
+        desk.drop("new.json")
+        desk.clock.advance(HEARSAY + 1)
+        look(desk)
+        assert sorted(desk.ids()) == ["a", "new"]
+
     def test_even_if_others_look_into_it_too(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, heard: locks.HeldLock
     ) -> None:
@@ -186,7 +215,7 @@ class TestAFolderThatAWorkersProgramHearsOf:
         other = looks.Looks(desk.store, desk.clock(), owner=None, spare=False)
         other.begin(State.PENDING)
         look(desk, owner=OWNER)
-        other.keep(besides=())
+        other.keep()
         assert {one.owner for one in desk.store.index.looks() if one.folder == "pending"} == {OWNER}
 
     def test_is_looked_into_by_itself(
@@ -195,6 +224,21 @@ class TestAFolderThatAWorkersProgramHearsOf:
         desk.drop("new.json")
         look(desk, owner=OWNER)
         assert sorted(desk.ids()) == ["a", "new"]
+
+
+@pytest.mark.parametrize("row", ["('pending', 'x', 1, char(0), 1.0)", "('pending', 'x', 1, '../../x', 'y')"])
+def test_nonsense_in_the_index_is_passed_over(desk: Desk, row: str) -> None:
+    desk.add("a")
+    desk.store.index._sql.execute(f"INSERT OR REPLACE INTO looks VALUES {row}")
+    assert desk.store.index.looks() == []
+
+
+def test_nobody_waits_to_write_one(desk: Desk) -> None:
+    desk.add("a")
+    with Store.open(str(desk.root)) as other, other.index.transaction():
+        began = system.monotonic()
+        look(desk)
+        assert system.monotonic() - began < 2
 
 
 def test_an_index_from_before_looks_are_kept_serves_as_any(desk: Desk) -> None:
