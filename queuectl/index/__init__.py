@@ -23,6 +23,7 @@ from queuectl.index.rows import (
     command_of,
     entry_from,
     look_from,
+    stamp_from,
 )
 from queuectl.index.schema import connect, identity_of, impatient, in_memory, rebuild
 from queuectl.index.staging import Staging
@@ -216,14 +217,14 @@ class Index:
     def stamps(self) -> dict[str, Stamp]:
         """Of every id, the version that the index knows."""
         rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
-        return {checked_id(row[0]): Stamp(*row[1:]) for row in rows}
+        return {checked_id(row[0]): stamp_from(row[1:]) for row in rows}
 
     def stamps_of(self, job_ids: Sequence[str]) -> dict[str, Stamp]:
         """Of those of these few ids that the index knows, the versions."""
         rows = self._sql.execute(
             f"SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id IN ({_places(job_ids)})", job_ids
         )
-        return {row[0]: Stamp(*row[1:]) for row in rows}
+        return {row[0]: stamp_from(row[1:]) for row in rows}
 
     def stamps_after(self, job_id: str, state: State, most: int) -> list[tuple[str, Stamp]]:
         """The next so many ids of this state after this one, with the versions that the index knows."""
@@ -233,7 +234,7 @@ class Index:
             "ORDER BY id LIMIT ?",
             (job_id, state.value, most),
         )
-        return [(checked_id(row[0]), Stamp(*row[1:])) for row in rows]
+        return [(checked_id(row[0]), stamp_from(row[1:])) for row in rows]
 
     def count(self, state: State) -> int:
         """How many jobs are in this state."""

@@ -94,10 +94,26 @@ def entry_from(row: Sequence[Any]) -> Entry:
         _KNOWN.add(kinds)
     if kinds not in _KNOWN or entry.state not in _STATES:
         raise sqlite3.DatabaseError(f"malformed: the row of {entry.id!r}")
-    if entry.worker is not None and read_worker_name(entry.worker) is None:
+    if entry.worker is not None and not _is_worker(entry.worker):
         raise sqlite3.DatabaseError(f"malformed: {entry.worker!r} is no worker")
     checked_id(entry.id)
     return entry
+
+
+def stamp_from(row: Sequence[Any]) -> Stamp:
+    """The version that this row of the table tells of: paths are made of it, as of ids.
+
+    Raises:
+        sqlite3.DatabaseError: it is none.
+    """
+    stamp = Stamp(*row)
+    if stamp.state not in _STATES or (stamp.worker is not None and not _is_worker(stamp.worker)):
+        raise sqlite3.DatabaseError(f"malformed: no file lies in {stamp.state!r} of {stamp.worker!r}")
+    return stamp
+
+
+def _is_worker(name: Any) -> bool:
+    return isinstance(name, str) and read_worker_name(name) is not None
 
 
 def look_from(row: Sequence[Any]) -> Optional[Look]:
