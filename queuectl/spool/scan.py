@@ -135,5 +135,7 @@ def _entries(path: str) -> Iterator[os.DirEntry[str]]:
         # RACE: the folder of a worker that has just left is being deleted (Windows).
         with system.with_patience(lambda: os.scandir(path), patience=_PATIENCE) as entries:
             yield from entries
-    except (FileNotFoundError, NotADirectoryError):
-        return
+    except OSError:
+        # Of one that goes in this moment Windows may say something else.
+        if os.path.isdir(path):
+            raise

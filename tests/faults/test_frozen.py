@@ -125,7 +125,8 @@ def test_a_worker_frozen_at_a_claim_holds_others_up_but_nothing_is_lost(
         )
         # The files decide: with the lock of claims free, a job is taken in though no index tells of it.
         assert answer.code == 5 or (answer.code == 0 and held != "claim.lock")
-        assert held in answer.err or answer.code == 0
+        # Another process of the same program may wait for the index with the lock of claims in its hand.
+        assert held in answer.err or "claim.lock" in answer.err or answer.code == 0
         names += answer.lines
         assert program.where("late") == ["pending"] * (answer.code == 0)
         assert [len(program.where(name)) for name in names] == [1] * len(names)

@@ -216,15 +216,22 @@ def stop_at_settle() -> None:
 def stop_in_index() -> None:
     """Once, the process stops itself in the middle of a transaction, holding the index."""
     from queuectl.index import Index
+    from queuectl.index.staging import Staging
 
-    put = Index.put
+    put, merge = Index.put, Staging.merge
 
     def stopping(self: Index, entries: Any) -> None:
         with self.transaction():
             put(self, entries)
             _stop_once()
 
+    def stopping_in_a_look(self: Staging) -> None:
+        with self._transaction():
+            merge(self)
+            _stop_once()
+
     Index.put = stopping  # type: ignore[method-assign]
+    Staging.merge = stopping_in_a_look  # type: ignore[method-assign]
 
 
 def impatient() -> None:
