@@ -227,14 +227,23 @@ class Index:
         return {row[0]: stamp_from(row[1:]) for row in rows}
 
     def stamps_after(self, job_id: str, state: State, most: int) -> list[tuple[str, Stamp]]:
-        """The next so many ids of this state after this one, with the versions that the index knows."""
+        """The next so many ids of this state after this one, with the versions that the index knows.
+
+        Raises:
+            sqlite3.DatabaseError: the index is damaged.
+        """
         rows = self._sql.execute(
             # The plus keeps SQLite from sorting all of that state, each time.
             "SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id > ? AND +state = ? "
             "ORDER BY id LIMIT ?",
             (job_id, state.value, most),
         )
-        return [(checked_id(row[0]), stamp_from(row[1:])) for row in rows]
+        found = [(checked_id(row[0]), stamp_from(row[1:])) for row in rows]
+        ids = [job_id, *(one for one, _ in found)]
+        if any(one <= before for before, one in zip(ids, ids[1:])):
+            # Who asks on from the last of them would never come to an end.
+            raise sqlite3.DatabaseError(f"malformed: the rows after {job_id!r} are in no order")
+        return found
 
     def count(self, state: State) -> int:
         """How many jobs are in this state."""

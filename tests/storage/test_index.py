@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, Optional
+from unittest.mock import patch
 
 import pytest
 
@@ -544,3 +545,17 @@ class TestAList:
         assert not any(step.startswith("SCAN jobs") and "INDEX" not in step for step in steps), steps
         # What is of one moment may be sorted among itself; of the two that are merged, at most twenty each.
         assert "UNION ALL" in query or "USE TEMP B-TREE FOR ORDER BY" not in steps
+
+
+def test_rows_in_no_order_are_damage(index: Index) -> None:
+    """Damage of a page can have them so, and who asks for the next ones would go round in a circle."""
+    index.put([entry("a"), entry("b"), entry("c")])
+    assert [one for one, _ in index.stamps_after("", State.PENDING, 2)] == ["a", "b"]
+    assert [one for one, _ in index.stamps_after("b", State.PENDING, 2)] == ["c"]
+
+    class Circle:
+        def execute(self, *_: object) -> list[tuple[object, ...]]:
+            return [("b", "pending", None, 1, 1), ("a", "pending", None, 1, 1)]
+
+    with patch.object(index, "_sql", Circle()), pytest.raises(sqlite3.DatabaseError, match="no order"):
+        index.stamps_after("", State.PENDING, 2)
