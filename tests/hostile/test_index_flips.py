@@ -107,6 +107,7 @@ def test_flipped_bytes_stop_nobody(original: Path, tmp_path: Path, figure: Figur
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_flipped_bytes_stop_nobody_in_many_tries(original: Path, tmp_path: Path, figure: Figure) -> None:
     sweep(original, tmp_path, 300)
     figure("damaged indexes", 300)
