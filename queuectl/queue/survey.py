@@ -135,6 +135,9 @@ class _Survey(Round):
                 self.see(seen, known.get(seen.job_id))
             self._count += len(changed)
             self._told(self._count)
+            # Not in the middle of a piece: of those in it that differ in case only one could go by the other.
+            if self._staging is not None and self._staging.size >= MOST_STAGED:
+                self._merge()
 
     def add(self, entry: Entry, known: Optional[Stamp]) -> None:
         """As `Round.add`."""
@@ -142,8 +145,8 @@ class _Survey(Round):
             self.entries.append(entry)
             return
         self._fresh.append(entry)
-        if len(self._fresh) >= _PIECE and self._stage().size >= MOST_STAGED:
-            self._merge()
+        if len(self._fresh) >= _PIECE:
+            self._stage()
 
     def unsettle(self, found: Found, reason: str) -> None:
         """As `Round.unsettle`."""

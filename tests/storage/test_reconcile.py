@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from queuectl.index import Index, staging
+from queuectl.index import Entry, Index, staging
 from queuectl.queue import survey
 from queuectl.queue.intake import settle_drops
 from queuectl.queue.reconcile import reconcile_some
@@ -27,7 +28,12 @@ STATES = {"pending": "pending", "failed": "failed", "done": "completed", "dead":
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million files are looked at in pieces, which is to make no difference."""
     if request.param is not None:
-        for module, name in ((survey, "_PIECE"), (survey, "_MOST_LATER"), (staging, "_PIECE")):
+        for module, name in (
+            (survey, "_PIECE"),
+            (survey, "_MOST_LATER"),
+            (survey, "MOST_STAGED"),
+            (staging, "_PIECE"),
+        ):
             assert hasattr(module, name)
             monkeypatch.setattr(module, name, request.param)
 
@@ -458,3 +464,23 @@ def test_what_others_tell_while_a_look_reads_is_not_overwritten(
     monkeypatch.setattr(staging.Staging, "merge", claimed_meanwhile)
     reconcile_all(desk.store, desk.clock())
     assert [one.id for one in desk.store.index.stuck()] == ["a"]
+
+
+def test_a_look_keeps_few_rows_in_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files there are: those of a million would not fit."""
+    monkeypatch.setattr(survey, "_PIECE", 3)
+    monkeypatch.setattr(survey, "MOST_STAGED", 6)
+    monkeypatch.setattr(survey, "_MOST_LATER", 100)
+    for number in range(20):
+        desk.drop(f"job-{number}.json")
+    sizes: list[int] = []
+    real = staging.Staging.add
+
+    def noting(self: staging.Staging, rows: Sequence[Entry]) -> None:
+        real(self, rows)
+        sizes.append(self.size)
+
+    monkeypatch.setattr(staging.Staging, "add", noting)
+    reconcile_all(desk.store, desk.clock())
+    assert len(desk.ids()) == 20
+    assert max(sizes) == 6
