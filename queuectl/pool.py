@@ -81,6 +81,7 @@ class Pool:
         self._random = random.Random()
         self._salt = plan.salt or os.urandom(3).hex()
         self._noticed: set[str] = set()
+        self._ended: set[str] = set()
         self._index_failed: Optional[float] = None
         self._sleeps_until = 0.0
 
@@ -201,6 +202,7 @@ class Pool:
             self.fail(error)
         finally:
             ready.set()
+            self._ended.add(name)
             self.bell.ring()
 
     def _work_on(self, worker: Worker) -> None:
@@ -240,7 +242,8 @@ class Pool:
         sweep = Sweep(store, self.emit, whole=not self.plan.helps)
         rings = Rings(frozenset(), True)
         said = 0
-        while any(thread.is_alive() for thread in threads):
+        # Not whether they are alive: who rings as its last act still is, and would be waited for.
+        while len(self._ended) < len(threads):
             more = self._attempt(sweep, rings)
             self.crew.trim_logs()
             if self._stops:

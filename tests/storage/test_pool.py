@@ -89,6 +89,27 @@ class TestDraining:
         assert list((root / "processing").iterdir()) == []
         assert [path.name for path in (root / "locks").iterdir()] == ["claim.lock"]
 
+    def test_the_last_worker_to_end_is_not_waited_for_once_more(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Who rings at its end is still alive then; it was waited for once more, for half a second.
+        over = threading.Event()
+        work, supervise = Pool._work, Pool._supervise
+        seen = []
+
+        def ends_late(pool: Pool, *given: Any) -> None:
+            work(pool, *given)
+            seen.append(over.wait(10.0))
+
+        def told(pool: Pool, *given: Any) -> None:
+            supervise(pool, *given)
+            over.set()
+
+        monkeypatch.setattr(Pool, "_work", ends_late)
+        monkeypatch.setattr(Pool, "_supervise", told)
+        drain(root)
+        assert seen == [True, True]
+
     def test_runs_all_there_is_and_retries_what_is_due(self, root: Path) -> None:
         add(root, *({"id": f"ok-{n}", "command": python("pass")} for n in range(4)))
         add(root, {"id": "bad", "command": python("raise SystemExit(3)"), "max_retries": 2})
