@@ -61,6 +61,8 @@ class Fleet:
             raise self._errors[0]
 
     def _begin(self) -> None:
+        if self._others:
+            _import_what_all_need()
         try:
             for plan in self._others:
                 self._children.append(fork(partial(self._share, plan), self._children))
@@ -126,6 +128,15 @@ class Fleet:
             told = {"kind": type(error).__name__, "text": error.message, "hint": error.hint}
             return json.dumps(told).encode()
         return b""
+
+
+def _import_what_all_need() -> None:
+    """Before the others are forked: they need not do it again, and share the memory."""
+    import portalocker  # noqa: F401
+    import watchdog.observers  # noqa: F401
+
+    import queuectl.codec
+    import queuectl.system.process  # noqa: F401
 
 
 def shares(plan: Plan, processes: int) -> Sequence[Plan]:
