@@ -1,14 +1,14 @@
 """The supervisor's looks at the folders: take drops in, free the jobs of the dead, promote what is due.
 
 An event tells of a few names; every `poll_interval` everything is looked at, since events wake and scans
-decide.
+decide. Where that takes long it goes on step by step, and what comes meanwhile does not wait for it.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Optional
 
 from queuectl import events, system
@@ -16,10 +16,11 @@ from queuectl.doorbell import watched_folders
 from queuectl.errors import SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.queue.intake import ripe_at, settle_drops
+from queuectl.queue.looks import Looks
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
-from queuectl.queue.survey import reconcile_all
+from queuectl.queue.survey import Survey
 from queuectl.spool import layout
 from queuectl.state import State
 
@@ -30,6 +31,8 @@ LONGEST_PAUSE = 300.0
 SCAN_SHARE = 20
 """A full look is followed by a pause of at least this many times what it took, or the one before it if that
 took less: one may have waited for somebody."""
+STEP = 0.05
+"""Seconds of a full look that are done in one go."""
 CLOCK_JUMP = 3.0
 """Seconds by which a clock has been set if it has gone so far beside the other one between two looks."""
 FIRST_INTERVAL = 0.5
@@ -55,8 +58,11 @@ class Sweep:
         self._watched: Optional[list[tuple[int, int]]] = None
         self._names: list[tuple[State, str]] = []
         self._drops: dict[str, Unsettled] = {}
-        self._next_scan = 0.0
-        self._took = 0.0
+        self._next_round = self._next_scan = 0.0
+        self._survey: Optional[Survey] = None
+        """The full look that goes on."""
+        self._steps: Iterator[None] = iter(())
+        self._took, self._takes = 0.0, 0.0
         self._interval = FIRST_INTERVAL
         self._scanned: Optional[int] = None
         """The generation of the index that was told of everything."""
@@ -66,15 +72,18 @@ class Sweep:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next full look."""
-        return self._next_scan - system.monotonic()
+        """Seconds until something is to be looked at without an event."""
+        if self._survey is not None:
+            return 0.0
+        return min(self._next_round, self._next_scan) - system.monotonic()
 
     def hasten(self) -> None:
-        """Make the next look a full one."""
-        self._next_scan = 0.0
+        """Make the next look a full one, from its beginning."""
+        self._next_round = self._next_scan = 0.0
+        self._survey = None
 
     def look(self, names: Collection[tuple[State, str]], living: Collection[str]) -> bool:
-        """Look at these names, and at everything when its time has come; whether drops are left to settle.
+        """Look at these names, and at everything when its time has come; whether it should go on at once.
 
         `living` are the workers of this process.
 
@@ -94,10 +103,12 @@ class Sweep:
             some, self._names = self._names[:SLICE], self._names[SLICE:]
             drops = reconcile_some(self.store, some, now)
             self._take(drops if self._whole else [])
-        if self.pause <= 0:
-            self._timed_scan(living, now)
+        if self._next_round <= system.monotonic():
+            self._go_round(living, now)
+        self._go_on(now)
         # First everything that may run.
-        more = bool(self._names) or (bool(self._drops) and self._settle_drops(now))
+        more = self._survey is not None or bool(self._names)
+        more |= bool(self._drops) and self._settle_drops(now)
         self.next_due = self.store.index.promote(now)
         return more
 
@@ -110,36 +121,63 @@ class Sweep:
         elif abs(offset - before) > CLOCK_JUMP:
             # Set by hand, or the machine has slept.
             self.store.index.forget_moments(now)
+            self._drops.clear()
+            self.hasten()
 
     def _take(self, drops: list[Unsettled]) -> None:
         self._drops.update((drop.oddity.path, drop) for drop in drops)
 
-    def _timed_scan(self, living: Collection[str], now: float) -> None:
-        began = system.monotonic()
+    def _go_round(self, living: Collection[str], now: float) -> None:
+        """See to what costs little however many jobs there are."""
         try:
-            self._scan(living, now)
+            self._remake_folders(living)
+            self._interval = self.store.config.poll_interval
+            if not self._whole:
+                return
+            self.lost = bool(lost(self.store, living=living))
+            for job in recover(self.store, now, self._random.random(), living=living):
+                text = f"{job.reason}: {job.state.value}"
+                self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
+            ownerless_locks(self.store, clear=True)
+            for path in self.store.spool.tmp.abandoned(now):
+                system.remove(path)
         finally:
-            before, self._took = self._took, system.monotonic() - began
-            longest = max(self._interval, LONGEST_PAUSE)
-            pause = max(self._interval, min(before, self._took) * SCAN_SHARE)
-            self._next_scan = system.monotonic() + min(pause, longest)
+            self._next_round = system.monotonic() + self._interval
 
-    def _scan(self, living: Collection[str], now: float) -> None:
-        self._remake_folders(living)
-        self._scanned = self.store.index.generation
-        self._interval = self.store.config.poll_interval
-        if not self._whole:
+    def _go_on(self, now: float) -> None:
+        """Begin a full look if it is time for one, and go on with it for a moment."""
+        began = system.monotonic()
+        if self._survey is None and self._next_scan > began:
             return
-        names, self._names, self._drops = self._names, [], {}
+        over = True
+        try:
+            if self._survey is None:
+                self._begin(now)
+            over = self._step(began + STEP)
+        finally:
+            self._takes += system.monotonic() - began
+            if over:
+                self._end()
+
+    def _begin(self, now: float) -> None:
+        self._scanned, self._takes = self.store.index.generation, 0.0
         owner = self.store.spool.tmp.owner if self.hears else ""
-        self._take(reconcile_all(self.store, now, owner=owner, spare=not names))
-        self.lost = bool(lost(self.store, living=living))
-        for job in recover(self.store, now, self._random.random(), living=living):
-            text = f"{job.reason}: {job.state.value}"
-            self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-        ownerless_locks(self.store, clear=True)
-        for path in self.store.spool.tmp.abandoned(now):
-            system.remove(path)
+        looks = Looks(self.store, now, owner=owner, spare=not self._names)
+        self._survey = Survey(self.store, now, looks=looks)
+        self._steps = self._survey.steps() if self._whole else iter(())
+
+    def _step(self, until: float) -> bool:
+        """Go on with the full look until then; whether it is over."""
+        for _ in self._steps:
+            if system.monotonic() >= until:
+                return False
+        self._take(self._survey.drops if self._survey else [])
+        return True
+
+    def _end(self) -> None:
+        self._survey, before, self._took = None, self._took, self._takes
+        pause = max(self._interval, min(before, self._took) * SCAN_SHARE)
+        self._next_scan = system.monotonic() + min(pause, max(self._interval, LONGEST_PAUSE))
 
     def _remake_folders(self, living: Collection[str]) -> None:
         root = self.store.spool.root

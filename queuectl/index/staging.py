@@ -7,7 +7,7 @@ index again and again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.index.rows import Entry, entry_from
@@ -60,8 +60,8 @@ class Staging:
             (row.id, row.state, row.worker),
         )
 
-    def merge(self) -> None:
-        """Move all into the index, but for those of which somebody else has told it meanwhile."""
+    def merge(self) -> Iterator[None]:
+        """Move all into the index, but for those of which somebody else has told it meanwhile; in steps."""
         self._sql.execute("DROP TABLE IF EXISTS temp.sorted")
         self._sql.execute("CREATE TEMP TABLE sorted AS SELECT * FROM temp.staged ORDER BY id")
         self._sql.execute("DROP TABLE temp.staged")
@@ -73,4 +73,5 @@ class Staging:
                     "WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
                     (begin, begin + _PIECE),
                 )
+            yield
         self._sql.execute("DROP TABLE temp.sorted")

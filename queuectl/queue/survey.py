@@ -35,36 +35,55 @@ def reconcile_all(
     now: float,
     told: Callable[[int], object] = lambda count: None,
     *,
-    owner: Optional[str] = None,
     spare: bool = False,
 ) -> list[Unsettled]:
     """Bring the whole index in line with the folders; what needs a hand is returned.
 
     `told` is called with the number of files that were read, now and then. With `spare` large folders
-    are not looked into that have not changed since, or of which a living worker's program, the `owner` of a
-    look, hears.
+    are not looked into that have not changed since, or of which a living worker's program hears.
     """
-    looks = Looks(store, now, owner=owner, spare=spare)
-    survey = _Survey(store, now, told)
-    states = [state for state in SCAN_ORDER if not looks.spares(state)]
-    if store.index.is_empty():
-        # Whether a drop is a second file of a job is told by the others.
+    survey = Survey(store, now, told, looks=Looks(store, now, owner=None, spare=spare))
+    for _ in survey.steps():
+        pass
+    return survey.drops
+
+
+class Survey:
+    """A look at everything that can be taken step by step, with other things done in between.
+
+    But for one: in an index that was opened anew (its `generation` tells) it cannot go on.
+    """
+
+    def __init__(
+        self, store: Store, now: float, told: Callable[[int], object] = lambda count: None, *, looks: Looks
+    ) -> None:
+        self._store, self._looks = store, looks
+        self._compared = _Comparison(store, now, told)
+        self.drops: list[Unsettled] = []
+        """What needs a hand, once all steps have been taken."""
+
+    def steps(self) -> Iterator[None]:
+        """Each takes a moment: a few hundred files."""
+        looks, compared = self._looks, self._compared
+        states = [state for state in SCAN_ORDER if not looks.spares(state)]
+        if self._store.index.is_empty():
+            # Whether a drop is a second file of a job is told by the others.
+            for state in states:
+                if state is not State.PENDING:
+                    yield from compared.at(state)
         for state in states:
-            if state is not State.PENDING:
-                survey.at(state)
-    for state in states:
-        looks.begin(state)
-        survey.at(state)
-    survey.drops()
-    for state in dict.fromkeys(states):
-        survey.for_gone(state)
-    survey.finish(state.folder for state in states)
-    looks.keep()
-    return list({drop.place: drop for drop in survey.unsettled}.values())
+            looks.begin(state)
+            yield from compared.at(state)
+        yield from compared.drops()
+        for state in dict.fromkeys(states):
+            yield from compared.for_gone(state)
+        compared.finish(state.folder for state in states)
+        looks.keep()
+        self.drops = list({drop.place: drop for drop in compared.unsettled}.values())
 
 
-class _Survey(Round):
-    """One of them."""
+class _Comparison(Round):
+    """Of files with their rows."""
 
     def __init__(self, store: Store, now: float, told: Callable[[int], object]) -> None:
         super().__init__(store, now)
@@ -91,7 +110,7 @@ class _Survey(Round):
         # Mostly there are none, and to put a path together takes time.
         return super().earlier_at(place) if self._before else None
 
-    def at(self, state: State) -> None:
+    def at(self, state: State) -> Iterator[None]:
         """Look at the folder of this state; drops are left for `drops`."""
         self._known[state] = self.store.index.count(state)
         before = self._old
@@ -103,20 +122,28 @@ class _Survey(Round):
                         self._blocked.add(seen.path.rpartition("/")[2][: -len(SUFFIX)])
             self._see_all([seen for seen in piece if isinstance(seen, Found)], later=state is State.PENDING)
             if len(self._later) >= _MOST_LATER:
-                self.drops()
-        self._merge()
+                yield from self.drops()
+            yield from self._between()
+        yield from self._merge()
         # Of a folder that is looked at twice the second time counts.
         self._met[state] = self._old - before
 
-    def drops(self) -> None:
+    def drops(self) -> Iterator[None]:
         """See to what has come into `pending`, last."""
         later, self._later, old = self._later, [], self._old
-        self._merge()
+        yield from self._merge()
         for piece in _pieces(later):
             self._see_all(piece, later=False)
-        self._merge()
+            yield from self._between()
+        yield from self._merge()
         # They were counted when they were met.
         self._old = old
+
+    def _between(self) -> Iterator[None]:
+        # Not in the middle of a piece: of those in it that differ in case only one could go by the other.
+        if self._staging is not None and self._staging.size >= MOST_STAGED:
+            yield from self._merge()
+        yield
 
     def _see_all(self, piece: list[Found], *, later: bool) -> None:
         known = self.store.index.stamps_of([seen.job_id for seen in piece])
@@ -135,9 +162,8 @@ class _Survey(Round):
                 self.see(seen, known.get(seen.job_id))
             self._count += len(changed)
             self._told(self._count)
-            # Not in the middle of a piece: of those in it that differ in case only one could go by the other.
-            if self._staging is not None and self._staging.size >= MOST_STAGED:
-                self._merge()
+            # At once: they tell of now, and workers go on.
+            self._write()
 
     def add(self, entry: Entry, known: Optional[Stamp]) -> None:
         """As `Round.add`."""
@@ -170,18 +196,21 @@ class _Survey(Round):
         self._fresh = []
         return self._staging
 
-    def _merge(self) -> None:
-        """Write the rows that there are so far."""
+    def _write(self) -> None:
+        """Write what has become of rows that there were."""
         index = self.store.index
         if self.gone or self.entries:
             with index.transaction():
                 index.drop(self.gone)
                 index.put(self.entries)
             self.gone, self.entries = [], []
+
+    def _merge(self) -> Iterator[None]:
+        """Write the rows of new files that there are so far."""
         if self._fresh or self._staging is not None:
             staging = self._stage()
             self._part_twins(staging)
-            staging.merge()
+            yield from staging.merge()
             self._staging = None
 
     def _part_twins(self, staging: Staging) -> None:
@@ -210,7 +239,7 @@ class _Survey(Round):
             return False
         return True
 
-    def for_gone(self, state: State) -> None:
+    def for_gone(self, state: State) -> Iterator[None]:
         """Find the rows of this state whose files are not there, if there are more than were met."""
         # Others go on working: what has come since is no row without a file, what has left is none any more.
         if min(self._known[state], self.store.index.count(state)) <= self._met[state]:
@@ -223,7 +252,9 @@ class _Survey(Round):
                 there = self.store.spool.look(State(stamp.state), f"{job_id}{SUFFIX}", stamp.worker)
                 if not isinstance(there, Found):
                     reconcile_gone(self, job_id)
-            self._merge()
+            self._write()
+            yield
+        yield from self._merge()
 
     def finish(self, folders: Iterable[str]) -> None:
         """Write what is odd now in these folders."""

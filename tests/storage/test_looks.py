@@ -13,9 +13,9 @@ import pytest
 from queuectl import locks, system
 from queuectl import sweep as sweeps
 from queuectl.queue import looks
-from queuectl.queue.looks import GRAIN, HEARSAY, OLDEST
+from queuectl.queue.looks import GRAIN, HEARSAY, OLDEST, Looks
 from queuectl.queue.store import Store
-from queuectl.queue.survey import reconcile_all
+from queuectl.queue.survey import Survey
 from queuectl.spool import Spool
 from queuectl.state import State
 from queuectl.sweep import Sweep
@@ -46,7 +46,9 @@ def looked_into(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[State]]:
 
 
 def look(desk: Desk, *, owner: Optional[str] = None) -> None:
-    reconcile_all(desk.store, desk.clock(), owner=owner, spare=True)
+    looks = Looks(desk.store, desk.clock(), owner=owner, spare=True)
+    for _ in Survey(desk.store, desk.clock(), looks=looks).steps():
+        pass
 
 
 @pytest.mark.skipif(os.sep == "\\", reason="folders tell nothing there")

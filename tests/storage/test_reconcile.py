@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -454,12 +454,12 @@ def test_what_others_tell_while_a_look_reads_is_not_overwritten(
     desk.drop("a.json")
     real = staging.Staging.merge
 
-    def claimed_meanwhile(self: staging.Staging) -> None:
+    def claimed_meanwhile(self: staging.Staging) -> Iterator[None]:
         monkeypatch.undo()
         with Store.open(str(desk.root)) as other:
             reconcile_all(other, desk.clock())
             other.index.postpone("a", desk.clock(), 60.0, "of a reason", desk.clock())
-        real(self)
+        yield from real(self)
 
     monkeypatch.setattr(staging.Staging, "merge", claimed_meanwhile)
     reconcile_all(desk.store, desk.clock())

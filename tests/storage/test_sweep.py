@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 
 from queuectl import events, locks, system
 from queuectl import sweep as sweep_module
-from queuectl.queue import recovery
+from queuectl.queue import recovery, survey
 from queuectl.queue.reconcile import reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
 from queuectl.queue.store import Store
-from queuectl.queue.survey import reconcile_all
+from queuectl.queue.survey import Survey, reconcile_all
 from queuectl.spool import layout
 from queuectl.state import State
 from queuectl.sweep import Sweep
@@ -60,10 +61,10 @@ class TestAFolderThatWasRemoved:
 @pytest.mark.parametrize(
     ("takes", "pauses"),
     [
-        ((0.01, 0.01), (0.5, 0.5)),
-        ((1.0, 1.0, 1.0), (0.5, 20.0, 20.0)),
-        ((90.0, 90.0), (0.5, 300.0)),
-        ((9.0, 0.1, 9.0, 0.1), (0.5, 2.0, 2.0, 2.0)),
+        ((0.01, 0.01), (1.0, 1.0)),
+        ((1.0, 1.0, 1.0), (1.0, 20.0, 20.0)),
+        ((90.0, 90.0), (1.0, 300.0)),
+        ((9.0, 0.1, 9.0, 0.1), (1.0, 2.0, 2.0, 2.0)),
     ],
     ids=["short", "long", "very long", "one waited"],
 )
@@ -72,17 +73,80 @@ def test_full_looks_are_the_rarer_the_longer_they_take(
 ) -> None:
     now, left = [0.0], list(takes)
 
-    def scan(*_: object) -> None:
+    def steps(_: Survey) -> Iterator[None]:
         now[0] += left.pop(0)
+        yield
 
     monkeypatch.setattr(system, "monotonic", lambda: now[0])
-    monkeypatch.setattr(Sweep, "_scan", scan)
+    monkeypatch.setattr(system, "now", lambda: 1_800_000_000.0 + now[0])
+    monkeypatch.setattr(Survey, "steps", steps)
     sweep, seen = Sweep(desk.store, Heard()), []
     for _ in takes:
         sweep.hasten()
-        sweep.look((), [])
-        seen.append(sweep.pause)
+        while sweep.look((), []):
+            pass
+        seen.append(sweep._next_scan - now[0])
     assert seen == [pytest.approx(pause) for pause in pauses]
+
+
+class TestALongLook:
+    """Goes on in steps: what comes meanwhile does not wait for it."""
+
+    @pytest.fixture(autouse=True)
+    def _slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each step is a file, and takes as long as one go may."""
+        monkeypatch.setattr(survey, "_PIECE", 1)
+        monkeypatch.setattr(sweep_module, "STEP", 0.0)
+
+    def test_sees_all_in_the_end(self, desk: Desk) -> None:
+        for number in range(5):
+            desk.drop(f"job{number}.json")
+        sweep, looks = Sweep(desk.store, Heard()), 1
+        while sweep.look((), []):
+            looks += 1
+        assert looks > 5
+        assert len(list(desk.store.index.ready(9))) == 5
+        assert sweep.pause > 0
+
+    def test_a_name_is_looked_at_at_once(self, desk: Desk) -> None:
+        for number in range(5):
+            desk.put_job("done", f"job{number}", state="completed")
+        sweep = Sweep(desk.store, Heard())
+        assert sweep.look((), []) is True
+        desk.drop("new.json")
+        assert sweep.look([(State.PENDING, "new.json")], []) is True
+        assert [entry.id for entry in desk.store.index.ready(9)] == ["new"]
+
+    def test_the_jobs_of_the_dead_are_freed_at_once(self, desk: Desk) -> None:
+        for number in range(5):
+            desk.put_job("done", f"job{number}", state="completed")
+        sweep = Sweep(desk.store, Heard())
+        assert sweep.look((), []) is True
+        desk.put_job(f"processing/{DEAD}", "a")
+        sweep._next_round = 0.0
+        assert sweep.look((), []) is True
+        assert desk.folder_of("a") == ["failed"]
+
+    def test_begins_anew_in_an_index_that_was_made_anew(self, desk: Desk) -> None:
+        for number in range(9):
+            desk.put_job("done", f"job{number}", state="completed")
+        sweep = Sweep(desk.store, Heard())
+        for _ in range(5):
+            assert sweep.look((), []) is True
+        desk.store.index.heal()
+        while sweep.look((), []):
+            pass
+        assert desk.store.index.counts()["completed"] == 9
+
+    def test_that_fails_is_not_begun_again_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> Iterator[None]:
+            raise OSError(5, "input/output error")
+
+        sweep = Sweep(desk.store, Heard())
+        monkeypatch.setattr(Survey, "steps", refuse)
+        with pytest.raises(OSError, match="input/output"):
+            sweep.look((), [])
+        assert sweep.pause > 0
 
 
 @pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
@@ -113,7 +177,7 @@ class TestAnIndexThatIsReplaced:
         desk.add("a", "b")
         sweep = Sweep(desk.store, Heard())
         with monkeypatch.context() as patch:
-            patch.setattr(sweep_module, "reconcile_all", lambda *_, **__: self._replace(desk) or [])
+            patch.setattr(Survey, "steps", lambda _: self._replace(desk) or iter(()))
             sweep.look((), [])
         assert sweep.pause > 0
         sweep.look((), [])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable
@@ -225,9 +226,9 @@ def stop_in_index() -> None:
             put(self, entries)
             _stop_once()
 
-    def stopping_in_a_look(self: Staging) -> None:
+    def stopping_in_a_look(self: Staging) -> Iterator[None]:
         with self._transaction():
-            merge(self)
+            yield from list(merge(self))
             _stop_once()
 
     Index.put = stopping  # type: ignore[method-assign]
