@@ -1,7 +1,8 @@
-"""Jobs that a worker has claimed and not started yet: quick ones are claimed several at a time.
+"""Quick jobs go in batches: what a worker has claimed and not started yet, and what has ended unrecorded.
 
-To claim takes a lock and a commit; of commands that take a millisecond that would be most of the work. Who
-waits here too long goes back to `pending`, for others to run (River and GoodJob fetch in batches, too).
+To claim takes a lock and a commit, to record a flush of the disk; of commands that take a millisecond that
+would be most of the work. Where one takes long, those that wait for it go back to `pending`, for others to
+run, and those that have ended are recorded (River and GoodJob fetch in batches, too).
 """
 
 from __future__ import annotations
@@ -12,32 +13,29 @@ from collections.abc import Iterable
 from typing import Optional
 
 from queuectl import system
-from queuectl.index import Entry
 from queuectl.queue.claims import Claim
+from queuectl.queue.settling import End
 
 MOST = 16
 """Jobs claimed at once at most."""
 HORIZON = 0.05
 """Seconds of work that are claimed at once, by what the last run took; a longer one is claimed alone."""
 PATIENCE = 0.05
-"""Seconds for which a claimed job waits for the one before it."""
+"""Seconds for which a claimed job waits for the one before it, and one that has ended to be recorded."""
 
 
 class Batch:
-    """One worker's; any thread may call it."""
+    """One worker's; any thread may look at it."""
 
     def __init__(self, most: int = 1) -> None:
         self.most = most
         self.current: Optional[Claim] = None
         """What runs, or is about to."""
+        self.ended: list[End] = []
+        """Runs that have not been recorded yet."""
         self._waiting: deque[Claim] = deque()
-        self._rows: list[Entry] = []
-        self.handing = threading.Lock()
-        """Held while those that were taken back are on their way: who finds none here waits for that. Before
-        `claim.lock`.
-        """
         self._guard = threading.Lock()
-        self._began = 0.0
+        self._began = self._since = 0.0
         self._took: Optional[float] = None
 
     @property
@@ -50,7 +48,6 @@ class Batch:
     def add(self, claims: Iterable[Claim]) -> None:
         """Let these wait for their turn."""
         with self._guard:
-            self._began = system.monotonic()
             self._waiting.extend(claims)
 
     def start_next(self) -> Optional[Claim]:
@@ -61,10 +58,28 @@ class Batch:
             return self.current
 
     def end(self) -> None:
-        """What was `current` has been seen to."""
+        """What was `current` has come to its end."""
         with self._guard:
             self._took = system.monotonic() - self._began
             self.current = None
+
+    def keep(self, end: End) -> None:
+        """Keep how a run ended, to be recorded with others."""
+        if not self.ended:
+            self._since = system.monotonic()
+        self.ended.append(end)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to record what has ended: no job waits, or it has waited for long."""
+        return not self._waiting or system.monotonic() - self._since >= PATIENCE
+
+    def take_back(self) -> list[Claim]:
+        """Those that wait: the caller's now."""
+        with self._guard:
+            taken = list(self._waiting)
+            self._waiting.clear()
+            return taken
 
     def holds(self, job_id: str) -> bool:
         """Whether this job waits here."""
@@ -82,28 +97,10 @@ class Batch:
         return bool(self._waiting)
 
     @property
-    def pends(self) -> bool:
-        """Whether a job waits here to be run, or a row to be written."""
-        return bool(self._waiting or self._rows)
-
-    def keep(self, row: Entry) -> None:
-        """Keep the index row of a job that has ended: one commit is to write it with others."""
-        with self._guard:
-            self._rows.append(row)
-
-    def take_rows(self, *, least: float = 0.0) -> list[Entry]:
-        """Those that are kept, if the last run has begun `least` seconds ago: the caller writes them."""
-        with self._guard:
-            if not self._rows or system.monotonic() - self._began < least:
-                return []
-            rows, self._rows = self._rows, []
-            return rows
-
-    def take_back(self, *, least: float = 0.0) -> list[Claim]:
-        """Those that wait, if the run before them has begun `least` seconds ago: the caller's now."""
-        with self._guard:
-            if system.monotonic() - self._began < least:
-                return []
-            taken = list(self._waiting)
-            self._waiting.clear()
-            return taken
+    def begun(self) -> list[str]:
+        """The jobs that a death of their worker now would leave without an outcome: first what runs, empty if
+        nothing does.
+        """
+        current = self.current
+        runs = "" if current is None else current.place.job_id
+        return [runs, *(end.claim.place.job_id for end in self.ended)]

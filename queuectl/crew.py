@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import Optional
 
 from queuectl import system
-from queuectl.batch import PATIENCE
-from queuectl.errors import QueueError
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
-from queuectl.queue.claims import give_back
 from queuectl.queue.liveness import GRACE
 from queuectl.queue.requests import FINISH, KILL, heard
-from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.spool import Spool
 from queuectl.worker import Worker
@@ -30,7 +25,6 @@ class Crew:
         self.unheard = False
         """A request could not be met yet: ask again soon."""
         self._next_check = 0.0
-        self._impatient = False
 
     @property
     def names(self) -> list[str]:
@@ -61,51 +55,10 @@ class Crew:
         if job_id is None:
             return False
         if worker.batch.holds(job_id):
-            # Whoever asked cancels it where it waits then.
-            self._impatient = True
+            # It runs soon, or goes back to where whoever asked cancels it.
             return True
         # RACE: claimed, but its command not started yet: ask again soon. Or over: the next one runs.
         return worker.batch.runs(job_id) and not worker.runner.kill(CANCELLED, job_id=job_id)
-
-    def free_waiting(self, store: Store, now: float) -> bool:
-        """Put back what has waited too long for the run before it to end, and write the rows that have.
-
-        Whether any was put back.
-
-        Raises:
-            OSError, sqlite3.Error, QueueError: not just now.
-        """
-        least, self._impatient = 0.0 if self._impatient else PATIENCE, False
-        freed, problem = False, None
-        for worker in self.workers:
-            store.record_all(worker.batch.take_rows(least=least))
-            try:
-                freed |= self._free_those_of(worker, store, now, least)
-            except (OSError, QueueError, sqlite3.Error) as error:
-                # The others' do not wait for it.
-                problem = error
-        if problem is not None:
-            raise problem
-        return freed
-
-    @staticmethod
-    def _free_those_of(worker: Worker, store: Store, now: float, least: float) -> bool:
-        with worker.batch.handing:
-            waiting = worker.batch.take_back(least=least)
-            freed = bool(waiting)
-            try:
-                while waiting:
-                    give_back(store, waiting[0], now)
-                    del waiting[0]
-            finally:
-                if waiting:
-                    worker.batch.add(waiting)
-            return freed
-
-    @property
-    def pends(self) -> bool:
-        """Whether jobs are claimed and wait for the run before them, or rows to be written."""
-        return any(worker.batch.pends for worker in self.workers)
 
     def keep_locks(self, root: str) -> None:
         """Have those whose lock's file was deleted take it anew; looks every `LOCK_INTERVAL`.
@@ -115,7 +68,7 @@ class Crew:
         """
         if system.monotonic() >= self._next_check and os.path.isdir(root):
             for worker in self.workers:
-                worker.keep_lock()
+                worker.life.keep()
             self._next_check = system.monotonic() + LOCK_INTERVAL
 
     def trim_logs(self) -> None:

@@ -6,7 +6,6 @@ sleeps until the supervisor says that something may have become ready.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import sqlite3
@@ -15,11 +14,12 @@ from contextlib import nullcontext
 from typing import Callable, NamedTuple, Optional
 
 from queuectl import events, system
-from queuectl.batch import MOST, PATIENCE
+from queuectl.batch import MOST
 from queuectl.crew import Crew
 from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
+from queuectl.hands import Hands
 from queuectl.index import STUCK_AFTER, usable_error
 from queuectl.locks import HeldLock, wait_lock
 from queuectl.names import LIFE_SUFFIX, SUPERVISOR, make_worker_name
@@ -31,7 +31,7 @@ from queuectl.spool import layout
 from queuectl.spool.access import refuse_strangers
 from queuectl.sweep import Sweep
 from queuectl.turns import Turns
-from queuectl.worker import Hands, Worker
+from queuectl.worker import Worker
 
 ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
@@ -83,7 +83,6 @@ class Pool:
         self._noticed: set[str] = set()
         self._ended: set[str] = set()
         self._index_failed: Optional[float] = None
-        self._sleeps_until = 0.0
 
     # Running
 
@@ -182,7 +181,6 @@ class Pool:
         hands = Hands(
             emit=self.emit,
             luck=self._random.random,
-            waiting=self._mind_those_that_wait,
             gives_up=lambda: self._stops > 1 or not os.path.isdir(self.root),
             index_trouble=lambda: supervisor.index.why_in_memory,
         )
@@ -220,11 +218,6 @@ class Pool:
                 continue
             self._turns.rest(worker.name, number, self.bell.ring if self.plan.drain else lambda: None)
 
-    def _mind_those_that_wait(self) -> None:
-        """Have the supervisor look soon whether they wait for too long; mostly it does so anyway."""
-        if self._sleeps_until - system.monotonic() > 2 * PATIENCE:
-            self.bell.ring()
-
     def _say_rest(self, count: int) -> None:
         self.told_rest(count)
 
@@ -251,11 +244,7 @@ class Pool:
                 said = self._say_stopping(said)
                 if self._stops > 1:
                     self.crew.interrupt()
-            # First: a job that begins to wait while it is looked whether any does rings.
-            self._sleeps_until = math.inf
-            left = 0.0 if more else self._patience(sweep)
-            self._sleeps_until = system.monotonic() + left
-            rings = self.bell.wait(left)
+            rings = self.bell.wait(0.0 if more else self._patience(sweep))
 
     def _attempt(self, sweep: Sweep, rings: Rings) -> bool:
         """One look; whether the next should follow at once. Nothing that it meets ends the supervisor."""
@@ -280,7 +269,6 @@ class Pool:
                 self.stop(kill=wish == KILL)
         # Before the look, which may fail for long.
         self._keep_locks()
-        self._free_waiting(sweep.store)
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
@@ -304,13 +292,6 @@ class Pool:
         except (OSError, QueueError) as error:
             # The look goes on, and tells what is wrong with the spool.
             self._notice(f"cannot take the workers' locks anew just now: {error}")
-
-    def _free_waiting(self, store: Store) -> None:
-        try:
-            if self.crew.free_waiting(store, system.now()):
-                self._turns.wake()
-        except (OSError, QueueError, sqlite3.Error) as error:
-            self._notice(f"cannot put back a job that waits just now: {error}")
 
     def _tell_stuck(self, store: Store) -> bool:
         """Tell of jobs that cannot be moved or started for long; whether some cannot only for a moment."""
@@ -368,8 +349,6 @@ class Pool:
         left = min([left, *(moment - system.now() for moment in moments if moment is not None)])
         # Always: who sleeps does not hear that a command has been started.
         left = min(left, LOG_INTERVAL)
-        if self.crew.pends:
-            left = min(left, PATIENCE)
         if self._stops > 1 or self.crew.unheard:
             left = min(left, ASK_AGAIN)
         return max(0.0, min(left, system.WAIT_SLICE or left))

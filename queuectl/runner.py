@@ -9,7 +9,7 @@ import errno
 import os
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Union
 
 from queuectl import system
 from queuectl.job import Job, next_attempt, success_codes
@@ -45,6 +45,9 @@ class Conditions(NamedTuple):
     inherit: Optional[int]
     blank: Optional[BlankLog] = None
     """To be the log of a command that prints nothing."""
+    patience: float = 0.0
+    lasts: Optional[Callable[[], None]] = None
+    """Called once if the command runs for longer than `patience` seconds."""
 
 
 class Runner:
@@ -78,6 +81,8 @@ class Runner:
             tidy_log(conditions.log_path, conditions.log_max_bytes)
             return Outcome(FAILED, None, _start_error(job, conditions, error), started, system.now())
         try:
+            if conditions.lasts is not None and not process.ends_within(conditions.patience):
+                conditions.lasts()
             code = process.wait()
         except BaseException:
             # Ctrl+C in a program that runs a worker in its main thread: the command must not run on unowned.

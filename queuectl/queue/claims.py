@@ -1,4 +1,4 @@
-"""Claiming a job, and settling it: the two moves of a run.
+"""Claiming a job: the first of the two moves of a run.
 
 Ownership is where the file lies. A claim moves it into the worker's folder in one step, under `claim.lock`:
 `os.replace` alone does not decide it, two movers on Windows can both succeed.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
@@ -18,14 +18,13 @@ import msgspec
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry
-from queuectl.job import Job, Run, claimed, dated, finished, retried, wants_retry
-from queuectl.names import CANCEL_SUFFIX, next_free, program_of
-from queuectl.queue.intake import show_quarantined
+from queuectl.job import Job, claimed, retried, wants_retry
+from queuectl.names import CANCEL_SUFFIX, fold, program_of
 from queuectl.queue.liveness import still_runs
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused, withdraw
-from queuectl.queue.store import Store, created_of, entry_of
-from queuectl.retry import Decision, Policy
+from queuectl.queue.store import Store, entry_of
+from queuectl.retry import Policy
 from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, quarantine
 from queuectl.state import State
 
@@ -33,8 +32,6 @@ CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
 POSTPONED = 0.5
 """Seconds for which a job that cannot be moved just now is passed over."""
-LACK_PAUSES = (1.0, 60.0)
-"""Seconds, least and most, for which one that cannot be started for a lack is: as long as it has been so."""
 
 
 class Claim(NamedTuple):
@@ -115,9 +112,11 @@ class _Look:
         self.claims: list[Claim] = []
         self.rows: list[Entry] = []
         self._tried: set[str] = set()
+        self._alike: dict[str, list[str]] = {}
 
-    def take(self, entries: Iterable[Entry], most: int) -> None:
+    def take(self, entries: Sequence[Entry], most: int) -> None:
         """Claim those of these that can be, in their order."""
+        self._alike = self.store.index.alike_all([fold(entry.id) for entry in entries])
         for entry in entries:
             if len(self.claims) == most or (self.claims and entry.crashes):
                 return
@@ -153,7 +152,8 @@ class _Look:
 
     def _take(self, entry: Entry, place: Place) -> None:
         store, now = self.store, self.now
-        if store.is_taken(place.job_id, besides=place, workers=self.workers):
+        alike = self._alike.get(fold(entry.id), ())
+        if store.is_taken(place.job_id, besides=place, workers=self.workers, alike=alike):
             # A row that is behind its file speaks of no second one. (It leaves here only under our lock.)
             if not store.spool.is_there(place):
                 raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
@@ -217,98 +217,3 @@ def policy_of(store: Store, job: Job) -> Policy:
         backoff_jitter=config.backoff_jitter,
         max_crashes=config.max_crashes,
     )
-
-
-def settle(
-    store: Store,
-    claim: Claim,
-    run: Run,
-    decision: Decision,
-    now: float,
-    told: Optional[Callable[[Entry], None]] = None,
-) -> Optional[Place]:
-    """Record how the run ended, then move the file to where that puts it; of `told` see `Store.transfer`.
-
-    None when somebody took the file away while the command ran: there is nothing to record it in.
-
-    Raises:
-        OSError: the record could not be written or moved; calling again is safe.
-    """
-    place = claim.place
-    run_at = now + decision.delay if decision.delay else None
-    try:
-        version = store.spool.version(place)
-        edited = _as_edited(store, claim, version)
-        if edited is None:
-            _keep_aside(store, place, version, now)
-        job = dated(edited or claim.job, created_of(claim.job, claim.version))
-        job = finished(job, run, state=decision.state, run_at=run_at, now=now)
-        target = store.transfer(place, job, now, read=version, told=told)
-        store.kept.pop(place.job_id, None)
-        return target
-    except OSError:
-        if store.spool.is_plain(place):
-            raise
-        store.forget(place.job_id)
-        return None
-
-
-def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
-    """Put a job whose run was cut short back into `pending`; it costs no attempt."""
-    # One that was stamped as claimed is stamped again; any other goes back byte for byte.
-    unstamped = claim.version if claim.job.state is State.PENDING else None
-    try:
-        version = store.spool.version(claim.place)
-        edited = _as_edited(store, claim, version)
-        # Where its name is taken it is stamped with another one.
-        stamps = unstamped is None or store.spool.is_there(Place(State.PENDING, claim.place.job_id))
-        if edited is None and stamps:
-            _keep_aside(store, claim.place, version, now)
-        waiting = msgspec.structs.replace(edited or claim.job, state=State.PENDING)
-        return store.transfer(claim.place, waiting, now, read=version, version=unstamped)
-    except OSError:
-        if store.spool.is_plain(claim.place):
-            raise
-        store.forget(claim.place.job_id)
-        return None
-
-
-def pass_over(store: Store, claim: Claim, job_id: str, now: float, lack: OSError) -> None:
-    """Let others go before a job that was given back, `job_id` now, for what this machine lacks.
-
-    It may be the only one that needs so much. The wait doubles each time, so that any number of these leaves
-    the others their turns.
-    """
-    since = min(now, claim.stuck_since or now)
-    least, most = LACK_PAUSES
-    delay = min(max(least, now - since), most)
-    store.index.postpone(job_id, now, delay, f"cannot be started: {lack.strerror or lack}", since)
-
-
-def _as_edited(store: Store, claim: Claim, version: tuple[int, int]) -> Optional[Job]:
-    """The record to stamp: as claimed, or as somebody edited it while the command ran; None: to no job."""
-    if version == claim.version:
-        return claim.job
-    try:
-        job = store.spool.read(claim.place, store.config.max_job_bytes, to_stamp=True).job
-    except InvalidInput:
-        return None
-    if job.state in (State.PENDING, State.PROCESSING):
-        return job
-    # Our own stamp, from a first try whose move failed.
-    return msgspec.structs.replace(job, attempts=claim.job.attempts, history=claim.job.history)
-
-
-def _keep_aside(store: Store, place: Place, version: tuple[int, int], now: float) -> None:
-    """Keep what somebody made of a running job's file: a copy in `dead/`, under another name.
-
-    The file itself stays until the job's record is stamped over it, so that there is always one or the other.
-    """
-    if store.kept.get(place.job_id) == version:
-        # Another try, of a settle whose stamp or move was refused.
-        return
-    reason = f"it is what {place.job_id} was edited to while it ran, and that is no job"
-    with store.naming():
-        name = next_free(place.job_id, lambda name: name == place.job_id or store.is_taken(name))
-        show_quarantined(store, quarantine.copy_aside(store.spool, place, name, reason), now)
-    store.kept[place.job_id] = version

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Optional
 
 from queuectl import locks, system
-from queuectl.names import LIFE_SUFFIX, MAX_ID_BYTES, RUN_SUFFIX
+from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX
 from queuectl.spool import Spool, layout
 
 GRACE = 3.0
 """Seconds in which a worker that lives notices that its lock's file was deleted, and takes it anew."""
+_LONGEST_NOTE = 1 << 16
 _LOST = b"missed by another program: if this worker lives, it takes its lock anew\n"
 
 
@@ -49,13 +52,13 @@ def mark_lost(spool: Spool, worker: str) -> None:
             system.write_file(path, _LOST)
 
 
-def note_run(spool: Spool, worker: str, job_id: str, lock: Optional[locks.HeldLock] = None) -> bool:
-    """Say what this worker runs, for `still_runs` and `noted_run` (empty: nothing); whether that is done.
+def note_run(spool: Spool, worker: str, begun: Sequence[str], lock: Optional[locks.HeldLock] = None) -> bool:
+    """Say which jobs of this worker have been started and not recorded; whether that is done.
 
-    `lock` is the one that the command inherits, whose file this is.
+    First the one that runs (empty: none). `lock` is the one that its command inherits, whose file this is.
     """
-    # Up to the end of the line: to cut off what a longer id has left would cost more than to write.
-    text = job_id.encode() + b"\n"
+    # Up to an empty line: to cut off what a longer note has left would cost more than to write.
+    text = "\n".join([*begun, "", ""]).encode()
 
     def write() -> None:
         if lock is not None:
@@ -71,19 +74,22 @@ def note_run(spool: Spool, worker: str, job_id: str, lock: Optional[locks.HeldLo
     return True
 
 
-def noted_run(spool: Spool, worker: str) -> Optional[str]:
-    """What this worker has said that it runs; empty when nothing, None when there is no note of it.
+def noted_runs(spool: Spool, worker: str) -> Optional[list[str]]:
+    """What this worker has said that it has begun, as `note_run` has it; None when there is no note.
 
     Raises:
         OSError: that cannot be read for a lack of this machine.
     """
     try:
-        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), MAX_ID_BYTES)
+        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), _LONGEST_NOTE)
     except OSError as error:
         if system.is_lack(error):
             raise
         return None
-    return text.split(b"\n", 1)[0].decode("utf-8", "replace") if text else None
+    if not text:
+        return None
+    first, *more = text.decode("utf-8", "replace").split("\n")
+    return [first, *takewhile(bool, more)]
 
 
 def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> bool:
@@ -100,6 +106,7 @@ def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> b
 
 
 def _runs(spool: Spool, worker: str, job_id: str) -> bool:
-    if noted_run(spool, worker) != job_id:
+    noted = noted_runs(spool, worker)
+    if not noted or noted[0] != job_id:
         return False
     return outlived_by_command(spool, worker) if system.SHARES_LOCKS else is_alive(spool, worker)

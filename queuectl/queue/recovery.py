@@ -28,7 +28,7 @@ from queuectl.names import (
 )
 from queuectl.queue.claims import policy_of
 from queuectl.queue.intake import set_aside
-from queuectl.queue.liveness import is_alive, is_lost, mark_lost, noted_run, outlived_by_command
+from queuectl.queue.liveness import is_alive, is_lost, mark_lost, noted_runs, outlived_by_command
 from queuectl.queue.requests import asked
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_crash
@@ -158,7 +158,7 @@ def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[
     ran = _ran(store, worker)
 
     def unrecorded(place: Place, read: Read) -> tuple[Job, str, float]:
-        if ran in (None, place.job_id):
+        if ran is None or place.job_id in ran:
             return _crash(store, place, read, now, luck)
         return _put_back(place, read, f"worker {worker} died before it ran")
 
@@ -167,16 +167,17 @@ def _recover_worker(store: Store, worker: str, now: float, luck: float) -> list[
     return recovered
 
 
-def _ran(store: Store, worker: str) -> Optional[str]:
-    """What a worker that has died ran, of what lies in its folder; empty if nothing, None if it is not told.
+def _ran(store: Store, worker: str) -> Optional[Collection[str]]:
+    """Of what lies in the folder of a worker that has died, what it had started; None if that is not told.
 
     A job whose run could not be noted lies there alone.
     """
-    there = [seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)]
-    noted = noted_run(store.spool, worker)
-    if noted is None or noted in there:
-        return noted
-    return "" if len(there) > 1 else None
+    there = {seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)}
+    noted = noted_runs(store.spool, worker)
+    if noted is None:
+        return None
+    begun = there.intersection(noted)
+    return begun if begun or len(there) > 1 else None
 
 
 def free_strays(store: Store, worker: str, now: float) -> list[Recovered]:

@@ -10,7 +10,7 @@ from queuectl.config import Config
 from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
-from queuectl.queue.liveness import is_alive, noted_run, outlived_by_command
+from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
 from queuectl.queue.store import Store, entry_of
 from queuectl.spool import Place, Read
 from queuectl.spool.layout import INDEX
@@ -98,8 +98,8 @@ def _worker_row(store: Store, name: str) -> WorkerRow:
 def _job_of(store: Store, worker: str) -> Optional[str]:
     """What this worker runs: others in its folder wait for that to end."""
     there = [seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)]
-    if len(there) > 1 and (noted := noted_run(store.spool, worker)) in there:
-        return noted
+    if len(there) > 1 and (noted := noted_runs(store.spool, worker)) and noted[0] in there:
+        return noted[0]
     return there[0] if there else None
 
 

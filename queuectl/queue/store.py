@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 from queuectl import locks
 from queuectl.config import Config, config_from
@@ -126,13 +126,11 @@ class Store:
         *,
         read: Optional[tuple[int, int]] = None,
         version: Optional[tuple[int, int]] = None,
-        told: Optional[Callable[[Entry], None]] = None,
     ) -> Place:
         """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
         Where another file lies under its name there, it takes the next free one. `read` is the version that
         the job was read from; `version` that of a file which holds this record already and needs no stamp.
-        `told` is given the row, to be written soon, in place of the index.
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
@@ -145,10 +143,7 @@ class Store:
         if version is None:
             job, version = self.stamp(place, job, read)
         self.spool.move(place, target)
-        if told is None:
-            self.record(target, job, version, now)
-        else:
-            told(entry_of(target, job, version, now))
+        self.record(target, job, version, now)
         return target
 
     def _transfer_beside(self, place: Place, job: Job, now: float, read: Optional[tuple[int, int]]) -> Place:
@@ -224,13 +219,19 @@ class Store:
         return True
 
     def is_taken(
-        self, job_id: str, *, besides: Optional[Place] = None, workers: Optional[Sequence[str]] = None
+        self,
+        job_id: str,
+        *,
+        besides: Optional[Place] = None,
+        workers: Optional[Sequence[str]] = None,
+        alike: Optional[Sequence[str]] = None,
     ) -> bool:
         """Whether a file of this id, or of one that Windows would call the same, is in the spool.
 
-        The file that lies at `besides` does not count. `workers` are looked up unless they are known.
+        The file that lies at `besides` does not count. `workers`, and the ids that are `alike`, are looked up
+        unless they are known.
         """
-        ids = {job_id, *self.index.alike(fold(job_id))}
+        ids = {job_id, *(self.index.alike(fold(job_id)) if alike is None else alike)}
         return any(
             place != besides and self.spool.is_there(place)
             for one in ids

@@ -274,6 +274,16 @@ class Spool:
             FileChanged: somebody has written to it since.
         """
         ((prepared, version),) = self.prepare([job])
+        self.put_over(prepared, place, read=read, patience=patience)
+        return version
+
+    def put_over(
+        self, prepared: str, place: Place, *, read: tuple[int, int], patience: float = SETTLE_PATIENCE
+    ) -> None:
+        """The second half of `stamp`: put a prepared record in the place of the one that was read.
+
+        It is removed where that is not done; raises as `stamp`.
+        """
 
         def guard() -> None:
             # RACE: a file that was moved by hand meanwhile must not come to lie in two places, and what was
@@ -286,7 +296,6 @@ class Spool:
         except BaseException:
             system.remove(prepared)
             raise
-        return version
 
     def move(self, place: Place, target: Place, *, patience: float = SETTLE_PATIENCE) -> None:
         """Change of state: one atomic move.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -21,6 +24,8 @@ assert sys.platform != "win32"
 
 _STREAMS = 2
 """The last number of the standard streams."""
+_PAUSES = (0.001, 0.01)
+"""Seconds between looks whether a command has ended, where nothing tells: the first, and the most."""
 _RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
 """What Python ignores, and a command must not."""
 
@@ -28,7 +33,10 @@ _RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
 class Process:
     """A command that was started, and its process group. One thread waits; any thread may kill."""
 
-    def __init__(self, pid: int, reap: Callable[[], int]) -> None:
+    def __init__(self, pid: int, reap: Callable[[bool], Optional[int]]) -> None:
+        """`reap` takes the ended command from the system, waiting for its end if told so: its exit code, None
+        if it has not ended.
+        """
         self.pid = pid
         self._reap = reap
         self._guard = threading.Lock()
@@ -46,8 +54,44 @@ class Process:
             if self._code is None:
                 if self._killed:
                     self._signal_group(signal.SIGKILL)
-                self._code = self._reap()
+                self._code = self._reap(True)
+            assert self._code is not None
             return self._code
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the command itself ends within so many seconds; `wait` then tells how."""
+        try:
+            # Older kernels, and systems besides Linux, know none.
+            ended = getattr(os, "pidfd_open", _no_pidfd)(self.pid)
+        except OSError:
+            return self._ends_within(seconds)
+        try:
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            return bool(poll.poll(math.ceil(seconds * 1000)))
+        finally:
+            os.close(ended)
+
+    def _ends_within(self, seconds: float) -> bool:
+        end, pause = time.monotonic() + seconds, _PAUSES[0]
+        while not self._has_ended():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _PAUSES[1])
+        return True
+
+    def _has_ended(self) -> bool:
+        if hasattr(os, "waitid"):
+            try:
+                return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+            except ChildProcessError:
+                return True
+        code = self._reap(False)
+        if code is None:
+            return False
+        self._reap = lambda _: code
+        return True
 
     @property
     def ended(self) -> bool:
@@ -73,8 +117,8 @@ class Process:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             # macOS before Python 3.13. A pid is not given out again within the moment to the guard.
-            code = self._reap()
-            self._reap = lambda: code
+            code = self._reap(True)
+            self._reap = lambda _: code
 
     def _signal_group(self, number: int) -> None:
         # macOS answers PermissionError when only the zombie is left of the group.
@@ -152,12 +196,17 @@ def _spawn(wanted: _Start) -> Process:
     pid = os.posix_spawn(
         wanted.argv[0], wanted.argv, wanted.env, file_actions=actions, setsid=True, setsigdef=_RESTORED
     )
-    return Process(pid, lambda: _reap(pid))
+    return Process(pid, lambda waits: _reap(pid, waits))
 
 
-def _reap(pid: int) -> int:
+def _no_pidfd(pid: int) -> int:
+    raise OSError(errno.ENOSYS, "this system has no descriptors of processes")
+
+
+def _reap(pid: int, waits: bool) -> Optional[int]:
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        ended, status = os.waitpid(pid, 0 if waits else os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if ended else None
     except ChildProcessError:
         # As subprocess has it: how it ended is lost.
         return 0
@@ -174,7 +223,7 @@ def _open(wanted: _Start) -> Process:
         start_new_session=True,
         pass_fds=() if wanted.inherit is None else (wanted.inherit,),
     )
-    return Process(popen.pid, popen.wait)
+    return Process(popen.pid, lambda waits: popen.wait() if waits else popen.poll())
 
 
 @cache

@@ -50,6 +50,14 @@ class Process:
                 self._close_job()
             return self._code
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the command itself ends within so many seconds; `wait` then tells how."""
+        try:
+            self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     @property
     def ended(self) -> bool:
         """Whether `wait` has seen the end of the command."""

@@ -12,8 +12,8 @@ import pytest
 
 from queuectl import system
 from queuectl.job import Run
-from queuectl.queue.claims import settle
 from queuectl.queue.recovery import free_strays
+from queuectl.queue.settling import End, settle
 from queuectl.retry import Decision
 from queuectl.spool.access import make_private
 from queuectl.state import State
@@ -353,7 +353,7 @@ def test_what_somebody_else_has_made_of_a_running_jobs_file_does_not_become_the_
         place = f"processing/{worker.name}"
         os.chown(cli.drop("waits.json", {"command": "echo theirs"}, place), SOMEBODY, -1)
         run = Run(outcome="failed", attempt=1, worker=worker.name, exit_code=1)
-        settle(worker.store, claimed, run, Decision(State.FAILED, 0.0), system.now())
+        settle(worker.store, End(claimed, run, Decision(State.FAILED)), system.now())
     assert cli.record("failed", "waits")["command"] == "echo hi"
     assert cli.record("dead", "waits-2") == {"command": "echo theirs"}
 
@@ -364,7 +364,7 @@ def test_what_the_owner_has_made_of_a_running_jobs_file_is_the_job(cli: CommandL
         claimed = worker.claim()
         cli.drop("waits.json", {"command": "echo edited"}, f"processing/{worker.name}")
         run = Run(outcome="failed", attempt=1, worker=worker.name, exit_code=1)
-        settle(worker.store, claimed, run, Decision(State.FAILED, 0.0), system.now())
+        settle(worker.store, End(claimed, run, Decision(State.FAILED)), system.now())
     assert cli.record("failed", "waits")["command"] == "echo edited"
     assert not list((spool / "dead").iterdir())
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from queuectl import job, worker
+from queuectl import job, recorder
 from queuectl.job import Job
 from queuectl.queue import claims, verbs
 from queuectl.queue.store import Store
@@ -306,9 +306,9 @@ def test_a_careless_program_is_noticed(
         monkeypatch.setattr(claims, "retried", keeping)
         monkeypatch.setattr(verbs, "retried", keeping)
     elif careless == "one run too many":
-        after_failure = worker.after_failure
+        after_failure = recorder.after_failure
         monkeypatch.setattr(
-            worker,
+            recorder,
             "after_failure",
             lambda policy, **run: after_failure(policy._replace(max_retries=policy.max_retries + 1), **run),
         )

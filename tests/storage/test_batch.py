@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Optional
@@ -13,14 +13,14 @@ from unittest.mock import patch
 import pytest
 
 from queuectl import batch as batches
-from queuectl import crew as crew_module
-from queuectl import locks, system
-from queuectl.batch import HORIZON, PATIENCE, Batch
+from queuectl import events, locks, system
+from queuectl.batch import HORIZON, Batch
 from queuectl.crew import Crew
 from queuectl.errors import QueueError
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.claims import Claim, claim_some
+from queuectl.queue.liveness import noted_runs
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import pause
 from queuectl.queue.store import Store
@@ -30,7 +30,7 @@ from queuectl.state import State
 from queuectl.system import clock
 from queuectl.worker import Worker
 from tests.support.invariants import check
-from tests.support.spools import Desk, Run, during, failing, succeeding
+from tests.support.spools import Desk, Heard, Run, during, failing, succeeding
 
 NAME = "host-1-1-abc"
 
@@ -40,10 +40,11 @@ def jobs(count: int) -> list[str]:
 
 
 @contextmanager
-def quick_worker(desk: Desk, run: Optional[Run] = None, name: str = NAME) -> Iterator[Worker]:
+def quick_worker(desk: Desk, run: Optional[Run] = None, name: str = NAME, **hands: Any) -> Iterator[Worker]:
     """A worker that claims several at once, however slow this machine is."""
     run = run or succeeding(desk.clock)
-    with patch.object(batches, "HORIZON", 1000.0), desk.worker(run, name=name) as worker:
+    slow = patch.multiple(batches, HORIZON=1000.0, PATIENCE=1000.0)
+    with slow, desk.worker(run, name=name, **hands) as worker:
         worker.batch.most = 16
         yield worker
 
@@ -91,8 +92,8 @@ class TestClaimed:
         with quick_worker(desk, during(lambda job: ran.append(job.name), succeeding(desk.clock))) as worker:
             worker.run_once()
             worker.run_once()
-            # The second run and those that wait for it.
-            assert len(desk.files()["processing"]) == 3
+            # What has ended, to be recorded with the others, and those that wait.
+            assert len(desk.files()["processing"]) == 4
             while worker.run_once():
                 pass
         assert ran == jobs(5)
@@ -207,73 +208,80 @@ class TestGivenBack:
             assert worker.run_once() is False
             assert desk.files()["pending"] == ["job02.json", "job03.json"]
 
-    def test_when_the_run_before_them_takes_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        desk.add(*jobs(4))
-        crew, seen = Crew(), list[Any]()
+    def test_when_the_run_before_them_takes_long(self, desk: Desk) -> None:
+        desk.add(*jobs(5))
+        seen: list[Any] = []
 
-        def run(job: Job) -> None:
-            if job.name == "job01":
-                seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files().get("pending")))
-                monkeypatch.setattr(batches, "system", _Later())
-                seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files()["pending"]))
-                seen.append(crew.free_waiting(desk.store, desk.clock()))
+        def run(job: Job, setting: Conditions) -> Any:
+            if job.name == "job02":
+                assert setting.lasts is not None
+                setting.lasts()
+                seen.append(desk.files())
+                setting.lasts()
+                seen.append(desk.files())
+            return succeeding(desk.clock)(job, setting)
 
-        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
-            crew.workers.append(worker)
+        with quick_worker(desk, run) as worker:
+            for _ in range(3):
+                worker.run_once()
+        here = [f"{NAME}/job02.json"]
+        pending, done = ["job03.json", "job04.json"], ["job00.json", "job01.json"]
+        assert seen == [{"pending": pending, "processing": here, "done": done}] * 2
+        check(desk.root, jobs(5))
+
+    def test_nobody_minds_one_that_runs_alone(self, desk: Desk) -> None:
+        desk.add("a")
+        alone: list[Any] = []
+
+        def run(job: Job, setting: Conditions) -> Any:
+            alone.append(setting.lasts)
+            return succeeding(desk.clock)(job, setting)
+
+        with quick_worker(desk, run) as worker:
             worker.run_once()
-            assert not crew.pends
-            worker.run_once()
-        assert seen == [(False, None), (True, ["job02.json", "job03.json"]), False]
+        assert alone == [None]
 
-    def test_and_none_of_them_is_lost_where_that_cannot_be_done(
+    def test_and_where_that_cannot_be_done_it_is_tried_until_it_can(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         desk.add(*jobs(4))
-        crew = Crew()
+        refusals, real = iter(range(3)), Store.transfer
 
-        def refuse(*_: object, **__: object) -> None:
-            raise OSError(28, "no space")
+        def refuse(store: Store, place: Place, *given: Any, **more: Any) -> Place:
+            if place.job_id == "job02" and next(refusals, None) is not None:
+                raise OSError(28, "no space")
+            return real(store, place, *given, **more)
 
+        monkeypatch.setattr(Store, "transfer", refuse)
         with quick_worker(desk) as worker:
-            crew.workers.append(worker)
             worker.run_once()
             worker.run_once()
-            with monkeypatch.context() as refusing:
-                refusing.setattr(Store, "transfer", refuse)
-                refusing.setattr(batches, "system", _Later())
-                with pytest.raises(OSError, match="no space"):
-                    crew.free_waiting(desk.store, desk.clock())
-            assert worker.batch.waits
-            while worker.run_once():
-                pass
-        assert settled(desk) == jobs(4)
+            pause(worker.store.spool)
+            assert worker.run_once() is False
+        assert next(refusals, None) is None
+        assert desk.files()["pending"] == ["job02.json", "job03.json"]
 
     def test_when_one_of_them_is_cancelled(self, desk: Desk) -> None:
         desk.add(*jobs(4))
         crew, told = Crew(), list[bool]()
 
-        def run(job: Job) -> None:
+        def run(job: Job, setting: Conditions) -> Any:
             if job.name == "job01":
                 desk.ask(NAME, ".cancel", "job03")
                 crew.hear_requests(desk.store.spool)
                 told.append(crew.unheard)
-                crew.free_waiting(desk.store, desk.clock())
+                assert setting.lasts is not None
+                setting.lasts()
                 crew.hear_requests(desk.store.spool)
                 told.append(crew.unheard)
+            return succeeding(desk.clock)(job, setting)
 
-        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+        with quick_worker(desk, run) as worker:
             crew.workers.append(worker)
             worker.run_once()
             worker.run_once()
         assert told == [True, False]
         assert desk.files()["pending"] == ["job02.json", "job03.json"]
-
-
-class _Later:
-    """The batch's clock, after its patience."""
-
-    def monotonic(self) -> float:
-        return system.monotonic() + PATIENCE
 
 
 class TestItsWorkerDies:
@@ -293,6 +301,10 @@ class TestItsWorkerDies:
             (b"b\nfter-a-longer-one\n", ["b"]),
             (b"\n", []),
             (b"gone\n", []),
+            (b"b\nc\n\n", ["b", "c"]),
+            (b"b\n\na\n\n", ["b"]),
+            (b"\nc\n\n", ["c"]),
+            (b"b\ngone\nc\n\nver\n\n", ["b", "c"]),
             (None, ["a", "b", "c"]),
             (b"", ["a", "b", "c"]),
         ],
@@ -327,46 +339,144 @@ class TestItsWorkerDies:
 
         with quick_worker(desk, run) as worker:
             worker.run_once()
-            monkeypatch.setattr("queuectl.worker.note_run", lambda *_: False)
             worker.run_once()
-        assert beside[1] == [f"{NAME}/job01.json"]
+            monkeypatch.setattr("queuectl.recorder.note_run", lambda *_: False)
+            worker.run_once()
+        assert beside[1:] == [[f"{NAME}/{name}.json" for name in jobs(4)[1:]], [f"{NAME}/job02.json"]]
 
 
-class TestTheirRows:
-    """Of what has ended the index is told with the next ones."""
+class TestRecorded:
+    """With the next ones: to flush the disk once for all of them."""
 
-    def test_the_last_of_them_tells_of_all(self, desk: Desk) -> None:
+    def test_with_the_last_of_them(self, desk: Desk) -> None:
         desk.add(*jobs(4))
         with quick_worker(desk) as worker:
             states = []
             for _ in range(5):
                 worker.run_once()
-                states.append([row[0] for row in worker.store.index._sql.execute(_STATES)])
-        p, r, d = "pending", "processing", "completed"
-        assert states == [[d, p, p, p], [d, r, r, r], [d, r, r, r], [d, d, d, d], [d, d, d, d]]
+                states.append(sorted(row["state"][0] for row in desk.queue.jobs()))
+        assert states == [[*"cppp"], [*"cppp"], [*"cppp"], [*"cccc"], [*"cccc"]]
+        check(desk.root, jobs(4))
 
-    def test_or_whoever_sees_that_it_takes_long(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        desk.add(*jobs(4))
-        crew = Crew()
+    def test_as_one_write_of_the_disk(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add(*jobs(5))
+        written: list[int] = []
+        real = Spool.prepare
+
+        def prepare(spool: Spool, records: Sequence[Job]) -> Any:
+            written.append(len(records))
+            return real(spool, records)
+
+        monkeypatch.setattr(Spool, "prepare", prepare)
         with quick_worker(desk) as worker:
-            crew.workers.append(worker)
-            worker.run_once()
-            worker.run_once()
-            monkeypatch.setattr(batches, "system", _Later())
-            crew.free_waiting(desk.store, desk.clock())
-            told = [row[0] for row in worker.store.index._sql.execute(_STATES)]
-        assert told == ["completed", "completed", "pending", "pending"]
+            while worker.run_once():
+                pass
+        assert written == [1, 4]
 
-    def test_one_that_failed_is_told_of_at_once(self, desk: Desk) -> None:
+    def test_or_when_the_first_has_waited_for_long(self, desk: Desk) -> None:
+        desk.add(*jobs(6))
+        with quick_worker(desk) as worker:
+            for _ in range(3):
+                worker.run_once()
+            assert len(desk.files()["done"]) == 1
+            with patch.object(batches, "PATIENCE", 0.0):
+                worker.run_once()
+            assert settled(desk) == jobs(4)
+
+    def test_whatever_became_of_them(self, desk: Desk) -> None:
+        desk.add(*jobs(3))
+        desk.add("one-shot", max_retries=0)
+
+        def run(job: Job, setting: Conditions) -> Any:
+            how = succeeding if job.name == "job01" else failing
+            return how(desk.clock)(job, setting)
+
+        heard = Heard()
+        with quick_worker(desk, run, emit=heard) as worker:
+            for _ in range(4):
+                worker.run_once()
+            rows = {row["id"]: row["state"] for row in desk.queue.jobs()}
+        assert rows == {"job00": "failed", "job01": "completed", "job02": "failed", "one-shot": "dead"}
+        told = {event.job_id: event.kind for event in heard.events if event.kind != events.JOB_STARTED}
+        assert told == {
+            "job00": events.JOB_FAILED,
+            "job01": events.JOB_COMPLETED,
+            "job02": events.JOB_FAILED,
+            "one-shot": events.JOB_DEAD,
+        }
+        check(desk.root, [*jobs(3), "one-shot"])
+
+    def test_each_by_itself_where_somebody_has_had_a_hand_in_it(self, desk: Desk) -> None:
+        """One is edited, one taken away, one edited to no job, one doubled where it goes; two are plain."""
+        desk.add(*jobs(7))
+
+        def run(job: Job) -> None:
+            if job.name != "job06":
+                return
+            desk.put_job(f"processing/{NAME}", "job01", command="edited")
+            desk.path(f"processing/{NAME}", "job02.json").unlink()
+            desk.path(f"processing/{NAME}", "job03.json").write_text("rubbish")
+            desk.put_job("done", "job04", command="another")
+
+        heard = Heard()
+        with quick_worker(desk, during(run, succeeding(desk.clock)), emit=heard) as worker:
+            while worker.run_once():
+                pass
+        assert set(settled(desk)) == {*jobs(7), "job04-2"} - {"job02"}
+        assert desk.record("done", "job01")["command"] == "edited"
+        assert desk.path("dead", "job03-2.json").read_text() == "rubbish"
+        assert desk.record("done", "job04")["command"] == "another"
+        assert any("taken away" in event.text for event in heard.events)
+        assert heard.kinds.count(events.JOB_COMPLETED) == 6
+
+    @pytest.mark.parametrize("step", ["prepare", "put_over", "move"])
+    def test_and_one_that_is_refused_does_not_keep_the_others(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        desk.add(*jobs(5))
+        real, refused = getattr(Spool, step), list[object]()
+
+        def refuse(spool: Spool, first: Any, *given: Any, **more: Any) -> Any:
+            about = str([job.name for job in first] if step == "prepare" else first) + str(given[:1])
+            if "job02" in about and desk.path("pending", "job02.json").exists() is False and not refused:
+                refused.append(about)
+                raise PermissionError(13, "held by somebody")
+            return real(spool, first, *given, **more)
+
+        with quick_worker(desk) as worker:
+            worker.run_once()
+            worker.run_once()
+            monkeypatch.setattr(Spool, step, refuse)
+            while worker.run_once():
+                pass
+        assert refused
+        assert settled(desk) == jobs(5)
+        assert all(len(desk.record("done", name)["history"]) == 1 for name in jobs(5))
+        check(desk.root, jobs(5))
+
+    def test_what_has_ended_and_is_not_recorded_is_noted_behind_what_runs(self, desk: Desk) -> None:
         desk.add(*jobs(4))
-        with quick_worker(desk, failing(desk.clock)) as worker:
-            worker.run_once()
-            worker.run_once()
-            told = [row[0] for row in worker.store.index._sql.execute(_STATES)]
-        assert told == ["failed", "failed", "processing", "processing"]
+        noted: list[Any] = []
 
+        def run(job: Job) -> None:
+            noted.append(noted_runs(desk.store.spool, NAME))
 
-_STATES = "SELECT state FROM jobs ORDER BY id"
+        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+            for _ in range(4):
+                worker.run_once()
+            noted.append(noted_runs(desk.store.spool, NAME))
+        assert noted == [
+            ["job00"],
+            ["job01"],
+            ["job02", "job01"],
+            ["job03", "job01", "job02"],
+            [""],
+        ]
+
+    def test_a_worker_that_has_run_nothing_leaves_no_note(self, desk: Desk) -> None:
+        with quick_worker(desk) as worker:
+            assert worker.run_once() is False
+            assert noted_runs(desk.store.spool, NAME) is None
 
 
 def test_a_worker_that_has_lost_its_lock_claims_none(desk: Desk) -> None:
@@ -384,44 +494,6 @@ def test_a_worker_that_is_asked_to_stop_claims_none_before_it_hears_it(desk: Des
         desk.ask(NAME, ".stop")
         assert worker.run_once() is False
     assert desk.folder_of("a") == ["pending"]
-
-
-def test_who_finds_none_waits_for_those_that_somebody_is_putting_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else it would take them for strays, and both would move them."""
-    desk.add(*jobs(3))
-    crew, order = Crew(), list[str]()
-    real, begun, go_on = crew_module.give_back, threading.Event(), threading.Event()
-
-    def slowly(store: Store, one: Claim, now: float) -> Any:
-        begun.set()
-        assert go_on.wait(30)
-        order.append(f"put back {one.place.job_id}")
-        return real(store, one, now)
-
-    monkeypatch.setattr(crew_module, "give_back", slowly)
-    monkeypatch.setattr("queuectl.worker.free_strays", lambda *_: order.append("looked for strays") or [])
-
-    def supervise() -> None:
-        with Store.open(str(desk.root)) as store:
-            crew.free_waiting(store, desk.clock())
-
-    with quick_worker(desk) as worker:
-        crew.workers.append(worker)
-        worker.run_once()
-        worker.run_once()
-        pause(worker.store.spool)
-        monkeypatch.setattr(batches, "system", _Later())
-        supervisor = threading.Thread(target=supervise)
-        supervisor.start()
-        assert begun.wait(30)
-        # It lets go only when the worker waits for it, or has not.
-        letting_go = threading.Timer(0.3, go_on.set)
-        letting_go.start()
-        assert worker.run_once() is False
-        supervisor.join()
-    assert order == ["put back job02", "looked for strays"]
 
 
 @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows nothing inherits a lock")
@@ -452,7 +524,7 @@ def test_a_run_whose_record_is_given_up_stays_noted(desk: Desk, monkeypatch: pyt
     desk.add(*jobs(4))
     with quick_worker(desk) as worker:
         worker.run_once()
-        monkeypatch.setattr(worker, "hands", worker.hands._replace(gives_up=lambda: True))
+        monkeypatch.setattr(worker.recorder, "hands", worker.hands._replace(gives_up=lambda: True))
         monkeypatch.setattr(Store, "transfer", refuse)
         worker.run_once()
         worker.close()
@@ -460,33 +532,6 @@ def test_a_run_whose_record_is_given_up_stays_noted(desk: Desk, monkeypatch: pyt
     assert sorted(desk.files()["processing"]) == [f"{NAME}/{name}.json" for name in jobs(4)[1:]]
     recover(desk.store, desk.clock(), 0.5)
     assert (desk.files()["failed"], desk.files()["pending"]) == (["job01.json"], ["job02.json", "job03.json"])
-
-
-def test_one_that_cannot_be_put_back_does_not_keep_the_others(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk.add(*jobs(8))
-    crew, real = Crew(), crew_module.give_back
-
-    def give_back(store: Store, one: Claim, now: float) -> Any:
-        if one.place.worker == NAME:
-            raise OSError(28, "no space")
-        return real(store, one, now)
-
-    monkeypatch.setattr(crew_module, "give_back", give_back)
-    with quick_worker(desk) as first:
-        first.run_once()
-        first.batch.most = 3
-        first.run_once()
-        with quick_worker(desk, name="host-2-1-xyz") as second:
-            second.run_once()
-            second.run_once()
-            crew.workers += [first, second]
-            monkeypatch.setattr(batches, "system", _Later())
-            with pytest.raises(OSError, match="no space"):
-                crew.free_waiting(desk.store, desk.clock())
-            assert first.batch.waits
-            assert not second.batch.waits
 
 
 def test_a_cancel_between_two_of_a_batch_is_asked_for_again(desk: Desk) -> None:
@@ -517,7 +562,6 @@ def test_of_two_jobs_of_one_worker_that_are_cancelled_each_is_asked_for(desk: De
         while client.is_alive() and system.monotonic() < end:
             asked.append(desk.asked(NAME, ".cancel"))
             crew.hear_requests(desk.store.spool)
-            crew.free_waiting(desk.store, desk.clock())
             if asked.count("job01") == 3:
                 # Not only in passing. As the kill would: it leaves the folder.
                 break

@@ -15,11 +15,12 @@ import pytest
 from queuectl import Queue
 from queuectl.cli import run
 from queuectl.errors import SpoolUnusable
+from queuectl.hands import Hands
 from queuectl.queue.recovery import recover
 from queuectl.queue.store import Store
 from queuectl.spool.layout import make_spool
 from queuectl.state import State
-from queuectl.worker import Hands, Worker
+from queuectl.worker import Worker
 from tests.support.invariants import check
 from tests.support.spools import Clock, Desk
 

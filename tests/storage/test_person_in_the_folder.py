@@ -15,7 +15,7 @@ from typing import Any, Callable
 import pytest
 
 from queuectl.errors import QueueError
-from queuectl.queue import claims, reconcile
+from queuectl.queue import claims, reconcile, settling
 from queuectl.queue.doctor import examine
 from queuectl.queue.store import Store
 from queuectl.spool import Place, Spool
@@ -190,8 +190,8 @@ def _move_blindly(spool: Spool, place: Place, target: Place, **_: Any) -> None:
 CARELESS = {
     "deletes come back": ((Spool, "stamp", _stamp_blindly), "about to be recorded", "delete"),
     "saves are lost": ((Spool, "stamp", _stamp_blindly), "about to be recovered", "rewrite"),
-    "edits are ignored": ((claims, "_as_edited", lambda _, claim, *__: claim.job), "running", "edit"),
-    "rubbish is not kept": ((claims, "_keep_aside", lambda *_: None), "running", "to rubbish"),
+    "edits are ignored": ((settling, "_as_edited", lambda _, claim, *__: claim.job), "running", "edit"),
+    "rubbish is not kept": ((settling, "_keep_aside", lambda *_: None), "running", "to rubbish"),
     "two runs at once": ((claims, "still_runs", lambda *_, **__: False), "running", "drag to pending"),
     "moves overwrite": ((Spool, "move", _move_blindly), "recorded", "copy to done"),
     "nobody tells": ((reconcile.Round, "odd", lambda *_: None), "looked at", "to a folder"),

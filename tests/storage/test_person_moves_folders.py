@@ -172,7 +172,7 @@ class TestLocks:
         def act() -> None:
             allowed(lambda: shutil.rmtree(shop.desk.root / "locks"))
             self.others_look(shop)
-            worker.keep_lock()
+            worker.life.keep()
             # However long it takes from here on.
             monkeypatch.setattr(liveness, "GRACE", 0.0)
             self.others_look(shop)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -257,32 +259,27 @@ class TestRunningOn:
         assert "no file events" in heard.events[0].text
 
 
-@pytest.mark.skipif(system.WAIT_SLICE is not None, reason="there a supervisor wakes all the time")
+@pytest.mark.parametrize("ends", [False, True], ids=["waits", "has ended"])
 def test_quick_jobs_that_were_claimed_with_a_slow_one_do_not_wait_for_it(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
-    """Nothing else wakes the supervisor here, neither a look nor an event that comes just then."""
-    monkeypatch.setattr(pool_module, "LOG_INTERVAL", 600.0)
+    """Neither those behind it, to run, nor those before it, to be recorded."""
     monkeypatch.setattr(batch_module, "HORIZON", 1000.0)
-    with Queue.open(str(root)) as queue:
-        queue.set_config("poll_interval", "600")
+    monkeypatch.setattr(batch_module, "MOST", 16)
     gates = {name: root.parent / name for name in ("begin", "go")}
-
-    def run(runner: Runner, job: Job, conditions: Conditions) -> Outcome:
-        if job.name in ("first", "second", "slow"):
-            wait_until(gates["go" if job.name == "slow" else "begin"].exists, "it may end", PATIENCE)
-        return Outcome("completed", 0, None, 0.0, 0.0)
-
-    monkeypatch.setattr(Runner, "run", run)
+    waits = "import os, time, sys\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
+    first, slow = ([sys.executable, "-c", waits, str(gate)] for gate in gates.values())
     heard = Heard()
-    with running(root, heard, Plan(1)) as one, running(root, heard, Plan(1)) as other:
-        add(root, {"id": "first", "command": "x"}, {"id": "second", "command": "x"})
-        wait_until(lambda: set(states(root).values()) == {"processing"}, "both work", PATIENCE)
-        add(root, {"id": "slow", "command": "x", "priority": 1}, *({"command": "x"} for _ in range(9)))
-        sleeping = [lambda pool=pool: pool._sleeps_until > system.monotonic() + 99 for pool in (one, other)]
-        wait_until(lambda: all(sleeps() for sleeps in sleeping), "both supervisors sleep", PATIENCE)
+    with running(root, heard, Plan(1)), ExitStack() as more:
+        add(root, {"id": "first", "command": first})
+        wait_until(lambda: states(root) == {"first": "processing"}, "the first runs", PATIENCE)
+        quick = [{"id": f"quick{number}", "command": "exit 0"} for number in range(9)]
+        add(root, *quick[:4], {"id": "slow", "command": slow}, *quick[4:])
+        if not ends:
+            more.enter_context(running(root, heard, Plan(1)))
         gates["begin"].touch()
-        wait_until(lambda: list(states(root).values()).count("done") == 11, "the others", PATIENCE)
+        there = {"processing": 1, "done": 5, "pending": 5} if ends else {"processing": 1, "done": 10}
+        wait_until(lambda: Counter(states(root).values()) == there, "the others", PATIENCE)
         assert states(root)["slow"] == "processing"
         gates["go"].touch()
 

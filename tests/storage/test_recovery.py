@@ -406,7 +406,7 @@ class TestALockThatSomebodyHasDeleted:
         def taken_for_dead(job: Job) -> None:
             (desk.root / "locks" / f"{LIVE}.lock").unlink()
             assert free(desk) == []
-            worker.keep_lock()
+            worker.life.keep()
             assert is_alive(desk.store.spool, LIVE)
             assert free(desk) == []
 

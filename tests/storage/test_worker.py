@@ -12,7 +12,7 @@ import pytest
 from queuectl import events, locks, system
 from queuectl.errors import QueueError
 from queuectl.job import Job
-from queuectl.queue.liveness import noted_run, still_runs
+from queuectl.queue.liveness import noted_runs, still_runs
 from queuectl.runner import Conditions, Outcome
 from queuectl.spool import Place, Spool
 from tests.support.commands import python
@@ -209,14 +209,14 @@ def test_what_it_runs_is_noted_while_it_runs_and_does_not_run_afterwards(desk: D
 
     def run(job: Job, setting: Conditions) -> Outcome:
         desk.drop("a.log", b"hi", "logs")
-        noted.append((noted_run(desk.store.spool, "host-1-1-abc"), still_runs(desk.store.spool, "a")))
+        noted.append((noted_runs(desk.store.spool, "host-1-1-abc"), still_runs(desk.store.spool, "a")))
         return succeeding(desk.clock)(job, setting)
 
     desk.add("a")
     with desk.worker(run, name="host-1-1-abc") as worker:
         assert worker.run_once() is True
         noted.append(still_runs(desk.store.spool, "a"))
-    assert noted == [("a", True), False]
+    assert noted == [(["a"], True), False]
 
 
 def test_what_it_ran_is_noted_until_that_is_recorded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,13 +225,13 @@ def test_what_it_ran_is_noted_until_that_is_recorded(desk: Desk, monkeypatch: py
     real = Spool.move
 
     def move(spool: Spool, place: Place, target: Place, **options: Any) -> None:
-        noted.append(noted_run(spool, "host-1-1-abc"))
+        noted.append(noted_runs(spool, "host-1-1-abc"))
         real(spool, place, target, **options)
 
     monkeypatch.setattr(Spool, "move", move)
     desk.add("a")
     desk.run_once(name="host-1-1-abc")
-    assert noted[-1] == "a"
+    assert noted[-1] == ["a"]
 
 
 @pytest.mark.skipif(not system.SHARES_LOCKS, reason="on Windows a command dies with its worker")

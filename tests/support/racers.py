@@ -67,9 +67,10 @@ class Race:
 def claim(spool: str, number: int, variant: str = "sound") -> list[str]:
     """Run whatever can be claimed; the ids, in order."""
     from queuectl import system
+    from queuectl.hands import Hands
     from queuectl.queue.store import Store
     from queuectl.runner import COMPLETED, Outcome
-    from queuectl.worker import Hands, Worker
+    from queuectl.worker import Worker
 
     if variant == "careless":
         _be_careless()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from queuectl.events import Event
+from queuectl.hands import Hands
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.intake import Settled, settle_drops
@@ -18,7 +19,7 @@ from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Conditions, Outcome
 from queuectl.spool.layout import make_spool
-from queuectl.worker import Hands, Worker
+from queuectl.worker import Worker
 
 START = 1_800_000_000.0
 """2027-01-15T08:00:00Z: when a test's clock begins."""

@@ -206,6 +206,52 @@ class TestStartFails:
             command.start("true")
 
 
+class TestEndsWithin:
+    """By what tells of a process's end, and by looking, where nothing does."""
+
+    @pytest.fixture(params=["told"] if WINDOWS else ["told", "seen", "reaped"], autouse=True)
+    def _ways(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        if request.param != "told":
+            monkeypatch.delattr(os, "pidfd_open", raising=False)
+        if request.param == "reaped":
+            monkeypatch.delattr(os, "waitid")
+
+    @pytest.fixture(params=["here", "there"])
+    def command_there(self, request: pytest.FixtureRequest, command: Command) -> dict[str, Any]:
+        """Where it is started tells how, on POSIX."""
+        return {"cwd": os.getcwd() if request.param == "here" else str(command.folder)}
+
+    def test_tells_of_both(self, command: Command, holder: Holder, command_there: dict[str, Any]) -> None:
+        started = command.python(HOLD + "raise SystemExit(7)", holder.place, **command_there)
+        assert not started.ends_within(0.0)
+        assert not started.ends_within(0.03)
+        assert not started.ended
+        holder.wait_until_alive()
+        Path(holder.place + ".go").touch()
+        assert started.ends_within(30)
+        assert started.ends_within(0.0)
+        assert started.wait() == 7
+        holder.wait_until_dead()
+
+    def test_one_that_is_killed_ends(
+        self, command: Command, holder: Holder, command_there: dict[str, Any]
+    ) -> None:
+        started = command.python(HOLD, holder.place, **command_there)
+        holder.wait_until_alive()
+        started.kill(force=True)
+        assert started.ends_within(30)
+        assert started.wait() == (1 if WINDOWS else -signal.SIGKILL)
+
+    @posix_only
+    def test_one_that_somebody_else_has_reaped_has_ended(
+        self, command: Command, command_there: dict[str, Any]
+    ) -> None:
+        started = command.python("", **command_there)
+        os.waitpid(started.pid, 0)
+        assert started.ends_within(30)
+        assert started.wait() == 0
+
+
 class TestKill:
     @pytest.mark.parametrize("force", [False, True])
     def test_the_whole_tree_dies(self, command: Command, holder: Holder, force: bool) -> None:

@@ -102,9 +102,10 @@ def enqueue(spool: str, *ids: str) -> None:
 def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None] = lambda: None) -> None:
     """One worker runs one job, without a command: it only says that it ran."""
     from queuectl import events, system
+    from queuectl.hands import Hands
     from queuectl.queue.store import Store
     from queuectl.runner import Outcome
-    from queuectl.worker import Hands, Worker
+    from queuectl.worker import Worker
 
     told: list[str] = []
     pauses: list[float] = []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from queuectl import system
+from queuectl.hands import Hands
 from queuectl.queue import Queue
 from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, Outcome
@@ -152,8 +153,7 @@ def _run(spool: Path, *endings: str) -> None:
         return Outcome(verdict, 0 if verdict == COMPLETED else 1, None, now, now)
 
     with Store.open(str(spool)) as store:
-        worker = Worker(store, "host-1-1-early")
-        worker.hands = worker.hands._replace(now=lambda: system.now() - EARLIER)
+        worker = Worker(store, "host-1-1-early", Hands(now=lambda: system.now() - EARLIER))
         worker.runner.run = run  # type: ignore[method-assign]
         worker.start()
         while left:

@@ -69,7 +69,7 @@ class Shop:
 
     def look(self, *workers: Worker) -> None:
         for worker in workers:
-            worker.keep_lock()
+            worker.life.keep()
         self.sweep.hasten()
         self.sweep.look((), [worker.name for worker in workers])
 

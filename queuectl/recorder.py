@@ -1,0 +1,190 @@
+"""What a worker writes down: how runs ended, or that a job was not run. It is tried until it succeeds.
+
+After Oban's executor, where recording an outcome is itself retried.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Callable, Optional, TypeVar
+
+from queuectl import events
+from queuectl.batch import Batch
+from queuectl.errors import QueueError
+from queuectl.events import Event
+from queuectl.hands import Hands
+from queuectl.job import Job, Run, next_attempt
+from queuectl.locks import HeldLock
+from queuectl.moment import format_moment
+from queuectl.names import CANCEL_SUFFIX
+from queuectl.queue.claims import Claim, policy_of
+from queuectl.queue.liveness import note_run
+from queuectl.queue.requests import asked, withdraw
+from queuectl.queue.settling import End, give_back, pass_over, settle, settle_together
+from queuectl.queue.store import Store
+from queuectl.retry import Decision, after_failure
+from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome
+from queuectl.spool import Place
+from queuectl.state import State
+
+T = TypeVar("T")
+
+_PAUSES = (0.05, 0.2, 1.0, 2.0, 5.0)
+"""Seconds between tries, on a full disk for example; the last one repeats."""
+_KINDS = {
+    State.COMPLETED: events.JOB_COMPLETED,
+    State.FAILED: events.JOB_FAILED,
+    State.DEAD: events.JOB_DEAD,
+}
+
+
+class _GivenUp(Exception):
+    """Something could not be recorded, and nobody wants to wait for it any more."""
+
+
+class Recorder:
+    """One worker's, of what its batch holds."""
+
+    def __init__(self, store: Store, worker: str, hands: Hands, batch: Batch) -> None:
+        self._store, self._worker, self._batch = store, worker, batch
+        self.hands = hands
+        self._gave_up = self._noted = False
+
+    def note(self, lock: Optional[HeldLock]) -> bool:
+        """Note what is about to run, and what has ended unrecorded; of `lock` see `note_run`."""
+        self._noted = True
+        return note_run(self._store.spool, self._worker, self._batch.begun, lock)
+
+    def end(self, got: Claim, outcome: Outcome) -> None:
+        """Take in how a run ended; it is recorded with the others of its batch."""
+        if outcome.verdict == INTERRUPTED:
+            self._interrupted(got)
+            return
+        run = Run(
+            outcome=outcome.verdict,
+            attempt=next_attempt(got.job),
+            worker=self._worker,
+            started_at=format_moment(outcome.started),
+            finished_at=format_moment(outcome.ended),
+            exit_code=outcome.exit_code,
+            error=outcome.error,
+        )
+        seconds = outcome.ended - outcome.started
+        self._batch.keep(End(got, run, self._decide(got.job, outcome), seconds))
+
+    def record(self) -> None:
+        """Record what has ended, and take back the note that it runs.
+
+        What the command has left running may hold the run's lock, and must not hold up the job's retry.
+        """
+        ends = self._batch.ended
+        settled = settle_together(self._store, ends, self.hands.now()) if len(ends) > 1 else set()
+        for end in ends:
+            self._finish(end, settled=end.claim.place.job_id in settled)
+        self._forget_request([end.claim.place.job_id for end in ends])
+        self._batch.ended = []
+        if self._batch.current is None:
+            self._forget_run()
+
+    def give_back_waiting(self) -> None:
+        """Put those that wait back into `pending`."""
+        for one in self._batch.take_back():
+            # Of one that cannot be put back the next worker's recovery sees that it did not run.
+            with suppress(_GivenUp):
+                self._give_back(one)
+
+    def not_started(self, got: Claim, error: BaseException) -> None:
+        """Put back what was not started: a claimed job must not lie here as if it ran."""
+        with suppress(_GivenUp):
+            back = self._give_back(got)
+            self._forget_run()
+            if back is not None and isinstance(error, OSError):
+                # Where there is no room for that either, it is simply claimed again.
+                with suppress(sqlite3.Error):
+                    pass_over(self._store, got, back.job_id, self.hands.now(), error)
+
+    def tell(self, kind: str, got: Claim, **details: Any) -> None:
+        """Tell of this job."""
+        self.hands.emit(Event(kind, self._worker, got.place.job_id, **details))
+
+    def _give_back(self, got: Claim) -> Optional[Place]:
+        return self._persist(lambda: give_back(self._store, got, self.hands.now()))
+
+    def _forget_run(self) -> None:
+        # Not where something could not be recorded: its crash would not be counted.
+        if self._noted and not self._gave_up:
+            ended = [end.claim.place.job_id for end in self._batch.ended]
+            note_run(self._store.spool, self._worker, ["", *ended])
+            self._noted = bool(ended)
+
+    def _interrupted(self, got: Claim) -> None:
+        try:
+            self._give_back(got)
+        except _GivenUp as reason:
+            self._tell_unrecorded(got, INTERRUPTED, reason)
+        else:
+            self.tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
+            self._forget_request([got.place.job_id])
+
+    def _finish(self, end: End, *, settled: bool) -> None:
+        """See to it that this end is recorded, and tell."""
+        got, verdict = end.claim, end.run.outcome
+        try:
+            if not settled and self._persist(partial(settle, self._store, end, self.hands.now())) is None:
+                text = f"{verdict}, but its file was taken away while it ran: not recorded"
+                self.tell(events.NOTICE, got, text=text)
+            else:
+                self._report(end)
+        except _GivenUp as reason:
+            self._tell_unrecorded(got, verdict, reason)
+
+    def _tell_unrecorded(self, got: Claim, verdict: str, reason: _GivenUp) -> None:
+        text = f"{verdict}, but that cannot be recorded ({reason}): it will count as crashed"
+        self.tell(events.NOTICE, got, text=text)
+
+    def _forget_request(self, job_ids: Sequence[str]) -> None:
+        # A cancel that came too late must not meet the job's next run.
+        with suppress(OSError):
+            if asked(self._store.spool, self._worker, CANCEL_SUFFIX) in job_ids:
+                withdraw(self._store.spool, self._worker, CANCEL_SUFFIX)
+
+    def _decide(self, job: Job, outcome: Outcome) -> Decision:
+        if outcome.verdict == COMPLETED:
+            return Decision(State.COMPLETED)
+        if outcome.verdict == CANCELLED:
+            return Decision(State.DEAD)
+        return after_failure(
+            policy_of(self._store, job),
+            failures=next_attempt(job),
+            retryable=outcome.exit_code not in job.no_retry_exit_codes,
+            luck=self.hands.luck(),
+        )
+
+    def _persist(self, action: Callable[[], T]) -> T:
+        """Do it until it succeeds: the disk may be full, or the file held by somebody, for a while."""
+        tries = 0
+        while True:
+            try:
+                return action()
+            except (OSError, sqlite3.Error, QueueError) as error:
+                if self.hands.gives_up():
+                    self._gave_up = True
+                    raise _GivenUp(str(error)) from error
+                if tries == 0:
+                    self.hands.emit(Event(events.NOTICE, self._worker, text=f"cannot record yet: {error}"))
+                self.hands.pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries += 1
+
+    def _report(self, end: End) -> None:
+        self.tell(
+            events.JOB_CANCELLED if end.run.outcome == CANCELLED else _KINDS[end.decision.state],
+            end.claim,
+            text=end.run.error or "",
+            attempt=end.run.attempt,
+            exit_code=end.run.exit_code,
+            seconds=end.seconds,
+            delay=end.decision.delay if end.decision.state is State.FAILED else None,
+        )
