@@ -141,7 +141,7 @@ def test_workers_go_on_though_a_damaged_index_cannot_be_set_aside(
     monkeypatch.setattr(schema, "_set_aside", held)
     monkeypatch.setattr(Sweep, "look", look)
     # The file that they would go back to is sound here, whatever they have met.
-    monkeypatch.setattr("queuectl.index.RETURN_AFTER", math.inf)
+    monkeypatch.setattr("queuectl.index.base.RETURN_AFTER", math.inf)
     pool = Pool(str(spool), Plan(2), Heard())
     thread = threading.Thread(target=REAL_RUN, args=(pool,))
     thread.start()

@@ -12,9 +12,8 @@ from unittest.mock import patch
 
 import pytest
 
-from queuectl import index as index_package
 from queuectl.errors import SpoolUnusable
-from queuectl.index import Entry, Index, Oddity
+from queuectl.index import Entry, Index, Oddity, shown
 from queuectl.index import schema as index_schema
 from queuectl.queue.store import Store
 from queuectl.state import State
@@ -521,7 +520,7 @@ class TestAList:
         desk.add("waits")
         desk.put_job("processing/host-1-1-abc", "runs")
         desk.queue.refresh()
-        real = index_package.entry_from
+        real = shown.entry_from
 
         def moved_meanwhile(row: Any) -> Entry:
             monkeypatch.undo()
@@ -531,13 +530,13 @@ class TestAList:
                 other.index.put([waits._replace(state="processing", worker="host-1-1-abc")])
             return real(row)
 
-        monkeypatch.setattr(index_package, "entry_from", moved_meanwhile)
+        monkeypatch.setattr(shown, "entry_from", moved_meanwhile)
         assert [(one.id, one.state) for one in desk.store.index.entries()] == [
             ("runs", "processing"),
             ("waits", "pending"),
         ]
 
-    @pytest.mark.parametrize("query", index_package._SHOWN)
+    @pytest.mark.parametrize("query", shown._SHOWN)
     def test_of_a_few_reads_no_more_than_these(self, desk: Desk, query: str) -> None:
         """Else that of twenty would take a second with a million jobs."""
         values = {"state": None, "tag": None, "most": 20}

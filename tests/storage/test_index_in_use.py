@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from queuectl import events
-from queuectl import index as index_module
 from queuectl.errors import SpoolUnusable
-from queuectl.index import schema
+from queuectl.index import base, schema
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.intake import settle_drops
@@ -39,7 +38,7 @@ class TestAnotherIndexOfItsName:
     ) -> None:
         """Else we would work with one that is no file any more, and see nothing of what others write."""
         index = desk.store.index
-        real, left = index_module.connect, [2]
+        real, left = base.connect, [2]
 
         def replaced_meanwhile(path: str, lock_path: str) -> Any:
             connected = real(path, lock_path)
@@ -49,7 +48,7 @@ class TestAnotherIndexOfItsName:
                 real(path, lock_path)[0].close()
             return connected
 
-        monkeypatch.setattr(index_module, "connect", replaced_meanwhile)
+        monkeypatch.setattr(base, "connect", replaced_meanwhile)
         if how == "follow":
             os.unlink(desk.root / "index.sqlite3")
             index.follow()
@@ -67,7 +66,7 @@ class TestAnotherIndexOfItsName:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there an open index is not deleted")
     def test_again_and_again_is_followed_at_last(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = index_module.connect
+        real = base.connect
 
         def replaced_meanwhile(path: str, lock_path: str) -> Any:
             connected = real(path, lock_path)
@@ -76,7 +75,7 @@ class TestAnotherIndexOfItsName:
             return connected
 
         with monkeypatch.context() as patch:
-            patch.setattr(index_module, "connect", replaced_meanwhile)
+            patch.setattr(base, "connect", replaced_meanwhile)
             index = Store.open(str(desk.root)).index
         desk.store.index.follow()
         desk.add("a")

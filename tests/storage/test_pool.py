@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from queuectl import batch as batch_module
-from queuectl import events, index, system
+from queuectl import events, system
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError, SpoolUnusable
-from queuectl.index import schema
+from queuectl.index import base, schema
 from queuectl.job import Job
 from queuectl.pool import Plan, Pool
 from queuectl.queue import Queue, claims
@@ -364,7 +364,7 @@ class TestTroubles:
         def unwritable(path: str, lock_path: str) -> Any:
             return schema.in_memory(path), "of a reason"
 
-        monkeypatch.setattr(index, "connect", unwritable)
+        monkeypatch.setattr(base, "connect", unwritable)
         with pytest.raises(SpoolUnusable, match="cannot be changed: of a reason"):
             Pool(str(root), Plan()).run()
 

@@ -1,0 +1,101 @@
+"""What lies where, as far as the index knows: rows of jobs, and their versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Optional
+
+from queuectl.index.base import FIELDS, Base
+from queuectl.index.rows import Entry, Stamp, checked_id, entry_from, stamp_from
+from queuectl.index.staging import Staging
+from queuectl.state import State
+
+_PUT = f"INSERT OR REPLACE INTO jobs ({FIELDS}) VALUES ({', '.join('?' * len(Entry._fields))})"
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+class Whereabouts(Base):
+    """The rows of jobs."""
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Write these rows, over older ones of the same ids."""
+        with self.transaction():
+            self._sql.executemany(_PUT, entries)
+
+    def drop(self, job_ids: Iterable[str]) -> None:
+        """Forget these ids."""
+        with self.transaction():
+            self._sql.executemany("DELETE FROM jobs WHERE id = ?", ((job_id,) for job_id in job_ids))
+
+    def is_empty(self) -> bool:
+        """Whether it knows of no job."""
+        return self._sql.execute("SELECT 1 FROM jobs LIMIT 1").fetchone() is None
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Of every id, the version that the index knows."""
+        rows = self._sql.execute("SELECT id, state, worker, mtime_ns, size FROM jobs")
+        return {checked_id(row[0]): stamp_from(row[1:]) for row in rows}
+
+    def stamps_of(self, job_ids: Sequence[str]) -> dict[str, Stamp]:
+        """Of those of these few ids that the index knows, the versions."""
+        rows = self._sql.execute(
+            f"SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id IN ({_places(job_ids)})", job_ids
+        )
+        return {row[0]: stamp_from(row[1:]) for row in rows}
+
+    def stamps_after(self, job_id: str, state: State, most: int) -> list[tuple[str, Stamp]]:
+        """The next so many ids of this state after this one, with the versions that the index knows.
+
+        Raises:
+            sqlite3.DatabaseError: the index is damaged.
+        """
+        rows = self._sql.execute(
+            # The plus keeps SQLite from sorting all of that state, each time.
+            "SELECT id, state, worker, mtime_ns, size FROM jobs WHERE id > ? AND +state = ? "
+            "ORDER BY id LIMIT ?",
+            (job_id, state.value, most),
+        )
+        found = [(checked_id(row[0]), stamp_from(row[1:])) for row in rows]
+        ids = [job_id, *(one for one, _ in found)]
+        if any(one <= before for before, one in zip(ids, ids[1:])):
+            # Who asks on from the last of them would never come to an end.
+            raise sqlite3.DatabaseError(f"malformed: the rows after {job_id!r} are in no order")
+        return found
+
+    def count(self, state: State) -> int:
+        """How many jobs are in this state."""
+        return int(
+            self._sql.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()[0]
+        )
+
+    def has_few(self, state: State, few: int) -> bool:
+        """Whether at most so many jobs are in this state."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = ? LIMIT ?)"
+        return int(self._sql.execute(query, (state.value, few + 1)).fetchone()[0]) <= few
+
+    def staging(self) -> Staging:
+        """Where many rows of new files are kept until they are all written."""
+        return Staging(self._sql, self.transaction)
+
+    def get(self, job_id: str) -> Optional[Entry]:
+        """The row of this id."""
+        row = self._sql.execute(f"SELECT {FIELDS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else entry_from(row)
+
+    def alike(self, fold: str) -> list[str]:
+        """Ids that are the same as this one but for case and Unicode form."""
+        rows = self._sql.execute("SELECT id FROM jobs WHERE fold = ?", (fold,))
+        return [checked_id(row[0]) for row in rows]
+
+    def alike_all(self, folds: Sequence[str]) -> dict[str, list[str]]:
+        """`alike` for these few."""
+        found: dict[str, list[str]] = {}
+        for fold, job_id in self._sql.execute(
+            f"SELECT fold, id FROM jobs WHERE fold IN ({_places(folds)})", folds
+        ):
+            found.setdefault(fold, []).append(checked_id(job_id))
+        return found
