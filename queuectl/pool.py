@@ -20,7 +20,6 @@ from queuectl.doorbell import Doorbell, Rings
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.hands import Hands
-from queuectl.index import STUCK_AFTER, usable_error
 from queuectl.locks import HeldLock, wait_lock
 from queuectl.names import LIFE_SUFFIX, SUPERVISOR, make_worker_name
 from queuectl.queue.claims import has_work
@@ -30,19 +29,16 @@ from queuectl.queue.store import Store
 from queuectl.spool import layout
 from queuectl.spool.access import refuse_strangers
 from queuectl.sweep import Sweep
+from queuectl.troubles import RETRY_PAUSE, Troubles
 from queuectl.turns import Turns
 from queuectl.worker import Worker
 
 ASK_AGAIN = 0.05
 """Seconds before a command that could not be killed yet is killed again."""
-INDEX_PATIENCE = 60.0
-"""Seconds after which a drain gives up an index that cannot be used."""
 LOCK_PATIENCE = 5.0
 """Seconds that a supervisor waits for its own lock, which nobody holds for longer than a look."""
 LOG_INTERVAL = 1.0
 """Seconds between looks at how long the logs of running commands have grown."""
-RETRY_PAUSE = 0.5
-"""Seconds before a worker goes on after an error that may pass."""
 
 
 class Plan(NamedTuple):
@@ -80,9 +76,8 @@ class Pool:
         self._turns = Turns(over=lambda: self._stops > 0, told=self._say_rest)
         self._random = random.Random()
         self._salt = plan.salt or os.urandom(3).hex()
-        self._noticed: set[str] = set()
+        self._troubles = Troubles(self.root, self.emit, self._unusable, self._turns.wake)
         self._ended: set[str] = set()
-        self._index_failed: Optional[float] = None
 
     # Running
 
@@ -136,7 +131,7 @@ class Pool:
     def _watch(self) -> None:
         self.bell.close()
         if problem := self.bell.start():
-            self._notice(problem)
+            self._troubles.notice(problem)
 
     def signalled(self) -> None:
         """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
@@ -210,10 +205,10 @@ class Pool:
                 if worker.run_once():
                     continue
             except sqlite3.Error as error:
-                self._mend(worker.store, error)
+                self._troubles.mend(worker.store, error)
                 continue
             except (QueueError, OSError) as error:
-                self._notice(f"cannot claim just now: {error}")
+                self._troubles.notice(f"cannot claim just now: {error}")
                 system.sleep(RETRY_PAUSE)
                 continue
             self._turns.rest(worker.name, number, self.bell.ring if self.plan.drain else lambda: None)
@@ -226,8 +221,14 @@ class Pool:
         self._error = self._error or error
         if (self.crew.running or not self.others_rest()) and not self._stops:
             # It is told at the end as well; that may be hours away.
-            self._notice(str(error))
+            self._troubles.notice(str(error))
         self.stop()
+
+    def _unusable(self, error: Exception) -> bool:
+        """The index cannot be used for long; whether we stop for it: without `drain` others may mend it."""
+        if self.plan.drain:
+            self.fail(error)
+        return self.plan.drain
 
     # The supervisor
 
@@ -254,10 +255,10 @@ class Pool:
         except SpoolUnusable as error:
             self.fail(error)
         except sqlite3.Error as error:
-            self._mend(sweep.store, error)
+            self._troubles.mend(sweep.store, error)
             sweep.hasten()
         except (OSError, QueueError) as error:
-            self._notice(f"cannot look just now: {error}")
+            self._troubles.notice(f"cannot look just now: {error}")
         except Exception as error:  # noqa: BLE001 (raised again when the workers have stopped)
             self.fail(error)
         return False
@@ -274,12 +275,12 @@ class Pool:
         # Asked first: what a worker met before it came to rest is in the index by now.
         all_rest = self._turns.resting() == self.plan.workers and self.others_rest()
         more = sweep.look(rings.names, self.crew.names)
-        self._index_failed = None
+        self._troubles.index_works()
         if sweep.remade:
             sweep.remade = False
             self._watch()
         paused = is_paused(sweep.store.spool)
-        waits = self._tell_stuck(sweep.store) or sweep.lost
+        waits = self._troubles.tell_stuck(sweep.store) or sweep.lost
         if has_work(sweep.store, system.now()) and not paused:
             self._turns.wake()
         elif self.plan.drain and all_rest and not more and not waits:
@@ -291,45 +292,7 @@ class Pool:
             self.crew.keep_locks(self.root)
         except (OSError, QueueError) as error:
             # The look goes on, and tells what is wrong with the spool.
-            self._notice(f"cannot take the workers' locks anew just now: {error}")
-
-    def _tell_stuck(self, store: Store) -> bool:
-        """Tell of jobs that cannot be moved or started for long; whether some cannot only for a moment."""
-        now, briefly = system.now(), False
-        for entry in store.index.stuck():
-            if now - (entry.stuck_since or now) < STUCK_AFTER:
-                briefly = True
-            else:
-                self._notice(f"{entry.id} {entry.stuck_why}")
-        return briefly
-
-    def _mend(self, store: Store, error: sqlite3.Error) -> None:
-        """See to an index that cannot be used; the jobs are in the files, so nothing is lost meanwhile."""
-        try:
-            healed = store.heal(error)
-        except (QueueError, OSError, sqlite3.Error):
-            healed = False
-        if healed and store.index.in_memory:
-            self._notice(f"the index is damaged and held open: going on in memory ({error})")
-        elif healed:
-            self._notice(f"the index was damaged and is built anew ({error})")
-        elif self.plan.drain and self._lasts_long():
-            self.fail(usable_error(error, os.path.join(self.root, layout.INDEX)))
-        else:
-            self._notice(f"the index cannot be used just now: {error}")
-            system.sleep(RETRY_PAUSE)
-        self._turns.wake()
-
-    def _lasts_long(self) -> bool:
-        """Whether the index could not be used for as long as a drain waits."""
-        self._index_failed = self._index_failed or system.monotonic()
-        return system.monotonic() - self._index_failed > INDEX_PATIENCE
-
-    def _notice(self, text: str) -> None:
-        """Tell what may last, once."""
-        if text not in self._noticed:
-            self._noticed.add(text)
-            self.emit(Event(events.NOTICE, text=text))
+            self._troubles.notice(f"cannot take the workers' locks anew just now: {error}")
 
     def _say_stopping(self, said: int) -> int:
         if self._stops != said:

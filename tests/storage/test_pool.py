@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from queuectl import batch as batch_module
-from queuectl import events, system
+from queuectl import events, system, troubles
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError, SpoolUnusable
@@ -28,6 +28,8 @@ from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
 from queuectl.runner import Conditions, Outcome, Runner
 from queuectl.sweep import Sweep
+from queuectl.troubles import Troubles
+from queuectl.turns import Turns
 from tests.support.commands import post, python
 from tests.support.invariants import check, job_files
 from tests.support.spools import Heard
@@ -346,7 +348,7 @@ class TestTroubles:
                 raise sqlite3.DatabaseError("database disk image is malformed")
             return look(sweep, *args)
 
-        monkeypatch.setattr(pool_module, "RETRY_PAUSE", 0.01)
+        monkeypatch.setattr(troubles, "RETRY_PAUSE", 0.01)
         monkeypatch.setattr(Store, "heal", heal)
         monkeypatch.setattr(Sweep, "look", damaged)
         add(root, {"id": "a", "command": python("pass")})
@@ -475,13 +477,14 @@ class TestAFileThatCannotBeMoved:
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.held(monkeypatch, 3)
-        asked, real, move = threading.Event(), Pool._tell_stuck, system.replace
+        asked, real, move = threading.Event(), Troubles.tell_stuck, system.replace
 
-        def tell_stuck(pool: Pool, store: Store) -> bool:
-            told = real(pool, store)
+        def tell_stuck(troubles: Troubles, store: Store) -> bool:
+            told = real(troubles, store)
             if not asked.is_set():
                 asked.set()
-                wait_until(lambda: pool._turns.resting() == 1, "the worker has tried", PATIENCE)
+                turns: Turns = troubles._mended.__self__  # type: ignore[attr-defined]
+                wait_until(lambda: turns.resting() == 1, "the worker has tried", PATIENCE)
             return told
 
         def replace(source: str, target: str, **options: Any) -> None:
@@ -489,7 +492,7 @@ class TestAFileThatCannotBeMoved:
                 asked.wait(PATIENCE)
             move(source, target, **options)
 
-        monkeypatch.setattr(Pool, "_tell_stuck", tell_stuck)
+        monkeypatch.setattr(Troubles, "tell_stuck", tell_stuck)
         monkeypatch.setattr(system, "replace", replace)
         add(root, {"id": "a", "command": python("pass")})
         drain(root, 1)
@@ -499,7 +502,7 @@ class TestAFileThatCannotBeMoved:
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.held(monkeypatch, float("inf"))
-        monkeypatch.setattr(pool_module, "STUCK_AFTER", 0.2)
+        monkeypatch.setattr(troubles, "STUCK_AFTER", 0.2)
         add(root, {"id": "a", "command": python("pass")})
         heard = drain(root, 2)
         assert states(root) == {"a": "pending"}
@@ -518,7 +521,7 @@ def test_a_job_that_cannot_be_started_keeps_neither_the_others_nor_the_drain(
         return real(runner, job, conditions)
 
     monkeypatch.setattr(Runner, "run", run)
-    monkeypatch.setattr(pool_module, "STUCK_AFTER", 2.0)
+    monkeypatch.setattr(troubles, "STUCK_AFTER", 2.0)
     monkeypatch.setattr(pool_module, "RETRY_PAUSE", 0.05)
     add(root, {"id": "large", "command": "x", "priority": 9}, {"id": "small", "command": python("pass")})
     heard = drain(root, 1)
