@@ -15,7 +15,7 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import charts, enqueue, idle, latency, size, starting, startup, throughput
+from benchmarks import charts, enqueue, idle, latency, moved, size, starting, startup, throughput
 from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
@@ -34,6 +34,7 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
         lambda: size.run([10**power for power in range(2, 7)], 200),
         lambda: size.run([20], 3),
     ),
+    "moved": (lambda: moved.run([1000, 10_000, 100_000]), lambda: moved.run([20])),
     "latency": (lambda: latency.run(300), lambda: latency.run(5)),
     "idle": (lambda: idle.run(60), lambda: idle.run(2)),
 }
