@@ -51,12 +51,19 @@ class Recorder:
     def __init__(self, store: Store, worker: str, hands: Hands, batch: Batch) -> None:
         self._store, self._worker, self._batch = store, worker, batch
         self.hands = hands
-        self._gave_up = self._noted = False
+        self._given_up: list[str] = []
+        """Jobs that lie in our folder as if they still ran."""
+        self._noted = False
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the end of some run could not be recorded."""
+        return bool(self._given_up)
 
     def note(self, lock: Optional[HeldLock]) -> bool:
         """Note what is about to run, and what has ended unrecorded; of `lock` see `note_run`."""
         self._noted = True
-        return note_run(self._store.spool, self._worker, self._batch.begun, lock)
+        return note_run(self._store.spool, self._worker, [*self._batch.begun, *self._given_up], lock)
 
     def end(self, got: Claim, outcome: Outcome) -> None:
         """Take in how a run ended; it is recorded with the others of its batch."""
@@ -114,11 +121,11 @@ class Recorder:
         return self._persist(lambda: give_back(self._store, got, self.hands.now()))
 
     def _forget_run(self) -> None:
-        # Not where something could not be recorded: its crash would not be counted.
-        if self._noted and not self._gave_up:
-            ended = [end.claim.place.job_id for end in self._batch.ended]
-            note_run(self._store.spool, self._worker, ["", *ended])
-            self._noted = bool(ended)
+        # Not of what is not recorded: a crash would not be counted.
+        if self._noted:
+            left = [*(end.claim.place.job_id for end in self._batch.ended), *self._given_up]
+            note_run(self._store.spool, self._worker, ["", *left])
+            self._noted = bool(left)
 
     def _interrupted(self, got: Claim) -> None:
         try:
@@ -142,6 +149,7 @@ class Recorder:
             self._tell_unrecorded(got, verdict, reason)
 
     def _tell_unrecorded(self, got: Claim, verdict: str, reason: _GivenUp) -> None:
+        self._given_up.append(got.place.job_id)
         text = f"{verdict}, but that cannot be recorded ({reason}): it will count as crashed"
         self.tell(events.NOTICE, got, text=text)
 
@@ -171,7 +179,6 @@ class Recorder:
                 return action()
             except (OSError, sqlite3.Error, QueueError) as error:
                 if self.hands.gives_up():
-                    self._gave_up = True
                     raise _GivenUp(str(error)) from error
                 if tries == 0:
                     self.hands.emit(Event(events.NOTICE, self._worker, text=f"cannot record yet: {error}"))

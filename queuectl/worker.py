@@ -12,6 +12,7 @@ from typing import Optional
 from queuectl import events, locks, system
 from queuectl.batch import PATIENCE, Batch
 from queuectl.config import Config
+from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.hands import Hands
 from queuectl.job import Job, next_attempt
@@ -70,6 +71,7 @@ class Worker:
 
         Raises:
             Busy: the claim could not be decided.
+            QueueError: nothing can be noted or recorded any more.
             OSError, sqlite3.Error: this machine lacks something just now; the job is back in `pending`.
         """
         got = self._next()
@@ -140,6 +142,8 @@ class Worker:
             if not self.recorder.note(run_lock):
                 # It must lie alone in our folder: without a note nobody could tell which of them ran.
                 self._clear_batch()
+                if self.recorder.gave_up:
+                    raise QueueError("its run cannot be noted, and an earlier one cannot be recorded")
             # Asked when it is noted: who has moved it and claims it meets the note.
             if not self.store.spool.is_there(got.place):
                 self.store.forget(got.place.job_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl import system
+from queuectl.hands import Hands
 from queuectl.queue import Queue
 from queuectl.queue.doctor import examine
 from queuectl.queue.recovery import recover
@@ -59,8 +60,7 @@ def run_all(spool: Path) -> list[str]:
 
     with Queue.open(str(spool), create=False) as queue:
         queue.refresh()
-        worker = Worker(queue.store, "host-1-1-later")
-        worker.hands = worker.hands._replace(now=lambda: system.now() + LATER)
+        worker = Worker(queue.store, "host-1-1-later", Hands(now=lambda: system.now() + LATER))
         worker.runner.run = run  # type: ignore[method-assign]
         worker.start()
         while worker.run_once():

@@ -135,6 +135,41 @@ def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None
         unfinished("no run is recorded")
 
 
+def complete_batch(spool: str) -> None:
+    """One worker claims several jobs at once, runs one after the other and records them together."""
+    from queuectl import batch, events, system
+    from queuectl.hands import Hands
+    from queuectl.queue.store import Store
+    from queuectl.runner import Outcome
+    from queuectl.worker import Worker
+
+    told: list[str] = []
+    pauses: list[float] = []
+    batch.HORIZON = batch.PATIENCE = 1000.0
+
+    def run(job: Any, setting: Any) -> Outcome:
+        say(f"ran {job.name}")
+        return Outcome("completed", 0, None, system.now(), system.now())
+
+    hands = Hands(
+        emit=lambda event: told.append(event.kind),
+        pause=pauses.append,
+        gives_up=lambda: len(pauses) >= PATIENCE,
+    )
+    with Store.open(spool) as store:
+        worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands, most=4)
+        worker.runner.run = run  # type: ignore[method-assign]
+        worker.start()
+        try:
+            # The first one is claimed alone.
+            for _ in range(5):
+                _as_the_pool_does(worker.run_once)
+        finally:
+            worker.close()
+    if told.count(events.JOB_COMPLETED) < 5:
+        unfinished("some runs are not recorded")
+
+
 def _as_the_pool_does(run_once: Callable[[], bool]) -> None:
     """An error that may pass does not end a worker."""
     from queuectl.errors import QueueError
@@ -219,6 +254,7 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "fail": lambda spool: work(spool, "failed"),
     "interrupt": lambda spool: work(spool, "interrupted"),
     "complete_beside": complete_beside,
+    "complete_batch": complete_batch,
     "recover": recover,
     "retry": lambda spool: verb(spool, "retry", "dead", "done", "mended"),
     "cancel": lambda spool: verb(spool, "cancel", "waits", "failed"),

@@ -31,6 +31,8 @@ STATES = {
     "mended": "dead",
 }
 """Where each job of a spool in the middle of its life lies."""
+FIVE = ("first", "second", "third", "fourth", "fifth")
+"""One job, and those of a batch."""
 NO_JOB = b'{"comand": "x"}'
 PERSON = b'{"command": ["person"], "state": "completed", "attempts": 1}'
 """A file that a person has put where a job's file is to go."""
@@ -82,6 +84,34 @@ def judge_run(ends_in: str, spool: Path, said: list[str], ended: bool, *, before
     assert run_all(spool) == ([] if final else ["job"])
     check(spool, ["job"])
     assert places(spool) == {"job": "dead" if found["state"] == "dead" else "done"}
+
+
+def judge_batch(spool: Path, said: list[str], ended: bool) -> None:
+    """Each run is recorded, once, or counts a crash; one that had not begun counts none."""
+    carry_on(spool)
+    check(spool, FIVE)
+    begun = {line.removeprefix("ran ") for line in said}
+    crashed = set()
+    for found in rows(spool, *FIVE):
+        recorded = [run["outcome"] for run in found["history"]]
+        assert recorded in ([], ["completed"], ["crashed"])
+        assert (found["attempts"], found["crashes"]) == (
+            recorded.count("completed"),
+            recorded.count("crashed"),
+        )
+        assert (found["state"] == "completed") == (recorded == ["completed"])
+        if found["id"] in begun:
+            assert recorded, f"{found['id']} has begun, and nothing tells of it"
+        if recorded == ["crashed"]:
+            crashed.add(found["id"])
+    # It may have been about to begin.
+    assert len(crashed - begun) <= 1
+    if ended:
+        assert (crashed, len(said)) == (set(), 5)
+    left = [name for name, folder in places(spool).items() if folder != "done"]
+    assert run_all(spool) == sorted(left)
+    check(spool, FIVE)
+    assert set(places(spool).values()) == {"done"}
 
 
 def judge_run_beside(spool: Path, said: list[str], ended: bool) -> None:

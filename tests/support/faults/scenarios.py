@@ -55,6 +55,10 @@ def one_waits(spool: Path, **fields: Any) -> None:
     _enqueue(spool, "job", **fields)
 
 
+def five_wait(spool: Path) -> None:
+    _enqueue(spool, *judges.FIVE)
+
+
 def one_failed(spool: Path) -> None:
     """A job that has failed once, and whose retry is due."""
     _enqueue(spool, "job", max_retries=2)
@@ -197,6 +201,7 @@ _ALL = (
     Scenario("run to a retry", partial(one_waits, max_retries=1), "fail", _run_of("failed")),
     Scenario("run to death", partial(one_waits, max_retries=0), "fail", _run_of("dead")),
     Scenario("retry to success", one_failed, "complete", _run_of("completed", before=1)),
+    Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),
     Scenario("interrupted run", one_waits, "interrupt", _run_of("pending")),
     Scenario("interrupted retry", one_failed, "interrupt", _run_of("pending", before=1)),
     Scenario(
