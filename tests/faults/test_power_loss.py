@@ -30,13 +30,14 @@ FEW = {
     "enqueue many": 3,
     "take in drops": 12,
     "run to success": 7,
+    "a batch": 61,
     "config set": 1,
     "cancel": 5,
 }
 """In the fast form: the verbs, and of how many states one is tried."""
 STRIDE = 3
 """The same for the controls that look for torn files."""
-PARTS = {"a whole life": 4, "recover": 2}
+PARTS = {"a whole life": 4, "a batch": 3, "recover": 2}
 """Sweeps that are cut into several tests, so that none takes much longer than the others."""
 MEMORY = Path("/dev/shm")
 

@@ -22,11 +22,12 @@ from queuectl.queue.recovery import recover
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from tests.support.faults.afterwards import carry_on, places, rows, run_all
-from tests.support.faults.judges import judge_config, judge_enqueue, judge_whole
+from tests.support.faults.judges import FIVE, judge_config, judge_enqueue, judge_whole
 from tests.support.faults.scenarios import (
     SCENARIOS,
     Scenario,
     empty,
+    five_wait,
     in_the_middle_of_its_life,
     no_spool,
     one_waits,
@@ -71,6 +72,19 @@ def judge_cancelled_run(spool: Path, said: list[str], ended: bool) -> None:
     assert "cancel" not in said or places(spool) == {"job": "dead"}
 
 
+def judge_batch(spool: Path, said: list[str], ended: bool) -> None:
+    """What is recorded has run; the rest runs again: a claim, and the note of what runs, may be lost."""
+    carry_on(spool)
+    check(spool, FIVE)
+    found = rows(spool, *FIVE)
+    assert {row["state"] for row in found} <= {"completed", "failed", "pending"}
+    completed = [row["id"] for row in found if row["state"] == "completed"]
+    assert {f"ran {job_id}" for job_id in completed} <= set(said)
+    assert all(row["attempts"] == len(row["history"]) - row["crashes"] <= 1 for row in found)
+    assert run_all(spool) == sorted(set(FIVE).difference(completed))
+    check(spool, FIVE)
+
+
 def judge_life(spool: Path, said: list[str], ended: bool) -> None:
     """Every job that was acknowledged comes to its end, one that was cancelled and not retried too."""
     acknowledged = [one for one in ENQUEUED if one in said]
@@ -101,6 +115,7 @@ _MORE = (
     Scenario("first enqueue", no_spool, "enqueue", judge_first),
     Scenario("config set beside a worker", in_the_middle_of_its_life, "set_config_beside", judge_config),
     Scenario("cancel a run", one_waits, "cancel_running", judge_cancelled_run),
+    Scenario("a batch", five_wait, "complete_batch", judge_batch),
     Scenario("a whole life", empty, "live", judge_life),
 )
 OUTAGES = {**SCENARIOS, **{scenario.name: scenario for scenario in _MORE}}
