@@ -21,7 +21,11 @@ MOST = 16
 HORIZON = 0.05
 """Seconds of work that are claimed at once, by what the last run took; a longer one is claimed alone."""
 PATIENCE = 0.05
-"""Seconds for which a claimed job waits for the one before it, and one that has ended to be recorded."""
+"""Seconds for which a claimed job waits for the run before it, and one that has ended to be recorded: one may
+come after the other.
+"""
+STALLED = 1.0
+"""Seconds after which others see to those that wait: to start the one before them takes so long, perhaps."""
 
 
 class Batch:
@@ -34,6 +38,10 @@ class Batch:
         self.ended: list[End] = []
         """Runs that have not been recorded yet."""
         self._waiting: deque[Claim] = deque()
+        self.handing = threading.Lock()
+        """Held while those that were taken back are on their way: who finds none here waits for that. Before
+        `claim.lock`.
+        """
         self._guard = threading.Lock()
         self._began = self._since = 0.0
         self._took: Optional[float] = None
@@ -69,10 +77,19 @@ class Batch:
             self._since = system.monotonic()
         self.ended.append(end)
 
+    def keep_still(self, ends: list[End]) -> None:
+        """These could not be recorded just now."""
+        self.ended, self._since = ends, system.monotonic()
+
     @property
-    def is_over(self) -> bool:
-        """Whether it is time to record what has ended: no job waits, or it has waited for long."""
-        return not self._waiting or system.monotonic() - self._since >= PATIENCE
+    def is_late(self) -> bool:
+        """Whether what has ended waits for long to be recorded."""
+        return bool(self.ended) and system.monotonic() - self._since >= PATIENCE
+
+    @property
+    def stalls(self) -> bool:
+        """Whether those that wait do so for very long."""
+        return self.waits and system.monotonic() - self._began >= STALLED
 
     def take_back(self) -> list[Claim]:
         """Those that wait: the caller's now."""
@@ -80,6 +97,11 @@ class Batch:
             taken = list(self._waiting)
             self._waiting.clear()
             return taken
+
+    def put_back(self, claims: Iterable[Claim]) -> None:
+        """These could not be given away: they wait here again, first."""
+        with self._guard:
+            self._waiting.extendleft(reversed(list(claims)))
 
     def holds(self, job_id: str) -> bool:
         """Whether this job waits here."""

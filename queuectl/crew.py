@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import Optional
 
 from queuectl import system
+from queuectl.errors import QueueError
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.queue.liveness import GRACE
 from queuectl.queue.requests import FINISH, KILL, heard
+from queuectl.queue.settling import give_back
+from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
-from queuectl.spool import Spool
+from queuectl.spool import CLAIM_PATIENCE, Spool
 from queuectl.worker import Worker
 
 LOCK_INTERVAL = GRACE / 6
@@ -59,6 +63,27 @@ class Crew:
             return True
         # RACE: claimed, but its command not started yet: ask again soon. Or over: the next one runs.
         return worker.batch.runs(job_id) and not worker.runner.kill(CANCELLED, job_id=job_id)
+
+    def free_waiting(self, store: Store, now: float) -> bool:
+        """Put back what has waited for very long, where its worker cannot do so itself; whether any was."""
+        return sum(self._free_those_of(worker, store, now) for worker in self.workers) > 0
+
+    @staticmethod
+    def _free_those_of(worker: Worker, store: Store, now: float) -> bool:
+        # Not waited for: its worker may be doing just that.
+        if not worker.batch.stalls or not worker.batch.handing.acquire(blocking=False):
+            return False
+        try:
+            waiting, left = worker.batch.take_back(), []
+            for one in waiting:
+                try:
+                    give_back(store, one, now, patience=CLAIM_PATIENCE)
+                except (OSError, QueueError, sqlite3.Error):
+                    left.append(one)
+            worker.batch.put_back(left)
+            return len(left) < len(waiting)
+        finally:
+            worker.batch.handing.release()
 
     def keep_locks(self, root: str) -> None:
         """Have those whose lock's file was deleted take it anew; looks every `LOCK_INTERVAL`.

@@ -17,5 +17,7 @@ class Hands(NamedTuple):
     pause: Callable[[float], object] = system.sleep
     gives_up: Callable[[], bool] = lambda: False
     """Whether to stop trying to record an outcome: the job then counts as crashed later."""
+    freed: Callable[[], object] = lambda: None
+    """Called when jobs that waited here were put back for others."""
     index_trouble: Callable[[], Optional[str]] = lambda: None
     """Why the index on disk is not to be trusted, if it is not: who looks for us has found it damaged."""

@@ -176,6 +176,7 @@ class Pool:
         hands = Hands(
             emit=self.emit,
             luck=self._random.random,
+            freed=self._turns.wake,
             gives_up=lambda: self._stops > 1 or not os.path.isdir(self.root),
             index_trouble=lambda: supervisor.index.why_in_memory,
         )
@@ -270,6 +271,8 @@ class Pool:
                 self.stop(kill=wish == KILL)
         # Before the look, which may fail for long.
         self._keep_locks()
+        if self.crew.free_waiting(sweep.store, system.now()):
+            self._turns.wake()
         if self._stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.

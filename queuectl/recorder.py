@@ -27,7 +27,7 @@ from queuectl.queue.settling import End, give_back, pass_over, settle, settle_to
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome
-from queuectl.spool import Place
+from queuectl.spool import CLAIM_PATIENCE, Place
 from queuectl.state import State
 
 T = TypeVar("T")
@@ -82,26 +82,55 @@ class Recorder:
         seconds = outcome.ended - outcome.started
         self._batch.keep(End(got, run, self._decide(got.job, outcome), seconds))
 
-    def record(self) -> None:
+    def record(self, *, patiently: bool = True) -> None:
         """Record what has ended, and take back the note that it runs.
 
-        What the command has left running may hold the run's lock, and must not hold up the job's retry.
+        Not `patiently`, what cannot be recorded just now is left for the next call. What a command has left
+        running may hold the run's lock, and must not hold up the job's retry.
         """
         ends = self._batch.ended
-        settled = settle_together(self._store, ends, self.hands.now()) if len(ends) > 1 else set()
-        for end in ends:
-            self._finish(end, settled=end.claim.place.job_id in settled)
-        self._forget_request([end.claim.place.job_id for end in ends])
-        self._batch.ended = []
+        left = ends if patiently and len(ends) == 1 else self._record_together(ends)
+        if patiently:
+            for end in left:
+                self._record_surely(end)
+            left = []
+        self._forget_request([end.claim.place.job_id for end in ends if end not in left])
+        self._batch.keep_still(left)
         if self._batch.current is None:
             self._forget_run()
 
-    def give_back_waiting(self) -> None:
-        """Put those that wait back into `pending`."""
-        for one in self._batch.take_back():
-            # Of one that cannot be put back the next worker's recovery sees that it did not run.
-            with suppress(_GivenUp):
-                self._give_back(one)
+    def _record_together(self, ends: list[End]) -> list[End]:
+        """One try; those that are left."""
+        settled = settle_together(self._store, ends, self.hands.now()) if len(ends) > 1 else set()
+        left: list[End] = []
+        for end in ends:
+            if end.claim.place.job_id in settled:
+                self._report(end)
+                continue
+            try:
+                self._tell(end, settle(self._store, end, self.hands.now(), patience=CLAIM_PATIENCE))
+            except (OSError, sqlite3.Error, QueueError):
+                left.append(end)
+        return left
+
+    def give_back_waiting(self, *, patiently: bool = True) -> None:
+        """Put those that wait back into `pending`; not `patiently`, those for which one try is enough."""
+        with self._batch.handing:
+            waiting, left = self._batch.take_back(), []
+            for one in waiting:
+                try:
+                    if patiently:
+                        self._give_back(one)
+                    else:
+                        give_back(self._store, one, self.hands.now(), patience=CLAIM_PATIENCE)
+                except _GivenUp:
+                    # The next worker's recovery sees that it did not run.
+                    continue
+                except (OSError, sqlite3.Error, QueueError):
+                    left.append(one)
+            self._batch.put_back(left)
+        if len(left) < len(waiting):
+            self.hands.freed()
 
     def not_started(self, got: Claim, error: BaseException) -> None:
         """Put back what was not started: a claimed job must not lie here as if it ran."""
@@ -136,17 +165,18 @@ class Recorder:
             self.tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
             self._forget_request([got.place.job_id])
 
-    def _finish(self, end: End, *, settled: bool) -> None:
-        """See to it that this end is recorded, and tell."""
-        got, verdict = end.claim, end.run.outcome
+    def _record_surely(self, end: End) -> None:
         try:
-            if not settled and self._persist(partial(settle, self._store, end, self.hands.now())) is None:
-                text = f"{verdict}, but its file was taken away while it ran: not recorded"
-                self.tell(events.NOTICE, got, text=text)
-            else:
-                self._report(end)
+            self._tell(end, self._persist(partial(settle, self._store, end, self.hands.now())))
         except _GivenUp as reason:
-            self._tell_unrecorded(got, verdict, reason)
+            self._tell_unrecorded(end.claim, end.run.outcome, reason)
+
+    def _tell(self, end: End, place: Optional[Place]) -> None:
+        if place is None:
+            text = f"{end.run.outcome}, but its file was taken away while it ran: not recorded"
+            self.tell(events.NOTICE, end.claim, text=text)
+        else:
+            self._report(end)
 
     def _tell_unrecorded(self, got: Claim, verdict: str, reason: _GivenUp) -> None:
         self._given_up.append(got.place.job_id)

@@ -46,8 +46,10 @@ class Conditions(NamedTuple):
     blank: Optional[BlankLog] = None
     """To be the log of a command that prints nothing."""
     patience: float = 0.0
-    lasts: Optional[Callable[[], None]] = None
-    """Called once if the command runs for longer than `patience` seconds."""
+    lasts: Optional[Callable[[], bool]] = None
+    """Called when the command has run for `patience` seconds, and each time that as many have gone by while it
+    returns true. It must not take long: the end of the command is noticed afterwards.
+    """
 
 
 class Runner:
@@ -81,8 +83,9 @@ class Runner:
             tidy_log(conditions.log_path, conditions.log_max_bytes)
             return Outcome(FAILED, None, _start_error(job, conditions, error), started, system.now())
         try:
-            if conditions.lasts is not None and not process.ends_within(conditions.patience):
-                conditions.lasts()
+            goes_on = conditions.lasts is not None
+            while goes_on and conditions.lasts and not process.ends_within(conditions.patience):
+                goes_on = conditions.lasts()
             code = process.wait()
         except BaseException:
             # Ctrl+C in a program that runs a worker in its main thread: the command must not run on unowned.
@@ -142,10 +145,13 @@ class Runner:
         """End the running command's tree, for the reason `verdict`; the first reason stands.
 
         Asks first, and ends it after `KILL_GRACE` seconds where the system knows the difference. False when
-        no command runs (yet), or not that of `job_id`: ask again.
+        no command runs (any more, or yet), or not that of `job_id`: ask again.
         """
         with self._guard:
             if self._process is None or self._process.ended or job_id not in (None, self._job_id):
+                return False
+            if self._verdict is None and self._process.is_over():
+                # By itself, and its waiter has not seen it yet.
                 return False
             if force or self._verdict is None:
                 self._verdict = self._verdict or verdict

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Collection, Iterator
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Optional
 
 from queuectl import events, system
 from queuectl.doorbell import watched_folders
-from queuectl.errors import SpoolUnusable
+from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.queue.intake import ripe_at, settle_drops
 from queuectl.queue.looks import Looks
@@ -103,13 +105,14 @@ class Sweep:
             some, self._names = self._names[:SLICE], self._names[SLICE:]
             drops = reconcile_some(self.store, some, now)
             self._take(drops if self._whole else [])
-        if self._next_round <= system.monotonic():
-            self._go_round(living, now)
+        problem = self._go_round(living, now) if self._next_round <= system.monotonic() else None
         self._go_on(now)
         # First everything that may run.
         more = self._survey is not None or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
         self.next_due = self.store.index.promote(now)
+        if problem is not None:
+            raise problem
         return more
 
     def _mind_the_clock(self, now: float) -> None:
@@ -122,33 +125,53 @@ class Sweep:
             # Set by hand, or the machine has slept.
             self.store.index.forget_moments(now)
             self._drops.clear()
+            self.next_ripe = None
             self.hasten()
 
-    def _take(self, drops: list[Unsettled]) -> None:
-        self._drops.update((drop.oddity.path, drop) for drop in drops)
+    def _take(self, drops: Iterable[Unsettled]) -> None:
+        for drop in drops:
+            known = self._drops.get(drop.oddity.path)
+            # A look that took long may tell of what it was before.
+            if known is None or known.oddity.seen <= drop.oddity.seen:
+                self._drops[drop.oddity.path] = drop
 
-    def _go_round(self, living: Collection[str], now: float) -> None:
-        """See to what costs little however many jobs there are."""
+    def _go_round(self, living: Collection[str], now: float) -> Optional[Exception]:
+        """See to what costs little however many jobs there are; what kept us from it, which keeps us from
+        nothing else.
+        """
         try:
             self._remake_folders(living)
             self._interval = self.store.config.poll_interval
-            if not self._whole:
-                return
-            self.lost = bool(lost(self.store, living=living))
-            for job in recover(self.store, now, self._random.random(), living=living):
-                text = f"{job.reason}: {job.state.value}"
-                self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-            ownerless_locks(self.store, clear=True)
-            for path in self.store.spool.tmp.abandoned(now):
-                system.remove(path)
+            if self._whole:
+                self._tidy_up(living, now)
+        except SpoolUnusable:
+            raise
+        except (OSError, sqlite3.Error, QueueError) as error:
+            return error
         finally:
             self._next_round = system.monotonic() + self._interval
+        return None
+
+    def _tidy_up(self, living: Collection[str], now: float) -> None:
+        """After the dead."""
+        self.lost = bool(lost(self.store, living=living))
+        for job in recover(self.store, now, self._random.random(), living=living):
+            text = f"{job.reason}: {job.state.value}"
+            self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
+        ownerless_locks(self.store, clear=True)
+        for path in self.store.spool.tmp.abandoned(now):
+            # Somebody has it open (Windows), for example: it is ours to remove another time.
+            with suppress(OSError):
+                system.remove(path, patience=0.0)
 
     def _go_on(self, now: float) -> None:
         """Begin a full look if it is time for one, and go on with it for a moment."""
         began = system.monotonic()
         if self._survey is None and self._next_scan > began:
             return
+        if self._survey is not None:
+            # With one in memory that goes back to its file it would begin anew.
+            self.store.index.stay()
         over = True
         try:
             if self._survey is None:

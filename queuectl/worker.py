@@ -79,18 +79,33 @@ class Worker:
             return self._free_strays()
         try:
             outcome = self._run_or_give_back(got)
-        finally:
+        except BaseException:
             self.batch.end()
+            # Another one may lack the same, and whoever calls us may wait before the next.
+            self._thin_out()
+            raise
+        self.batch.end()
         if outcome is not None:
             self.recorder.end(got, outcome)
-        if self.batch.is_over:
+        if not self.batch.waits:
             self.recorder.record()
+        elif self.batch.is_late or self._crash_is_final:
+            self.recorder.record(patiently=False)
         return True
+
+    @property
+    def _crash_is_final(self) -> bool:
+        """Whether a job that has ended unrecorded would be lost with us, and not only run again."""
+        return self._config is not None and self._config.max_crashes <= 1
 
     def _next(self) -> Optional[Claim]:
         if self.batch.waits and is_paused(self.store.spool):
             self.recorder.give_back_waiting()
         got = self.batch.start_next()
+        if got is None:
+            with self.batch.handing:
+                # Those that somebody puts back just now are not ours any more, or have come back.
+                got = self.batch.start_next()
         if got is None:
             self.recorder.record()
             self.batch.add(self._claim())
@@ -152,9 +167,16 @@ class Worker:
             return self.runner.run(got.job, self._conditions(got.job, run_lock))
 
     def _clear_batch(self) -> None:
-        """What runs has it for itself: those that wait are for others to run, and what has ended is told."""
+        """Put back those that wait, and record what has ended, however long that takes."""
         self.recorder.give_back_waiting()
         self.recorder.record()
+
+    def _thin_out(self) -> bool:
+        """The same as far as it can be done just now; whether something is left."""
+        # First: a death now would count a crash of it.
+        self.recorder.record(patiently=False)
+        self.recorder.give_back_waiting(patiently=False)
+        return bool(self.batch.waits or self.batch.ended)
 
     def _run_lock(self) -> Optional[locks.HeldLock]:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
@@ -179,5 +201,5 @@ class Worker:
             log_max_bytes=config.log_max_bytes,
             inherit=None if run_lock is None else run_lock.fileno(),
             patience=PATIENCE,
-            lasts=self._clear_batch if self.batch.waits or self.batch.ended else None,
+            lasts=self._thin_out if self.batch.waits or self.batch.ended else None,
         )

@@ -63,6 +63,10 @@ class Base:
             self.close()
             self._connect()
 
+    def stay(self) -> None:
+        """Do not follow the file back from memory just now."""
+        self._return_at = system.monotonic() + RETURN_AFTER
+
     def heal(self) -> None:
         """Set the damaged file aside, and begin a new one with the settings that could be read.
 

@@ -19,7 +19,7 @@ from queuectl.queue.claims import Claim
 from queuectl.queue.intake import show_quarantined
 from queuectl.queue.store import Store, created_of, entry_of
 from queuectl.retry import Decision
-from queuectl.spool import CLAIM_PATIENCE, Place, quarantine
+from queuectl.spool import CLAIM_PATIENCE, SETTLE_PATIENCE, Place, quarantine
 from queuectl.state import State
 
 LACK_PAUSES = (1.0, 60.0)
@@ -75,7 +75,7 @@ def _as_ended(end: End, job: Job, now: float) -> Job:
     return finished(job, end.run, state=end.decision.state, run_at=run_at, now=now)
 
 
-def settle(store: Store, end: End, now: float) -> Optional[Place]:
+def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIENCE) -> Optional[Place]:
     """Record how the run ended, then move the file to where that puts it.
 
     None when somebody took the file away while the command ran: there is nothing to record it in.
@@ -91,7 +91,7 @@ def settle(store: Store, end: End, now: float) -> Optional[Place]:
         if edited is None:
             _keep_aside(store, place, version, now)
         job = _as_ended(end, edited or claim.job, now)
-        target = store.transfer(place, job, now, read=version)
+        target = store.transfer(place, job, now, read=version, patience=patience)
         store.kept.pop(place.job_id, None)
         return target
     except OSError:
@@ -101,8 +101,13 @@ def settle(store: Store, end: End, now: float) -> Optional[Place]:
         return None
 
 
-def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
-    """Put a job whose run was cut short back into `pending`; it costs no attempt."""
+def give_back(
+    store: Store, claim: Claim, now: float, *, patience: float = SETTLE_PATIENCE
+) -> Optional[Place]:
+    """Put a job whose run was cut short back into `pending`; it costs no attempt.
+
+    None and raises as `settle`.
+    """
     # One that was stamped as claimed is stamped again; any other goes back byte for byte.
     unstamped = claim.version if claim.job.state is State.PENDING else None
     try:
@@ -113,7 +118,7 @@ def give_back(store: Store, claim: Claim, now: float) -> Optional[Place]:
         if edited is None and stamps:
             _keep_aside(store, claim.place, version, now)
         waiting = msgspec.structs.replace(edited or claim.job, state=State.PENDING)
-        return store.transfer(claim.place, waiting, now, read=version, version=unstamped)
+        return store.transfer(claim.place, waiting, now, read=version, version=unstamped, patience=patience)
     except OSError:
         if store.spool.is_plain(claim.place):
             raise

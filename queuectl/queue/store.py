@@ -126,11 +126,13 @@ class Store:
         *,
         read: Optional[tuple[int, int]] = None,
         version: Optional[tuple[int, int]] = None,
+        patience: float = SETTLE_PATIENCE,
     ) -> Place:
         """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
         Where another file lies under its name there, it takes the next free one. `read` is the version that
         the job was read from; `version` that of a file which holds this record already and needs no stamp.
+        `patience` is the seconds to wait for whoever holds the file.
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
@@ -141,8 +143,8 @@ class Store:
         if self.spool.is_there(target):
             return self._transfer_beside(place, job, now, read or version)
         if version is None:
-            job, version = self.stamp(place, job, read)
-        self.spool.move(place, target)
+            job, version = self.stamp(place, job, read, patience=patience)
+        self.spool.move(place, target, patience=patience)
         self.record(target, job, version, now)
         return target
 

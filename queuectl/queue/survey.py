@@ -63,7 +63,7 @@ class Survey:
         """What needs a hand, once all steps have been taken."""
 
     def steps(self) -> Iterator[None]:
-        """Each takes a moment: a few hundred files."""
+        """Each takes a moment: a few hundred files; where many are new, a second at most now and then."""
         looks, compared = self._looks, self._compared
         states = [state for state in SCAN_ORDER if not looks.spares(state)]
         if self._store.index.is_empty():
@@ -210,6 +210,7 @@ class _Comparison(Round):
         if self._fresh or self._staging is not None:
             staging = self._stage()
             self._part_twins(staging)
+            yield
             yield from staging.merge()
             self._staging = None
 

@@ -24,7 +24,7 @@ assert sys.platform != "win32"
 
 _STREAMS = 2
 """The last number of the standard streams."""
-_PAUSES = (0.001, 0.01)
+_PAUSES = (0.0002, 0.002)
 """Seconds between looks whether a command has ended, where nothing tells: the first, and the most."""
 _RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
 """What Python ignores, and a command must not."""
@@ -71,6 +71,10 @@ class Process:
             return bool(poll.poll(math.ceil(seconds * 1000)))
         finally:
             os.close(ended)
+
+    def is_over(self) -> bool:
+        """Whether the command itself has ended; False where only `wait` can tell (older Pythons on macOS)."""
+        return hasattr(os, "waitid") and self._has_ended()
 
     def _ends_within(self, seconds: float) -> bool:
         end, pause = time.monotonic() + seconds, _PAUSES[0]

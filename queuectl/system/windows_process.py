@@ -58,6 +58,10 @@ class Process:
             return False
         return True
 
+    def is_over(self) -> bool:
+        """Whether the command itself has ended."""
+        return self._popen.poll() is not None
+
     @property
     def ended(self) -> bool:
         """Whether `wait` has seen the end of the command."""

@@ -49,6 +49,18 @@ def quick_worker(desk: Desk, run: Optional[Run] = None, name: str = NAME, **hand
         yield worker
 
 
+def refusing(*held: str) -> Any:
+    """A move that these jobs do not take part in: somebody holds their files."""
+    real = Spool.move
+
+    def move(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+        if place.job_id in held:
+            raise PermissionError(13, "held")
+        real(spool, place, target, **options)
+
+    return move
+
+
 def settled(desk: Desk) -> list[str]:
     return [name[: -len(".json")] for name in desk.files().get("done", [])]
 
@@ -241,6 +253,124 @@ class TestGivenBack:
             worker.run_once()
         assert alone == [None]
 
+    def test_others_hear_of_it(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        heard: list[int] = []
+        with quick_worker(desk, freed=lambda: heard.append(len(desk.files()["pending"]))) as worker:
+            worker.run_once()
+            worker.run_once()
+            assert heard == []
+        assert heard == [2]
+
+    def test_one_that_somebody_holds_then_is_put_back_when_he_lets_go(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And does not keep the end of what runs from being noticed meanwhile."""
+        desk.add(*jobs(5))
+        seen: list[Any] = []
+
+        def run(job: Job, setting: Conditions) -> Any:
+            if job.name == "job02":
+                assert setting.lasts is not None
+                with monkeypatch.context() as holding:
+                    holding.setattr(Spool, "move", refusing("job01", "job03"))
+                    seen.append((setting.lasts(), desk.files()))
+                seen.append((setting.lasts(), desk.files()))
+            return succeeding(desk.clock)(job, setting)
+
+        with quick_worker(desk, run) as worker:
+            for _ in range(3):
+                worker.run_once()
+        held = [f"{NAME}/job{number}.json" for number in ("01", "02", "03")]
+        assert seen == [
+            (True, {"pending": ["job04.json"], "processing": held, "done": ["job00.json"]}),
+            (
+                False,
+                {
+                    "pending": ["job03.json", "job04.json"],
+                    "processing": [f"{NAME}/job02.json"],
+                    "done": ["job00.json", "job01.json"],
+                },
+            ),
+        ]
+        check(desk.root, jobs(5))
+
+    def test_when_the_one_before_them_cannot_be_started(self, desk: Desk) -> None:
+        """Nor can they be, perhaps, and each try is followed by a pause."""
+        desk.add(*jobs(5))
+
+        def run(job: Job, setting: Conditions) -> Any:
+            if job.name == "job02":
+                raise OSError(11, "no room for a process")
+            return succeeding(desk.clock)(job, setting)
+
+        with quick_worker(desk, run) as worker:
+            worker.run_once()
+            worker.run_once()
+            with pytest.raises(OSError, match="no room"):
+                worker.run_once()
+            assert desk.files() == {
+                "pending": ["job02.json", "job03.json", "job04.json"],
+                "done": ["job00.json", "job01.json"],
+            }
+
+    def test_by_others_when_the_one_before_them_takes_very_long_to_start(self, desk: Desk) -> None:
+        desk.add(*jobs(4))
+        crew, seen = Crew(), list[Any]()
+
+        def run(job: Job, setting: Conditions) -> Any:
+            if job.name == "job01":
+                seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files().get("pending")))
+                with patch.object(batches, "STALLED", 0.0):
+                    seen.append((crew.free_waiting(desk.store, desk.clock()), desk.files()["pending"]))
+                    seen.append(crew.free_waiting(desk.store, desk.clock()))
+            return succeeding(desk.clock)(job, setting)
+
+        with quick_worker(desk, run) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            worker.run_once()
+        assert seen == [(False, None), (True, ["job02.json", "job03.json"]), False]
+
+    def test_and_none_of_them_is_lost_where_they_cannot(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add(*jobs(4))
+        crew = Crew()
+        with quick_worker(desk) as worker:
+            crew.workers.append(worker)
+            worker.run_once()
+            worker.run_once()
+            with monkeypatch.context() as refusing_all, patch.object(batches, "STALLED", 0.0):
+                refusing_all.setattr(Spool, "move", refusing("job02", "job03"))
+                assert crew.free_waiting(desk.store, desk.clock()) is False
+            assert worker.batch.waits
+            while worker.run_once():
+                pass
+        assert settled(desk) == jobs(4)
+
+    def test_who_finds_none_waits_for_those_that_somebody_is_putting_back(self, desk: Desk) -> None:
+        """Else it would take them for strays, and both would move them."""
+        desk.add(*jobs(3))
+        order: list[str] = []
+        with quick_worker(desk) as worker:
+            worker.run_once()
+            worker.run_once()
+            batch = worker.batch
+            batch.handing.acquire()
+            (taken,) = batch.take_back()
+
+            def put_back() -> None:
+                order.append("put back")
+                batch.put_back([taken])
+                batch.handing.release()
+
+            threading.Timer(0.2, put_back).start()
+            assert worker.run_once() is True
+            order.append("went on")
+        assert order == ["put back", "went on"]
+        assert settled(desk) == jobs(3)
+
     def test_and_where_that_cannot_be_done_it_is_tried_until_it_can(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -382,6 +512,36 @@ class TestRecorded:
             with patch.object(batches, "PATIENCE", 0.0):
                 worker.run_once()
             assert settled(desk) == jobs(4)
+
+    def test_one_that_somebody_holds_then_does_not_keep_those_that_wait(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add(*jobs(6))
+
+        def run(job: Job) -> None:
+            if job.name == "job01":
+                monkeypatch.setattr(Spool, "move", refusing("job01"))
+
+        with quick_worker(desk, during(run, succeeding(desk.clock))) as worker:
+            with patch.object(batches, "PATIENCE", 0.0):
+                for _ in range(5):
+                    worker.run_once()
+            assert settled(desk) == ["job00", "job02", "job03", "job04"]
+            monkeypatch.undo()
+            worker.run_once()
+            assert settled(desk) == jobs(6)
+        check(desk.root, jobs(6))
+
+    def test_at_once_where_a_crash_is_final(self, desk: Desk) -> None:
+        """Else a death of their worker would send them to the dead letters, though they had succeeded."""
+        desk.queue.set_config("max_crashes", "1")
+        desk.add(*jobs(4))
+        done: list[int] = []
+        with quick_worker(desk) as worker:
+            for _ in range(4):
+                worker.run_once()
+                done.append(len(desk.files()["done"]))
+        assert done == [1, 2, 3, 4]
 
     def test_whatever_became_of_them(self, desk: Desk) -> None:
         desk.add(*jobs(3))

@@ -270,6 +270,51 @@ def _timers() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
 
 
+class TestOneThatLasts:
+    """Is told of, so that what waits for it can go elsewhere."""
+
+    def run(self, bench: Bench, command: Any, lasts: Any, patience: float = 0.01) -> Outcome:
+        conditions = Conditions(str(bench.root), str(bench.log), None, None, 10_000, None)
+        job = Job(id="a", command=command)
+        return bench.runner.run(job, conditions._replace(patience=patience, lasts=lasts))
+
+    def test_until_nobody_asks_any_more(self, bench: Bench, tmp_path: Path) -> None:
+        gate, told = tmp_path / "gate", list[int]()
+
+        def lasts() -> bool:
+            told.append(1)
+            if len(told) == 3:
+                gate.touch()
+            return len(told) < 3
+
+        waits = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+        assert self.run(bench, python(waits), lasts).verdict == COMPLETED
+        assert len(told) == 3
+
+    def test_a_quick_one_is_not_told_of(self, bench: Bench) -> None:
+        outcome = self.run(bench, python("pass"), lambda: pytest.fail("it was quick"), patience=60.0)
+        assert outcome.verdict == COMPLETED
+
+    @pytest.mark.parametrize("verdict", [CANCELLED, INTERRUPTED, TIMEOUT])
+    def test_one_that_has_ended_by_itself_meanwhile_was_not_killed(
+        self, bench: Bench, tmp_path: Path, verdict: str
+    ) -> None:
+        """Else it would run again, or count as failed, though it has succeeded."""
+        begun, killed = tmp_path / "begun", list[bool]()
+
+        def lasts() -> bool:
+            wait_until(
+                lambda: bench.runner._process is not None and bench.runner._process.is_over(), "its end"
+            )
+            killed.append(bench.runner.kill(verdict, force=True))
+            return False
+
+        code = f"import time\nopen({str(begun)!r}, 'x').close()\ntime.sleep(0.3)"
+        outcome = self.run(bench, python(code), lasts)
+        assert killed == [False]
+        assert (outcome.verdict, outcome.exit_code) == (COMPLETED, 0)
+
+
 class TestTheLog:
     def test_has_what_it_printed_on_both_ways(self, bench: Bench) -> None:
         bench.run(python("import os; os.write(1, b'out\\n'); os.write(2, b'err\\n')"))

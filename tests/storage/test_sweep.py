@@ -138,6 +138,27 @@ class TestALongLook:
             pass
         assert desk.store.index.counts()["completed"] == 9
 
+    def test_comes_to_its_end_in_an_index_in_memory_too(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which else looks every half a minute whether its file can be used again, and begins anew."""
+        for number in range(9):
+            desk.put_job("done", f"job{number}", state="completed")
+        now = [system.now()]
+        monkeypatch.setattr(system, "now", lambda: now[0])
+        monkeypatch.setattr(system, "monotonic", lambda: now[0])
+        desk.store.index.leave_disk("of a reason")
+        sweep, looks = Sweep(desk.store, Heard()), 1
+        while sweep.look((), []):
+            looks += 1
+            now[0] += 20.0
+        assert looks > 5
+        assert desk.store.index.in_memory
+        assert desk.store.index.counts()["completed"] == 9
+        now[0] += 60.0
+        sweep.look((), [])
+        assert not desk.store.index.in_memory
+
     def test_that_fails_is_not_begun_again_at_once(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> Iterator[None]:
             raise OSError(5, "input/output error")
@@ -147,6 +168,74 @@ class TestALongLook:
         with pytest.raises(OSError, match="input/output"):
             sweep.look((), [])
         assert sweep.pause > 0
+
+
+class TestARoundThatFails:
+    def test_keeps_no_look_from_being_taken(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor does the supervisor ask again at once."""
+        desk.drop("a.json")
+        sweep = Sweep(desk.store, Heard())
+        monkeypatch.setattr(sweep_module, "recover", _refuse)
+        with pytest.raises(OSError, match="input/output"):
+            sweep.look((), [])
+        assert [entry.id for entry in desk.store.index.ready(9)] == ["a"]
+        assert sweep.pause > 0
+
+    def test_a_file_in_tmp_that_cannot_be_removed_is_left(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = desk.drop("-~0123456789ab~old.json", b"", "tmp")
+        os.utime(left, (0, 0))
+        with monkeypatch.context() as refusing:
+            refusing.setattr(system, "remove", _refuse)
+            Sweep(desk.store, Heard()).look((), [])
+        assert left.exists()
+        Sweep(desk.store, Heard()).look((), [])
+        assert not left.exists()
+
+
+def _refuse(*_: object, **__: object) -> Any:
+    raise OSError(5, "input/output error")
+
+
+class TestDropsThatAreNoJobs:
+    def test_one_that_is_gone_when_the_clock_is_set_is_not_waited_for(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [system.now()]
+        monkeypatch.setattr(system, "now", lambda: now[0])
+        bad = desk.drop("bad.json", b"{")
+        sweep = Sweep(desk.store, Heard())
+        while sweep.look((), []):
+            pass
+        assert sweep.next_ripe is not None
+        bad.unlink()
+        now[0] += 86400.0
+        while sweep.look((), []):
+            pass
+        assert sweep.next_ripe is None
+
+    def test_what_an_event_told_is_newer_than_what_a_long_look_had_seen(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [system.now()]
+        monkeypatch.setattr(system, "now", lambda: now[0])
+        monkeypatch.setattr(system, "monotonic", lambda: now[0])
+        bad = desk.drop("bad.json", b"{")
+        sweep, real = Sweep(desk.store, Heard()), Survey.steps
+
+        def interrupted(look: Survey) -> Iterator[None]:
+            yield from real(look)
+            now[0] += 0.5
+            bad.write_bytes(b'{"a')
+            yield
+
+        monkeypatch.setattr(Survey, "steps", interrupted)
+        monkeypatch.setattr(sweep_module, "STEP", 0.1)
+        assert sweep.look((), []) is True
+        assert sweep.look([(State.PENDING, "bad.json")], []) is False
+        (drop,) = sweep._drops.values()
+        assert drop.oddity.size == 3
 
 
 @pytest.mark.skipif(os.sep == "\\", reason="on Windows a file that is open cannot be deleted")
