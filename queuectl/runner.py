@@ -47,8 +47,8 @@ class Conditions(NamedTuple):
     """To be the log of a command that prints nothing."""
     patience: float = 0.0
     lasts: Optional[Callable[[], bool]] = None
-    """Called when the command has run for `patience` seconds, and each time that as many have gone by while it
-    returns true. It must not take long: the end of the command is noticed afterwards.
+    """Called when the command has run for `patience` seconds, and again as often as it returns true. It must not
+    take long: the end of the command is noticed afterwards.
     """
 
 
