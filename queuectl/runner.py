@@ -47,7 +47,7 @@ class Conditions(NamedTuple):
     """To be the log of a command that prints nothing."""
     patience: float = 0.0
     lasts: Optional[Callable[[], bool]] = None
-    """Called when the command has run for `patience` seconds, and again as often as it returns true. It must not
+    """Called when the command has run for `patience` seconds, and again while it returns true. It must not
     take long: the end of the command is noticed afterwards.
     """
 
