@@ -209,7 +209,7 @@ class Sweep:
         # Somebody tidies up, or a tool takes empty folders for rubbish.
         made = not layout.is_whole(root)
         if made:
-            layout.make_spool(root, force=True)
+            self._complete(root)
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
         for worker in living:
             system.make_folder(self.store.spool.worker_folder(worker))
@@ -218,6 +218,15 @@ class Sweep:
         identities = [(one.st_dev, one.st_ino) for one in found]
         self.remade = made or self._watched not in (None, identities)
         self._watched = identities
+
+    def _complete(self, root: str) -> None:
+        try:
+            layout.complete(root)
+        except SpoolUnusable as error:
+            if os.path.isdir(root):
+                raise
+            # RACE: just now. Nothing is made in its place.
+            raise SpoolUnusable(f"{root} has gone: the workers stop") from error
 
     def _settle_drops(self, now: float) -> bool:
         """See to what has lain still for long enough; whether some of that is left."""

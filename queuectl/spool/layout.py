@@ -146,15 +146,31 @@ def make_spool(root: str, *, force: bool = False) -> bool:
                 hint=f'if it should become one: queuectl --spool "{root}" init',
             )
         _make_root(root)
+        complete(root)
+        if new:
+            system.sync_folder(os.path.dirname(os.path.abspath(root)))
+    except OSError as error:
+        raise _unusable(root, error) from error
+    return new
+
+
+def complete(root: str) -> None:
+    """Make what is missing of a spool.
+
+    Raises:
+        SpoolUnusable: that cannot be done; where `root` is not there (any more) nothing is made.
+    """
+    try:
         for name in FOLDERS:
             system.make_folder(os.path.join(root, name))
         _write_texts(root)
         system.sync_folder(root)
-        if new:
-            system.sync_folder(os.path.dirname(os.path.abspath(root)))
     except OSError as error:
-        raise SpoolUnusable(f"cannot use {root} as a spool: {system_error(error).message}") from error
-    return new
+        raise _unusable(root, error) from error
+
+
+def _unusable(root: str, error: OSError) -> SpoolUnusable:
+    return SpoolUnusable(f"cannot use {root} as a spool: {system_error(error).message}")
 
 
 def _make_root(root: str) -> None:

@@ -13,7 +13,7 @@ from typing import Callable
 
 from queuectl.system.native import (
     is_link,
-    make_folders,
+    make_one_folder,
     make_writable,
     open_for_reading,
     open_plainly,
@@ -150,7 +150,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def make_folder(path: str) -> bool:
-    """Create a folder and its parents; True if it is new, False if it was there.
+    """Create a folder in one that is there; True if it is new, False if it was there, too.
 
     It is this user's alone on POSIX, or if root makes it, the owner's of the folder that it lies in; on
     Windows it has the permissions of that. Raises FileExistsError if a file has the name, else OSError.
@@ -159,7 +159,7 @@ def make_folder(path: str) -> bool:
     if os.path.isdir(path):
         return False
     try:
-        with_patience(lambda: make_folders(path))
+        with_patience(lambda: make_one_folder(path))
     except FileExistsError:
         if os.path.isdir(path):
             return False

@@ -97,15 +97,15 @@ def _open(path: str, flags: int, mode: int) -> int:
     return os.open(path, flags, mode)
 
 
-def make_folders(path: str) -> None:
-    """Create a folder that is this user's alone, or that of its parent's owner, and its parents.
+def make_one_folder(path: str) -> None:
+    """Create a folder that is this user's alone, or that of its parent's owner.
 
     Raises FileExistsError or another OSError.
     """
     if posix_owner.is_anothers(path):
         posix_owner.make_folder(path, _PRIVATE)
     else:
-        os.makedirs(path, _PRIVATE)
+        os.mkdir(path, _PRIVATE)
 
 
 def is_locked(descriptor: int) -> bool:

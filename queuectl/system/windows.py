@@ -66,10 +66,10 @@ def make_writable(path: str) -> bool:
     return True
 
 
-def make_folders(path: str) -> None:
-    """Create a folder and its parents. Raises FileExistsError or another OSError."""
-    # Their permissions are inherited, and a mode would put Python's own in their place.
-    os.makedirs(path)
+def make_one_folder(path: str) -> None:
+    """Create a folder. Raises FileExistsError or another OSError."""
+    # Its permissions are inherited, and a mode would put Python's own in their place.
+    os.mkdir(path)
 
 
 def may_write(path: str) -> bool:

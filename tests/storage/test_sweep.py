@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from queuectl import events, locks, system
 from queuectl import sweep as sweep_module
+from queuectl.errors import SpoolUnusable
 from queuectl.queue import recovery, survey
 from queuectl.queue.reconcile import reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
@@ -56,6 +58,24 @@ class TestAFolderThatWasRemoved:
         sweep.hasten()
         sweep.look((), [])
         assert sweep.remade is True
+
+
+def test_in_the_place_of_a_spool_that_goes_in_the_middle_of_a_look_nothing_is_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seen on a busy Windows: its folders were missing already, the spool itself was not yet."""
+    desk.store.close()
+    root, elsewhere = str(desk.root), tmp_path / "elsewhere"
+
+    def goes(_: str) -> bool:
+        os.rename(root, elsewhere)
+        return False
+
+    monkeypatch.setattr(layout, "is_whole", goes)
+    with pytest.raises(SpoolUnusable, match="has gone"):
+        Sweep(desk.store, Heard())._remake_folders([])
+    assert not os.path.exists(root)
+    os.rename(elsewhere, root)
 
 
 @pytest.mark.parametrize(

@@ -155,11 +155,17 @@ class TestMoveAndRemove:
 
 
 class TestFolders:
-    def test_make_folder_makes_the_parents_too(self, tmp_path: Path) -> None:
-        path = str(tmp_path / "a" / "b")
+    def test_make_folder_makes_it_in_one_that_is_there(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "a")
         assert system.make_folder(path)
         assert not system.make_folder(path)
         system.sync_folder(path)
+
+    def test_make_folder_makes_no_parents(self, tmp_path: Path) -> None:
+        """In the place of a spool that was moved away nothing is made."""
+        with pytest.raises(FileNotFoundError):
+            system.make_folder(str(tmp_path / "gone" / "locks"))
+        assert not (tmp_path / "gone").exists()
 
     def test_make_folder_where_a_file_is(self, file: str) -> None:
         with pytest.raises(FileExistsError):
