@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Union
 
 HERE = Path(__file__).resolve().parent.parent
+place = HERE.parent
+"""Where everything is done, on the disk that the repository is on (a tmpfs would flatter)."""
 
 
 class Table(NamedTuple):
@@ -42,12 +44,12 @@ def environment() -> dict[str, str]:
 
 @cache
 def _top() -> Path:
-    """Where everything is done, on the disk that the repository is on (a tmpfs would flatter).
+    """A folder in `place`.
 
     Nothing is deleted before the program ends: on some file systems (ext4 without a journal) a file costs ten
     times as much to make while the ones that were deleted are remembered.
     """
-    folder = tempfile.mkdtemp(dir=HERE.parent, prefix=".queuectl-benchmark-")
+    folder = tempfile.mkdtemp(dir=place, prefix=".queuectl-benchmark-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
@@ -66,6 +68,21 @@ def temporary_spool() -> Iterator[Path]:
     spool = new_folder() / "spool"
     queuectl(spool, "init").wait()
     yield spool
+
+
+def disk() -> str:
+    """The file system that is measured, and whether it keeps a journal (ext4 may not)."""
+    device = os.stat(place).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}" if hasattr(os, "major") else ""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        kind, source = next(line[line.index("-") + 1 :][:2] for line in mounts if line[2] == number)
+    except (OSError, StopIteration):
+        return "a disk of unknown kind"
+    name = Path(source).name
+    journals = [one.name for one in Path("/proc/fs/jbd2").glob("*")]
+    kept = any(one.rpartition("-")[0] == name for one in journals)
+    return f"{kind} with a journal" if kept else f"{kind} without a journal" if kind == "ext4" else kind
 
 
 def cost_of_a_file() -> float:

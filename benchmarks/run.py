@@ -15,7 +15,7 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import charts, enqueue, idle, latency, moved, size, starting, startup, throughput
+from benchmarks import charts, enqueue, idle, latency, measure, moved, size, starting, startup, throughput
 from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
@@ -52,7 +52,10 @@ def main() -> None:
     parser.add_argument(
         "--store", metavar="DIR", type=Path, help="write tables and charts into this folder, too"
     )
+    parser.add_argument("--on", metavar="DIR", type=Path, help="do it here: the disk that is measured")
     chosen = parser.parse_args()
+    if chosen.on:
+        measure.place = chosen.on.resolve()
     if unknown := set(chosen.benchmarks) - set(ALL):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     said = machine()
@@ -76,11 +79,9 @@ def machine() -> str:
     """What the figures depend on."""
     from queuectl import __version__
 
-    journal = Path("/proc/fs/jbd2")
-    disk = "a journal" if journal.is_dir() and any(journal.iterdir()) else "no journal of ext4"
     return (
         f"queuectl {__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.release()}, {os.cpu_count()} cores, {disk}; "
+        f"{platform.release()}, {os.cpu_count()} cores, {measure.disk()}; "
         f"a new file takes {cost_of_a_file():.0f} us"
     )
 
