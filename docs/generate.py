@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from json import loads
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -193,7 +194,12 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-PARTS = {
+def stored_benchmark(path: Path) -> str:
+    """What `benchmarks/run.py --store docs/benchmarks` has measured last."""
+    return f"```text\n{_read(path).rstrip()}\n```"
+
+
+PARTS: dict[str, Callable[[], str]] = {
     "commands": command_table,
     "config": config_table,
     "exit-codes": exit_code_table,
@@ -201,6 +207,8 @@ PARTS = {
     "kept-fields": kept_field_table,
     "retry": retry_table,
 }
+for _path in sorted((ROOT / "docs" / "benchmarks").glob("*.txt")):
+    PARTS[f"bench-{_path.stem}"] = partial(stored_benchmark, _path)
 
 
 def _read(path: Path) -> str:
