@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import Optional
 
 from queuectl import system
-from queuectl.errors import QueueError
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.queue.liveness import GRACE
 from queuectl.queue.requests import FINISH, KILL, heard
-from queuectl.queue.settling import give_back
+from queuectl.queue.settling import give_back_some
 from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
-from queuectl.spool import CLAIM_PATIENCE, Spool
+from queuectl.spool import Spool
 from queuectl.worker import Worker
 
 LOCK_INTERVAL = GRACE / 6
@@ -74,12 +72,8 @@ class Crew:
         if not worker.batch.stalls or not worker.batch.handing.acquire(blocking=False):
             return False
         try:
-            waiting, left = worker.batch.take_back(), []
-            for one in waiting:
-                try:
-                    give_back(store, one, now, patience=CLAIM_PATIENCE)
-                except (OSError, QueueError, sqlite3.Error):
-                    left.append(one)
+            waiting = worker.batch.take_back()
+            left = give_back_some(store, waiting, now)
             worker.batch.put_back(left)
             return len(left) < len(waiting)
         finally:

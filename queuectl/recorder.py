@@ -23,7 +23,14 @@ from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue.claims import Claim, policy_of
 from queuectl.queue.liveness import note_run
 from queuectl.queue.requests import asked, withdraw
-from queuectl.queue.settling import End, give_back, pass_over, settle, settle_together
+from queuectl.queue.settling import (
+    End,
+    give_back,
+    give_back_some,
+    pass_over,
+    settle,
+    settle_together,
+)
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_failure
 from queuectl.runner import CANCELLED, COMPLETED, INTERRUPTED, Outcome
@@ -116,21 +123,20 @@ class Recorder:
     def give_back_waiting(self, *, patiently: bool = True) -> None:
         """Put those that wait back into `pending`; not `patiently`, those for which one try is enough."""
         with self._batch.handing:
-            waiting, left = self._batch.take_back(), []
-            for one in waiting:
-                try:
-                    if patiently:
-                        self._give_back(one)
-                    else:
-                        give_back(self._store, one, self.hands.now(), patience=CLAIM_PATIENCE)
-                except _GivenUp:
-                    # The next worker's recovery sees that it did not run.
-                    continue
-                except (OSError, sqlite3.Error, QueueError):
-                    left.append(one)
+            waiting, left = self._batch.take_back(), list[Claim]()
+            if patiently:
+                self._give_back_surely(waiting)
+            else:
+                left = give_back_some(self._store, waiting, self.hands.now())
             self._batch.put_back(left)
         if len(left) < len(waiting):
             self.hands.freed()
+
+    def _give_back_surely(self, claims: Sequence[Claim]) -> None:
+        for one in claims:
+            # Of one that cannot be put back the next worker's recovery sees that it did not run.
+            with suppress(_GivenUp):
+                self._give_back(one)
 
     def not_started(self, got: Claim, error: BaseException) -> None:
         """Put back what was not started: a claimed job must not lie here as if it ran."""

@@ -6,12 +6,13 @@ are flushed together hardly longer (databases call it group commit).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import msgspec
 
-from queuectl.errors import Conflict, InvalidInput
+from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry
 from queuectl.job import Job, Run, dated, finished
 from queuectl.names import next_free
@@ -124,6 +125,17 @@ def give_back(
             raise
         store.forget(claim.place.job_id)
         return None
+
+
+def give_back_some(store: Store, claims: Sequence[Claim], now: float) -> list[Claim]:
+    """`give_back` each of these, with one try; those that are left: somebody holds them, for example."""
+    left: list[Claim] = []
+    for claim in claims:
+        try:
+            give_back(store, claim, now, patience=CLAIM_PATIENCE)
+        except (OSError, sqlite3.Error, QueueError):
+            left.append(claim)
+    return left
 
 
 def pass_over(store: Store, claim: Claim, job_id: str, now: float, lack: OSError) -> None:
