@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Optional
 
 from queuectl import system
@@ -89,6 +90,13 @@ class Crew:
             for worker in self.workers:
                 worker.life.keep()
             self._next_check = system.monotonic() + LOCK_INTERVAL
+
+    def keep_folders(self, spool: Spool) -> None:
+        """Make those anew that somebody has removed. Raises OSError."""
+        for name in self.names:
+            # Where `processing` is missing too, whoever looks at the folders makes that first.
+            with suppress(FileNotFoundError):
+                spool.make_worker_folder(name)
 
     def trim_logs(self) -> None:
         """Keep the logs of what runs within their limit."""

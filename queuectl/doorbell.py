@@ -38,6 +38,8 @@ class Rings(NamedTuple):
     """Files in `pending` and `failed` that somebody touched."""
     asked: bool
     """Somebody may have asked for a stop, a pause or a cancel."""
+    rung: bool = True
+    """Whether anything has come in, and not only the time."""
 
 
 class Doorbell:
@@ -81,16 +83,24 @@ class Doorbell:
         """Wake the waiter; may be called in a signal handler."""
         self._rings.put(None)
 
+    def ask(self) -> None:
+        """Wake the waiter: somebody may have asked for something."""
+        with self._guard:
+            self._asked = True
+        self.ring()
+
     def wait(self, timeout: float) -> Rings:
         """What came in, waited for at most `timeout` seconds."""
+        rung = False
         try:
             self._rings.get(timeout=timeout)
+            rung = True
             while True:
                 self._rings.get_nowait()
         except Empty:
             pass
         with self._guard:
-            rings = Rings(frozenset(self._names), self._asked)
+            rings = Rings(frozenset(self._names), self._asked, rung)
             self._names.clear()
             self._asked = False
         return rings

@@ -11,17 +11,62 @@ import os
 import threading
 from collections.abc import Sequence
 from functools import partial
+from typing import Callable
 
 from queuectl import errors, events
 from queuectl.errors import QueueError, system_error
 from queuectl.events import Listener
-from queuectl.pool import Plan, Pool
-from queuectl.system.family import Child, Parent, cores, fork
+from queuectl.fellows import Fellows
+from queuectl.pool import Pool
+from queuectl.shift import Plan, worker_names
+from queuectl.system.family import Child, Letter, Parent, cores, fork
 from queuectl.system.signals import stop_signals
 
 SAME_WISH = 1.0
 """Seconds in which a signal to one process and one to another are one wish to stop (systemd tells all)."""
 _SIGNAL, _STOP = b"!", b"s"
+
+
+class _Helpers(Fellows):
+    """The other processes, as the first one sees them."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self._names: list[list[str]] = []
+
+    def add(self, child: Child, plan: Plan) -> None:
+        """It runs by this plan."""
+        self.children.append(child)
+        self._names.append(worker_names(plan, child.pid))
+
+    @property
+    def names(self) -> list[str]:
+        living = [names for child, names in zip(self.children, self._names) if not child.ended]
+        return [name for names in living for name in names]
+
+    def rest(self) -> bool:
+        return all(child.rests for child in self.children)
+
+    def wake(self) -> None:
+        for child in self.children:
+            child.ask(Letter.WAKE)
+
+    def look(self) -> None:
+        for child in self.children:
+            child.ask(Letter.LOOK)
+
+
+class _Leader(Fellows):
+    """The first process, as another one sees it."""
+
+    def __init__(self, parent: Parent, plan: Plan) -> None:
+        self._parent, self._plan = parent, plan
+
+    def we_rest(self, count: int) -> None:
+        self._parent.rest(count == self._plan.workers)
+
+    def ring(self) -> None:
+        self._parent.ring()
 
 
 class Fleet:
@@ -32,8 +77,9 @@ class Fleet:
         self._root, self._emit = root, emit
         first, *others = shares(plan._replace(salt=os.urandom(3).hex()), cores())
         self._others = others
-        self._pool = Pool(root, first, emit)
-        self._children: list[Child] = []
+        self._helpers = _Helpers()
+        self._pool = Pool(root, first, emit, self._helpers)
+        self._children = self._helpers.children
         self._watchers: list[threading.Thread] = []
         self._errors: list[QueueError] = []
         self._signals = 0
@@ -41,7 +87,7 @@ class Fleet:
     @property
     def interrupted(self) -> bool:
         """Whether a second signal has killed what ran."""
-        return self._pool.interrupted
+        return self._pool.shift.interrupted
 
     def run(self) -> None:
         """As `Pool.run`, with all of them.
@@ -50,7 +96,6 @@ class Fleet:
             QueueError: as `Pool.run`; or one of the other processes has ended before its time.
         """
         self._pool.on_signal = self._signalled
-        self._pool.others_rest = lambda: all(child.rests for child in self._children)
         with stop_signals(self._signalled):
             try:
                 self._begin()
@@ -65,7 +110,7 @@ class Fleet:
             _import_what_all_need()
         try:
             for plan in self._others:
-                self._children.append(fork(partial(self._share, plan), self._children))
+                self._helpers.add(fork(partial(self._share, plan), self._children), plan)
             for child in self._children:
                 watcher = threading.Thread(target=self._watch, args=(child,), daemon=True)
                 watcher.start()
@@ -85,7 +130,7 @@ class Fleet:
 
     def _signalled(self) -> None:
         self._signals += 1
-        self._pool.signalled()
+        self._pool.shift.signalled()
         self._tell(_SIGNAL)
 
     def _tell(self, letter: bytes) -> None:
@@ -94,7 +139,7 @@ class Fleet:
 
     def _watch(self, child: Child) -> None:
         try:
-            said, code = child.await_end(self._pool.bell.ring, self._asked)
+            said, code = child.await_end(self._pool.shift.bell.ring, self._asked)
             if said:
                 told = json.loads(said)
                 kind = getattr(errors, told["kind"], QueueError)
@@ -113,14 +158,19 @@ class Fleet:
 
     def _fail(self, error: QueueError) -> None:
         self._errors.append(error)
-        self._pool.fail(error)
+        self._pool.shift.fail(error)
 
     # In the other processes
 
     def _share(self, plan: Plan, parent: Parent) -> bytes:
-        pool = Pool(self._root, plan, self._emit)
-        pool.told_rest = lambda count: parent.rest(count == plan.workers)
-        parent.listen(lambda letter: pool.stop() if letter == _STOP else pool.signalled())
+        pool = Pool(self._root, plan, self._emit, _Leader(parent, plan))
+        calls: dict[bytes, Callable[[], object]] = {
+            _STOP: pool.stop,
+            _SIGNAL: pool.shift.signalled,
+            Letter.WAKE.value: pool.shift.turns.wake,
+            Letter.LOOK.value: pool.shift.bell.ask,
+        }
+        parent.listen(lambda letter: calls[letter]())
         try:
             pool.run()
         except (QueueError, OSError) as caught:

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Optional
 
-from queuectl import locks, system
+from queuectl import locks
 from queuectl.errors import QueueError
 from queuectl.names import LIFE_SUFFIX, STOP_SUFFIX
 from queuectl.queue.store import Store
@@ -31,7 +31,7 @@ class Life:
             self._held = locks.try_lock(spool.lock_path(self._worker + LIFE_SUFFIX))
             if self._held is None:
                 raise QueueError(f"there is a worker {self._worker} already")
-            system.make_folder(spool.worker_folder(self._worker))
+            spool.make_worker_folder(self._worker)
 
     def end(self) -> bool:
         """Free the lock; False if it had ended before, or never begun."""

@@ -23,6 +23,7 @@ from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
 from queuectl.queue.survey import Survey
+from queuectl.quiet import Quiet
 from queuectl.spool import layout
 from queuectl.state import State
 
@@ -44,9 +45,8 @@ FIRST_INTERVAL = 0.5
 class Sweep:
     """Looks at one spool for the workers of this process."""
 
-    def __init__(self, store: Store, emit: Listener, *, whole: bool = True) -> None:
-        """Without `whole` another process looks at everything, and this one only hears of what comes."""
-        self.store, self.emit, self._whole = store, emit, whole
+    def __init__(self, store: Store, emit: Listener) -> None:
+        self.store, self.emit = store, emit
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
         self.next_ripe: Optional[float] = None
@@ -68,6 +68,7 @@ class Sweep:
         self._interval = FIRST_INTERVAL
         self._scanned: Optional[int] = None
         """The generation of the index that was told of everything."""
+        self._quiet = Quiet(store)
         self._random = random.Random()
         self._offset: Optional[float] = None
         """Of the clock from the one that only goes on."""
@@ -84,10 +85,26 @@ class Sweep:
         self._next_round = self._next_scan = 0.0
         self._survey = None
 
-    def look(self, names: Collection[tuple[State, str]], living: Collection[str]) -> bool:
+    def is_quiet(self) -> bool:
+        """Whether a look would find nothing new, as far as that can be told without one."""
+        now = system.now()
+        if self._survey is not None or self._names or self._drops or self.lost:
+            return False
+        if self.next_due is not None and self.next_due <= now:
+            return False
+        return self._quiet.holds()
+
+    def put_off(self) -> None:
+        """All is quiet: that was the look which was due."""
+        self._next_round = max(self._next_round, system.monotonic() + self._interval)
+        self._next_scan = max(self._next_scan, self._next_round)
+
+    def look(
+        self, names: Collection[tuple[State, str]], own: Collection[str], fellows: Collection[str] = ()
+    ) -> bool:
         """Look at these names, and at everything when its time has come; whether it should go on at once.
 
-        `living` are the workers of this process.
+        `own` are the workers of this process, `fellows` others that live.
 
         Raises:
             SpoolUnusable: the spool has gone.
@@ -103,10 +120,10 @@ class Sweep:
         if self._names:
             # In slices: the good ones among ten thousand bad ones are not to wait for all of them.
             some, self._names = self._names[:SLICE], self._names[SLICE:]
-            drops = reconcile_some(self.store, some, now)
-            self._take(drops if self._whole else [])
-        problem = self._go_round(living, now) if self._next_round <= system.monotonic() else None
-        self._go_on(now)
+            self._take(reconcile_some(self.store, some, now))
+        living = [*own, *fellows]
+        problem = self._go_round(own, living, now) if self._next_round <= system.monotonic() else None
+        self._go_on(living, now)
         # First everything that may run.
         more = self._survey is not None or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
@@ -135,15 +152,14 @@ class Sweep:
             if known is None or known.oddity.seen <= drop.oddity.seen:
                 self._drops[drop.oddity.path] = drop
 
-    def _go_round(self, living: Collection[str], now: float) -> Optional[Exception]:
+    def _go_round(self, own: Collection[str], living: Collection[str], now: float) -> Optional[Exception]:
         """See to what costs little however many jobs there are; what kept us from it, which keeps us from
         nothing else.
         """
         try:
-            self._remake_folders(living)
+            self._remake_folders(own)
             self._interval = self.store.config.poll_interval
-            if self._whole:
-                self._tidy_up(living, now)
+            self._tidy_up(living, now)
         except SpoolUnusable:
             raise
         except (OSError, sqlite3.Error, QueueError) as error:
@@ -164,7 +180,7 @@ class Sweep:
             with suppress(OSError):
                 system.remove(path, patience=0.0)
 
-    def _go_on(self, now: float) -> None:
+    def _go_on(self, living: Collection[str], now: float) -> None:
         """Begin a full look if it is time for one, and go on with it for a moment."""
         began = system.monotonic()
         if self._survey is None and self._next_scan > began:
@@ -175,19 +191,20 @@ class Sweep:
         over = True
         try:
             if self._survey is None:
-                self._begin(now)
+                self._begin(living, now)
             over = self._step(began + STEP)
         finally:
             self._takes += system.monotonic() - began
             if over:
                 self._end()
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, living: Collection[str], now: float) -> None:
+        self._quiet.begin(living)
         self._scanned, self._takes = self.store.index.generation, 0.0
         owner = self.store.spool.tmp.owner if self.hears else ""
         looks = Looks(self.store, now, owner=owner, spare=not self._names)
         self._survey = Survey(self.store, now, looks=looks)
-        self._steps = self._survey.steps() if self._whole else iter(())
+        self._steps = self._survey.steps()
 
     def _step(self, until: float) -> bool:
         """Go on with the full look until then; whether it is over."""
@@ -195,6 +212,7 @@ class Sweep:
             if system.monotonic() >= until:
                 return False
         self._take(self._survey.drops if self._survey else [])
+        self._quiet.keep()
         return True
 
     def _end(self) -> None:
@@ -202,7 +220,7 @@ class Sweep:
         pause = max(self._interval, min(before, self._took) * SCAN_SHARE)
         self._next_scan = system.monotonic() + min(pause, max(self._interval, LONGEST_PAUSE))
 
-    def _remake_folders(self, living: Collection[str]) -> None:
+    def _remake_folders(self, own: Collection[str]) -> None:
         root = self.store.spool.root
         if not os.path.isdir(root):
             raise SpoolUnusable(f"{root} has gone: the workers stop")
@@ -211,8 +229,8 @@ class Sweep:
         if made:
             self._complete(root)
             self.emit(Event(events.NOTICE, text="a folder of the spool was missing: made again"))
-        for worker in living:
-            system.make_folder(self.store.spool.worker_folder(worker))
+        for worker in own:
+            self.store.spool.make_worker_folder(worker)
         # One that somebody else has replaced between two looks has the same name, but nobody watches it.
         found = [os.stat(path) for path in watched_folders(root)]
         identities = [(one.st_dev, one.st_ino) for one in found]

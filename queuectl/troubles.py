@@ -23,7 +23,7 @@ class Troubles:
     """Of one pool; any of its threads may call it."""
 
     def __init__(
-        self, root: str, emit: Listener, gives_up: Callable[[Exception], bool], mended: Callable[[], None]
+        self, root: str, emit: Listener, gives_up: Callable[[Exception], bool], mended: Callable[[], object]
     ) -> None:
         """`gives_up` is asked whether the pool ends for an index that cannot be used for long; `mended` is
         called when those who rest should look again.

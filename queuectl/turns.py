@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable
+from itertools import islice
+from typing import Callable, Optional
 
 
 class Turns:
@@ -12,34 +13,40 @@ class Turns:
     def __init__(self, over: Callable[[], bool], told: Callable[[int], None] = lambda count: None) -> None:
         """`told` is called with how many rest, when that changes, before anybody can act on it."""
         self._over, self._told = over, told
-        self._condition = threading.Condition()
-        self._resting: set[str] = set()
+        self._guard = threading.RLock()
+        self._resting: dict[str, threading.Condition] = {}
+        """Who has rested longest comes first."""
         self.number = 0
         """Goes up with each wake; taken before a look, it tells `rest` whether that look is out of date."""
 
     def rest(self, name: str, number: int, told: Callable[[], None]) -> None:
         """Sleep until a wake after `number`, or until it is over; `told` is called when one rests."""
-        with self._condition:
+        with self._guard:
             if self.number != number:
                 # Woken since that look: it must not count as having found nothing.
                 return
-            self._resting.add(name)
+            bed = self._resting[name] = threading.Condition(self._guard)
             self._told(len(self._resting))
             told()
-            while self.number == number and not self._over():
-                self._condition.wait()
-            self._resting.discard(name)
+            while self._resting.get(name) is bed and not self._over():
+                bed.wait()
+            self._resting.pop(name, None)
 
-    def wake(self) -> None:
-        """Something may have become ready, or it is over."""
-        with self._condition:
+    def wake(self, most: Optional[int] = None) -> int:
+        """Something may have become ready, or it is over: so many who rest go on, or all; how many they are.
+
+        Who looks just now looks once more.
+        """
+        with self._guard:
             self.number += 1
-            # Not when they wake up: until then they would be taken for having found nothing.
-            self._resting.clear()
-            self._told(0)
-            self._condition.notify_all()
+            woken = list(islice(self._resting, most))
+            for name in woken:
+                # Not when it wakes up: until then it would be taken for having found nothing.
+                self._resting.pop(name).notify()
+            self._told(len(self._resting))
+            return len(woken)
 
     def resting(self) -> int:
-        """How many rest: they have looked since the last wake, and found nothing."""
-        with self._condition:
+        """How many rest: they have looked since they were woken last, and found nothing."""
+        with self._guard:
             return len(self._resting)

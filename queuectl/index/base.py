@@ -88,6 +88,10 @@ class Base:
         self._sql, self.why_in_memory = in_memory(self._path), why
         self._return_at = system.monotonic() + RETURN_AFTER
 
+    def version(self) -> tuple[int, int]:
+        """Another one whenever others than we have written to it, or it is another index."""
+        return self.generation, int(self._sql.execute("PRAGMA data_version").fetchone()[0])
+
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong in the file; reads all of it."""
         return bool(self._sql.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))

@@ -49,6 +49,11 @@ def has_work(store: Store, now: float) -> bool:
     return store.index.has_ready(now)
 
 
+def count_work(store: Store, most: int) -> int:
+    """How many jobs claims may find, counted up to so many; looks without a lock."""
+    return store.index.count_ready(most)
+
+
 def claim(
     store: Store, worker: str, now: float, *, lives: Callable[[], bool] = lambda: True
 ) -> Optional[Claim]:

@@ -71,6 +71,10 @@ class Spool:
         """The folder of what this worker owns."""
         return self._folders[State.PROCESSING] + worker
 
+    def make_worker_folder(self, worker: str) -> None:
+        """Make it if it is not there. Raises OSError, FileNotFoundError where `processing` is not there."""
+        system.make_folder(self.worker_folder(worker))
+
     def log_path(self, job_id: str) -> str:
         """The file of what the job's command printed."""
         return os.path.join(self.root, layout.LOGS, job_id + ".log")

@@ -15,11 +15,17 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from enum import Enum
 from typing import Callable, NoReturn
 
 from queuectl.system.patience import with_patience
 
 _RING, _ASKED = b".", b"!"
+_SLOTS = 5
+_RESTS = 0
+"""Of the numbers that parent and child share, whether the child rests."""
+_ENOUGH = 2
+"""Letters of one kind under way: of so many one has not been read yet, and says all that another would."""
 
 
 def cores() -> int:
@@ -29,17 +35,44 @@ def cores() -> int:
     return 1
 
 
+class Letter(Enum):
+    """What a parent asks of its child as often as it likes; the next numbers that they share count it."""
+
+    WAKE = b"w"
+    LOOK = b"l"
+
+    @property
+    def asked(self) -> int:
+        """Where it is counted how often it was asked."""
+        return 1 if self is Letter.WAKE else 3
+
+    @property
+    def done(self) -> int:
+        """Where it is counted how often that was done."""
+        return self.asked + 1
+
+
 class Child:
     """A process that was forked, as its parent sees it."""
 
-    def __init__(self, pid: int, control: int, report: int, shared: mmap.mmap) -> None:
+    def __init__(self, pid: int, control: int, report: int, shared: memoryview) -> None:
         self.pid = pid
+        self.ended = False
+        """Whether `await_end` has seen its end."""
         self._control, self._report, self._shared = control, report, shared
 
     @property
     def rests(self) -> bool:
-        """Whether it has said last that it rests."""
-        return bool(self._shared[0])
+        """Whether it has said last that it rests, and has done what it was asked for before."""
+        waking = Letter.WAKE
+        return self._shared[waking.asked] == self._shared[waking.done] and bool(self._shared[_RESTS])
+
+    def ask(self, letter: Letter) -> None:
+        """Have it do this once more, soon; one thread asks."""
+        if self._shared[letter.asked] - self._shared[letter.done] < _ENOUGH:
+            # First: from here on it does not rest.
+            self._shared[letter.asked] += 1
+            self.tell(letter.value)
 
     def tell(self, letter: bytes) -> None:
         """Say this to it, see `Parent.listen`; may be called in a signal handler."""
@@ -63,6 +96,7 @@ class Child:
                 asked()
             said += left
         _, status = os.waitpid(self.pid, 0)
+        self.ended = True
         return said.rstrip(_ASKED), os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
@@ -75,30 +109,37 @@ class Child:
 class Parent:
     """The one who has forked us, as we see them."""
 
-    def __init__(self, control: int, report: int, shared: mmap.mmap) -> None:
+    def __init__(self, control: int, report: int, shared: memoryview) -> None:
         self._control, self._report, self._shared = control, report, shared
 
     def rest(self, rests: bool) -> None:
         """Say whether we rest; a ring says that we do."""
-        self._shared[0] = rests
+        self._shared[_RESTS] = rests
         if rests:
-            self._say(_RING)
+            self.ring()
+
+    def ring(self) -> None:
+        """Have the parent look."""
+        self._say(_RING)
 
     def _say(self, letter: bytes) -> None:
         with suppress(OSError):
             os.write(self._report, letter)
 
-    def listen(self, told: Callable[[bytes], None]) -> None:
+    def listen(self, told: Callable[[bytes], object]) -> None:
         """Call ``told`` in another thread with each letter that the parent says. We die with it, however it
         dies.
         """
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()
 
-    def _listen(self, told: Callable[[bytes], None]) -> None:
+    def _listen(self, told: Callable[[bytes], object]) -> None:
         if sys.platform == "win32":
             return
         while letter := os.read(self._control, 1):
             told(letter)
+            for kind in Letter:
+                if letter == kind.value:
+                    self._shared[kind.done] += 1
         os.kill(os.getpid(), signal.SIGKILL)
 
     def hear_signals(self) -> None:
@@ -120,7 +161,7 @@ def fork(main: Callable[[Parent], bytes], siblings: Sequence[Child] = ()) -> Chi
     """
     if sys.platform == "win32":
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-    shared = mmap.mmap(-1, 1)
+    shared = memoryview(mmap.mmap(-1, 8 * _SLOTS)).cast("Q")
     theirs, control = os.pipe()
     report, ours = os.pipe()
     try:

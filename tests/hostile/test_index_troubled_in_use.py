@@ -18,7 +18,8 @@ import pytest
 
 from queuectl.errors import SpoolUnusable
 from queuectl.index import schema
-from queuectl.pool import Plan, Pool
+from queuectl.pool import Pool
+from queuectl.shift import Plan
 from queuectl.sweep import Sweep
 from tests.support.hostile.calls import call, drain, ok
 from tests.support.hostile.indexes import COUNTS, JOBS, index_of, job_files, set_aside

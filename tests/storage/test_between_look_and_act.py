@@ -17,7 +17,6 @@ from queuectl.doorbell import Rings
 from queuectl.errors import Conflict, SpoolUnusable
 from queuectl.events import nobody
 from queuectl.job import Job
-from queuectl.pool import Plan, Pool
 from queuectl.queue import verbs
 from queuectl.queue.claims import claim
 from queuectl.queue.intake import settle_drops
@@ -27,9 +26,11 @@ from queuectl.queue.recovery import recover
 from queuectl.queue.requests import FINISH, KILL
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
+from queuectl.shift import Plan, Shift
 from queuectl.spool import Place, Spool
 from queuectl.spool.tmp import TmpFolder
 from queuectl.state import State
+from queuectl.supervisor import Supervisor
 from queuectl.sweep import Sweep
 from tests.support.invariants import check
 from tests.support.spools import Clock, Desk, Run, during, interrupted, succeeding
@@ -512,10 +513,10 @@ def test_locks_are_kept_though_each_look_fails(desk: Desk, monkeypatch: pytest.M
         raise PermissionError(13, "denied")
 
     kept: list[str] = []
-    pool = Pool(str(desk.root), Plan())
-    monkeypatch.setattr(pool.crew, "keep_locks", kept.append)
+    supervisor = Supervisor(Shift(str(desk.root), Plan(), nobody), desk.store)
+    monkeypatch.setattr(supervisor.shift.crew, "keep_locks", kept.append)
     monkeypatch.setattr(Sweep, "look", fails)
-    assert pool._attempt(Sweep(desk.store, nobody), Rings(frozenset(), False)) is False
+    assert supervisor.attempt(Rings(frozenset(), False)) is False
     assert kept == [str(desk.root)]
 
 
@@ -527,9 +528,9 @@ def test_locks_that_cannot_be_kept_do_not_hide_what_is_wrong(
     def fails(*_: object) -> bool:
         raise NotADirectoryError(20, "Not a directory")
 
-    pool = Pool(str(desk.root), Plan())
-    monkeypatch.setattr(pool.crew, "keep_locks", fails)
+    supervisor = Supervisor(Shift(str(desk.root), Plan(), nobody), desk.store)
+    monkeypatch.setattr(supervisor.shift.crew, "keep_locks", fails)
     rmtree(desk.root / "locks")
     (desk.root / "locks").write_bytes(b"")
-    assert pool._attempt(Sweep(desk.store, nobody), Rings(frozenset(), True)) is False
-    assert isinstance(pool._error, SpoolUnusable)
+    assert supervisor.attempt(Rings(frozenset(), True)) is False
+    assert isinstance(supervisor.shift.error, SpoolUnusable)

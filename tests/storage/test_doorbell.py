@@ -98,7 +98,7 @@ class TestTheFolders:
         assert before - set(threading.enumerate()) != set()
         bell.wait(0)
         desk.drop("a.json")
-        assert bell.wait(0.05) == Rings(frozenset(), False)
+        assert bell.wait(0.05) == Rings(frozenset(), False, rung=False)
 
     def test_where_no_events_can_be_had_it_says_so(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         from queuectl.system import watch
@@ -130,10 +130,10 @@ class TestTheBell:
             ("locks/w.cancel", Rings(frozenset(), True)),
             ("paused.txt", Rings(frozenset(), True)),
             ("paused.txt.txt", Rings(frozenset(), True)),
-            ("done/a.json", Rings(frozenset(), False)),
-            ("dead/a.json", Rings(frozenset(), False)),
-            ("index.sqlite3-wal", Rings(frozenset(), False)),
-            ("locks/claim.lock", Rings(frozenset(), False)),
+            ("done/a.json", Rings(frozenset(), False, rung=False)),
+            ("dead/a.json", Rings(frozenset(), False, rung=False)),
+            ("index.sqlite3-wal", Rings(frozenset(), False, rung=False)),
+            ("locks/claim.lock", Rings(frozenset(), False, rung=False)),
         ],
     )
     def test_knows_what_an_event_means(
@@ -147,7 +147,7 @@ class TestTheBell:
             still.notice(str(tmp_path / "pending" / name))
         still.notice(str(tmp_path / "paused.txt"))
         assert still.wait(0) == Rings(frozenset({(State.PENDING, "a.json"), (State.PENDING, "b.json")}), True)
-        assert still.wait(0) == Rings(frozenset(), False)
+        assert still.wait(0) == Rings(frozenset(), False, rung=False)
 
     def test_a_ring_from_inside_wakes_who_waits(self, still: Doorbell) -> None:
         woken = threading.Event()

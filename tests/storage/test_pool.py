@@ -16,17 +16,19 @@ from typing import Any
 import pytest
 
 from queuectl import batch as batch_module
-from queuectl import events, system, troubles
+from queuectl import events, minder, system, troubles
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.index import base, schema
 from queuectl.job import Job
-from queuectl.pool import Plan, Pool
+from queuectl.minder import Minder
+from queuectl.pool import Pool
 from queuectl.queue import Queue, claims
 from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
 from queuectl.runner import Conditions, Outcome, Runner
+from queuectl.shift import Plan
 from queuectl.sweep import Sweep
 from queuectl.troubles import Troubles
 from queuectl.turns import Turns
@@ -98,19 +100,19 @@ class TestDraining:
     ) -> None:
         # Who rings at its end is still alive then; it was waited for once more, for half a second.
         over = threading.Event()
-        work, supervise = Pool._work, Pool._supervise
+        work, mind = Pool._work, Minder.run
         seen = []
 
         def ends_late(pool: Pool, *given: Any) -> None:
             work(pool, *given)
             seen.append(over.wait(10.0))
 
-        def told(pool: Pool, *given: Any) -> None:
-            supervise(pool, *given)
+        def told(minder: Minder, *given: Any, **named: Any) -> None:
+            mind(minder, *given, **named)
             over.set()
 
         monkeypatch.setattr(Pool, "_work", ends_late)
-        monkeypatch.setattr(Pool, "_supervise", told)
+        monkeypatch.setattr(Minder, "run", told)
         drain(root)
         assert seen == [True, True]
 
@@ -422,9 +424,9 @@ class TestTroubles:
             queue.set_config("poll_interval", "3600")
             queue.enqueue([{"id": "a", "command": office.hold()}])
             with running(root, Heard(), Plan(1)) as pool, office.line() as line:
-                (worker,) = pool.crew.workers
+                (worker,) = pool.shift.crew.workers
                 ask(worker.store.spool, worker.name, ".cancel", "a")
-                pool.bell.notice(str(root / "locks" / f"{worker.name}.cancel"))
+                pool.shift.bell.notice(str(root / "locks" / f"{worker.name}.cancel"))
                 try:
                     line.wait_for_end()
                 finally:
@@ -435,7 +437,7 @@ class TestTroubles:
     def test_the_log_of_what_runs_is_kept_short_also_while_it_stops(
         self, root: Path, monkeypatch: pytest.MonkeyPatch, poll_interval: str
     ) -> None:
-        monkeypatch.setattr(pool_module, "LOG_INTERVAL", 0.02)
+        monkeypatch.setattr(minder, "LOG_INTERVAL", 0.02)
         with Queue.open(str(root)) as queue:
             queue.set_config("poll_interval", poll_interval)
             queue.set_config("log_max_bytes", "2000")

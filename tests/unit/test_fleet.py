@@ -7,7 +7,7 @@ import pytest
 from queuectl import fleet as fleet_module
 from queuectl.errors import QueueError
 from queuectl.fleet import Fleet, shares
-from queuectl.pool import Plan
+from queuectl.shift import Plan
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_without_room_for_another_process_those_that_began_end_and_it_is_said(
     told: list[bytes] = []
 
     class One:
-        rests = True
+        pid, rests, ended = 1, True, False
 
         def tell(self, letter: bytes) -> None:
             told.append(letter)

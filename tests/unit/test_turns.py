@@ -26,7 +26,7 @@ def test_who_is_woken_does_not_rest_even_before_it_wakes_up() -> None:
     turns = Turns(over=lambda: False)
     worker = Resting(turns, turns.number)
     assert turns.resting() == 1
-    with turns._condition:
+    with turns._guard:
         turns.wake()
         # It cannot have woken up: that takes the lock which we hold.
         assert turns.resting() == 0

@@ -29,7 +29,8 @@ def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str
     Nothing to do now, that is: a job that fails waits for its retry; run again, or start a worker, when that
     is due. Of a folder, the .json files directly in it. A job whose name is taken gets the next free one.
     """
-    from queuectl.pool import Plan, Pool
+    from queuectl.pool import Pool
+    from queuectl.shift import Plan
 
     ids = _enqueue(paths, trust_writers=trust_writers) if paths else []
     watcher = _Watcher(len(ids))
@@ -43,7 +44,7 @@ def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str
             say("the queue is paused: nothing starts until queuectl resume")
         rows = {row["id"]: row for row in queue.jobs()}
     _print([rows[job_id] for job_id in ids if job_id in rows], as_json=as_json)
-    if pool.interrupted:
+    if pool.shift.interrupted:
         raise Interrupted("stopped before everything was done")
 
 

@@ -53,7 +53,7 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool, trust_w
     """
     from queuectl.cli.log import Log
     from queuectl.fleet import Fleet
-    from queuectl.pool import Plan
+    from queuectl.shift import Plan
 
     log = Log(as_json=log_format == "json", quiet=quiet)
     path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))

@@ -93,7 +93,8 @@ def tame() -> Iterator[list[Any]]:
         return Outcome(COMPLETED, 0, None, now, now)
 
     def pool_run(pool: Pool) -> None:
-        pool.plan = pool.plan._replace(drain=True, workers=min(pool.plan.workers, 2))
+        plan = pool.shift.plan
+        pool.shift.plan = plan._replace(drain=True, workers=min(plan.workers, 2))
         late = threading.Event()
         alarm = threading.Timer(LONGEST_DRAIN, lambda: (late.set(), pool.stop(kill=True)))
         alarm.start()

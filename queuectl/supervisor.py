@@ -1,0 +1,87 @@
+"""Who hears of what happens in the spool, takes drops in, and wakes the workers of all processes of ours."""
+
+from __future__ import annotations
+
+from queuectl import system
+from queuectl.doorbell import Rings
+from queuectl.minder import Minder
+from queuectl.queue.claims import count_work, has_work
+from queuectl.queue.requests import is_paused
+from queuectl.queue.store import Store
+from queuectl.shift import Shift
+from queuectl.sweep import Sweep
+
+
+class Supervisor(Minder):
+    """Of a process whose workers are told by nobody else when to look; it ends a drain, too."""
+
+    def __init__(self, shift: Shift, store: Store) -> None:
+        super().__init__(shift, store)
+        self.sweep = Sweep(store, shift.emit)
+
+    def watch(self) -> None:
+        """As `Minder.watch`, in those that are there now."""
+        self.shift.bell.close()
+        if problem := self.shift.bell.start():
+            self.shift.troubles.notice(problem)
+
+    def mended(self) -> None:
+        """As `Minder.mended`."""
+        self.sweep.hasten()
+
+    def patience(self) -> float:
+        """As `Minder.patience`."""
+        sweep, left = self.sweep, super().patience()
+        if self.shift.stops:
+            return left
+        moments = [
+            moment - system.now() for moment in (sweep.next_due, sweep.next_ripe) if moment is not None
+        ]
+        return min([left, sweep.pause, *moments])
+
+    def look(self, rings: Rings) -> bool:
+        """As `Minder.look`, and at the folders."""
+        shift, sweep = self.shift, self.sweep
+        if not rings.rung and self._is_quiet():
+            sweep.put_off()
+            return False
+        asked = rings.asked or sweep.pause <= 0
+        # Before the look, which may fail for long.
+        self.mind(asked=asked)
+        if shift.stops:
+            return False
+        # Asked first: what a worker met before it came to rest is in the index by now.
+        all_rest = self._all_rest()
+        sweep.hears = shift.bell.hears
+        more = sweep.look(rings.names, shift.crew.names, shift.fellows.names)
+        shift.troubles.index_works()
+        if sweep.remade:
+            sweep.remade = False
+            self.watch()
+        if asked:
+            # Now that the folders are there in which theirs lie.
+            shift.fellows.look()
+        waits = shift.troubles.tell_stuck(self.store) or sweep.lost
+        if has_work(self.store, system.now()) and not is_paused(self.store.spool):
+            self._wake(all_of_them=not rings.names)
+        elif shift.plan.drain and all_rest and not more and not waits:
+            shift.stop()
+        return more
+
+    def _all_rest(self) -> bool:
+        return self.shift.turns.resting() == self.shift.plan.workers and self.shift.fellows.rest()
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing has happened, as far as that can be told without a look."""
+        shift = self.shift
+        if shift.stops or shift.crew.unheard or not shift.bell.hears or not self._all_rest():
+            return False
+        return self.sweep.is_quiet()
+
+    def _wake(self, *, all_of_them: bool) -> None:
+        """Have as many look as can find something, or all, in case one of them cannot take what there is."""
+        shift = self.shift
+        most = None if all_of_them else max(1, count_work(self.store, shift.plan.workers + 1))
+        woken = shift.turns.wake(most)
+        if most is None or woken < most:
+            shift.fellows.wake()
