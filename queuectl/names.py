@@ -76,6 +76,7 @@ def is_unicode(name: str) -> bool:
     return True
 
 
+@lru_cache(2048)
 def fold(job_id: str) -> str:
     """The form in which two ids are compared: case and Unicode composition do not count."""
     if job_id.isascii():

@@ -29,6 +29,10 @@ from queuectl.state import State
 
 SLICE = 500
 """Names of which events told that are looked at in one go."""
+FLOOD, SHARE = 2000, 5
+"""Names from which on a full look is taken instead, where no more than so many times as many jobs wait: by name
+a file costs twice as much, but one that is known costs a tenth.
+"""
 LONGEST_PAUSE = 300.0
 """Seconds after which everything is looked at anyway, however long a look takes."""
 SCAN_SHARE = 20
@@ -64,6 +68,8 @@ class Sweep:
         self._survey: Optional[Survey] = None
         """The full look that goes on."""
         self._steps: Iterator[None] = iter(())
+        self._again = False
+        """The full look that goes on, if there is one, is to be followed by another one at once."""
         self._took, self._takes = 0.0, 0.0
         self._interval = FIRST_INTERVAL
         self._scanned: Optional[int] = None
@@ -76,7 +82,7 @@ class Sweep:
     @property
     def pause(self) -> float:
         """Seconds until something is to be looked at without an event."""
-        if self._survey is not None:
+        if self._survey is not None or self._again:
             return 0.0
         return min(self._next_round, self._next_scan) - system.monotonic()
 
@@ -88,7 +94,7 @@ class Sweep:
     def is_quiet(self) -> bool:
         """Whether a look would find nothing new, as far as that can be told without one."""
         now = system.now()
-        if self._survey is not None or self._names or self._drops or self.lost:
+        if self._survey is not None or self._again or self._names or self._drops or self.lost:
             return False
         if self.next_due is not None and self.next_due <= now:
             return False
@@ -117,6 +123,8 @@ class Sweep:
             self.hasten()
         self._mind_the_clock(now)
         self._names += names
+        if len(self._names) > FLOOD and self.store.index.has_few(State.PENDING, len(self._names) * SHARE):
+            self._names, self._again = [], True
         if self._names:
             # In slices: the good ones among ten thousand bad ones are not to wait for all of them.
             some, self._names = self._names[:SLICE], self._names[SLICE:]
@@ -125,7 +133,7 @@ class Sweep:
         problem = self._go_round(own, living, now) if self._next_round <= system.monotonic() else None
         self._go_on(living, now)
         # First everything that may run.
-        more = self._survey is not None or bool(self._names)
+        more = self._survey is not None or self._again or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
         self.next_due = self.store.index.promote(now)
         if problem is not None:
@@ -159,6 +167,7 @@ class Sweep:
         try:
             self._remake_folders(own)
             self._interval = self.store.config.poll_interval
+            self.store.index.tidy(now)
             self._tidy_up(living, now)
         except SpoolUnusable:
             raise
@@ -183,7 +192,7 @@ class Sweep:
     def _go_on(self, living: Collection[str], now: float) -> None:
         """Begin a full look if it is time for one, and go on with it for a moment."""
         began = system.monotonic()
-        if self._survey is None and self._next_scan > began:
+        if self._survey is None and self._next_scan > began and not self._again:
             return
         if self._survey is not None:
             # With one in memory that goes back to its file it would begin anew.
@@ -202,7 +211,8 @@ class Sweep:
         self._quiet.begin(living)
         self._scanned, self._takes = self.store.index.generation, 0.0
         owner = self.store.spool.tmp.owner if self.hears else ""
-        looks = Looks(self.store, now, owner=owner, spare=not self._names)
+        looks = Looks(self.store, now, owner=owner, spare=not self._names and not self._again)
+        self._again = False
         self._survey = Survey(self.store, now, looks=looks)
         self._steps = self._survey.steps()
 

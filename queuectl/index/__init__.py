@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from queuectl.index.notes import Notes
 from queuectl.index.order import Order
-from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, command_of
+from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, command_of, written_command
 from queuectl.index.settings import Settings
 from queuectl.index.shown import Shown
 from queuectl.index.trouble import is_damage, trouble, usable_error
@@ -25,6 +25,7 @@ __all__ = [
     "is_damage",
     "trouble",
     "usable_error",
+    "written_command",
 ]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from queuectl import system
 from queuectl.errors import QueueError
 from queuectl.index.rows import Entry
-from queuectl.index.schema import connect, identity_of, in_memory, rebuild
+from queuectl.index.schema import MUCH_LOGGED, connect, identity_of, impatient, in_memory, rebuild
 from queuectl.index.trouble import refusal, trouble
 
 FIELDS = ", ".join(Entry._fields)
@@ -18,6 +19,19 @@ WAITS = "state IN ('pending', 'failed')"
 RETURN_AFTER = 30.0
 """Seconds after which one in memory tries the file again."""
 _TRIES = 5
+
+
+def _logged(path: str) -> int:
+    """Pages in the log of writes (WAL) of the index at `path`, as its head tells; 0 if that cannot be told.
+
+    Its form: sqlite.org/walformat.html, 2.1 ("mxFrame", "nBackfill").
+    """
+    try:
+        with open(f"{path}-shm", "rb") as file:
+            head = file.read(100)
+    except OSError:
+        return 0
+    return int.from_bytes(head[16:20], sys.byteorder)
 
 
 class Base:
@@ -91,6 +105,17 @@ class Base:
     def version(self) -> tuple[int, int]:
         """Another one whenever others than we have written to it, or it is another index."""
         return self.generation, int(self._sql.execute("PRAGMA data_version").fetchone()[0])
+
+    def tidy(self, now: float) -> None:
+        """Move what was written lately from the log into the index file, if that is much: else somebody who
+        commits would have to, and wait for the disk. No error if it cannot be done.
+        """
+        if _logged(self._path) < MUCH_LOGGED:
+            return
+        with suppress(sqlite3.OperationalError), impatient(self._sql):
+            self._sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            # The first commit in a log that begins anew waits for the disk, too: let it be this one.
+            self._sql.execute("INSERT OR REPLACE INTO looks VALUES ('', '', 0, '', ?)", (now,))
 
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong in the file; reads all of it."""

@@ -27,6 +27,11 @@ class Notes(Base):
         row = self._sql.execute(f"{_ODDITIES} WHERE path = ?", (path,)).fetchone()
         return None if row is None else Oddity(*row)
 
+    def oddities_at(self, paths: Sequence[str]) -> list[Oddity]:
+        """What lay at these few paths and was no job."""
+        rows = self._sql.execute(f"{_ODDITIES} WHERE path IN ({', '.join('?' * len(paths))})", paths)
+        return [Oddity(*row) for row in rows]
+
     def has_oddities(self, begin: str) -> bool:
         """Whether there are some whose paths begin so."""
         query = "SELECT 1 FROM oddities WHERE substr(path, 1, length(?)) = ? LIMIT 1"

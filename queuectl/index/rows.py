@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple, Optional, get_args, get_type_hints
+from typing import Any, NamedTuple, Optional, Union, get_args, get_type_hints
 
 from queuectl.names import read_worker_name
 from queuectl.state import State
@@ -140,6 +140,20 @@ def checked_id(value: Any) -> str:
     return value
 
 
+def written_command(command: Union[str, list[str]]) -> str:
+    """The command of a job as `command_of` reads it."""
+    if isinstance(command, str) and _is_plain(command):
+        return f'"{command}"'
+    from json import dumps
+
+    return dumps(command, ensure_ascii=False)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether JSON writes it as it is."""
+    return text.isprintable() and '"' not in text and "\\" not in text
+
+
 def command_of(entry: Entry) -> Any:
     """The command as the job gives it, text or list.
 
@@ -147,7 +161,7 @@ def command_of(entry: Entry) -> Any:
         sqlite3.DatabaseError: the row is damaged.
     """
     text = entry.command[1:-1]
-    if f'"{text}"' == entry.command and text.isprintable() and '"' not in text and "\\" not in text:
+    if f'"{text}"' == entry.command and _is_plain(text):
         # Most are: to import a decoder takes longer than to list a hundred.
         return text
     from json import loads

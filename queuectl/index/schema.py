@@ -19,6 +19,10 @@ DAMAGED = "damaged"
 """In the name of an index that was set aside for it."""
 NEW = ".new"
 """Behind the name of an index that is being made."""
+MUCH_LOGGED, MOST_LOGGED = 1000, 4000
+"""Pages in the log of writes (WAL): from the first number on who minds workers moves them into the index
+file, from the second on whoever commits has to.
+"""
 _BUSY_SECONDS = 5.0
 _SALVAGE_SECONDS = 0.5
 _STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
@@ -173,6 +177,7 @@ def _open(path: str) -> sqlite3.Connection:
     connection = connected(path, "mode=rw", _BUSY_SECONDS)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_LOGGED}")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError:
         connection.close()

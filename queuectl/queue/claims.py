@@ -20,10 +20,11 @@ from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry
 from queuectl.job import Job, claimed, retried, wants_retry
 from queuectl.names import CANCEL_SUFFIX, fold, program_of
+from queuectl.queue.entries import entry_of
 from queuectl.queue.liveness import still_runs
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused, withdraw
-from queuectl.queue.store import Store, entry_of
+from queuectl.queue.store import Store
 from queuectl.retry import Policy
 from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, quarantine
 from queuectl.state import State

@@ -14,7 +14,8 @@ from queuectl.codec import checked, decode_job, job_size
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job, accepted
 from queuectl.names import fold, next_free
-from queuectl.queue.store import Store, entry_of
+from queuectl.queue.entries import entry_of
+from queuectl.queue.store import Store
 from queuectl.spool import Place, too_large
 from queuectl.state import State
 

@@ -6,13 +6,13 @@ returned, for `intake` to act on where workers run, and remembered as an oddity,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Optional
 
 from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
-from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode
-from queuectl.queue.store import Store, entry_of, unreadable_entry
+from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode, stem_of
+from queuectl.queue.store import Store
 from queuectl.spool import LOOKS, Place, quarantine
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
@@ -21,6 +21,8 @@ RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3,
 """Which of several files of one id the index shows: a newcomer in `pending` never hides a known job."""
 
 NO_JOB = "no job: "
+_PIECE = 100
+"""Files of which the index is asked at once."""
 SECOND = "a second file of this id"
 
 
@@ -44,7 +46,25 @@ class Round:
         self.oddities: list[Oddity] = []
         self.unsettled: list[Unsettled] = []
         self._folds: dict[str, str] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._alike: dict[str, list[str]] = {}
         self._workers: Optional[list[str]] = None
+
+    def expect(self, names: Sequence[tuple[State, str]]) -> None:
+        """Ask the index about these few files at once (state and file name), which are looked at next."""
+        index = self.store.index
+        shown = [(f"{state.folder}/{name}", stem_of(name)) for state, name in names if is_unicode(name)]
+        ids = [job_id for _, job_id in shown if job_id is not None]
+        self._stamps = index.stamps_of(ids)
+        self._alike = {folded: [] for folded in map(fold, ids)}
+        self._alike.update(index.alike_all(list(self._alike)))
+        paths = [path for path, _ in shown if path not in self._earlier]
+        self._earlier.update(dict.fromkeys(paths))
+        self._earlier.update((oddity.path, oddity) for oddity in index.oddities_at(paths))
+
+    def known(self, job_id: str) -> Optional[Stamp]:
+        """What the index knows of this id."""
+        return self._stamps.get(job_id) or self.store.index.stamps_of([job_id]).get(job_id)
 
     def earlier(self, path: str) -> Optional[Oddity]:
         """What lay there at the last look, if it was no job."""
@@ -96,28 +116,31 @@ class Round:
         """Turn one file into its row, unless that is known."""
         if is_known(found, known):
             return
-        if found.state in WAITING and (problem := self._misnamed(found, known)):
+        place, version = place_of(found), (found.mtime_ns, found.size)
+        if found.state in WAITING and (problem := self._misnamed(found, place, known)):
             if problem == SECOND and found.state is State.FAILED:
                 # Both were known to somebody, a restored backup perhaps: a person must say which is which.
-                self.odd(self._shown(place_of(found)), f"{SECOND}: its name differs in case only")
+                self.odd(self._shown(place), f"{SECOND}: its name differs in case only")
             else:
                 self.unsettle(found, problem)
             return
-        place, version = place_of(found), (found.mtime_ns, found.size)
         before = self.earlier_at(place)
         if before and before.reason.startswith(NO_JOB) and (before.mtime_ns, before.size) == version:
             # Read at an earlier look, and read again before it is set aside.
             self.unsettle(found, before.reason)
             return
         try:
-            self._read(found, known)
+            self._read(found, place, known)
         except FileNotFoundError:
             return
         except OSError as error:
             self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
 
-    def _read(self, found: Found, known: Optional[Stamp]) -> None:
-        place, note = place_of(found), None
+    def _read(self, found: Found, place: Place, known: Optional[Stamp]) -> None:
+        # Lazily: who reads no file does not need what a job is.
+        from queuectl.queue.entries import entry_of
+
+        note = None
         if found.state is State.DEAD:
             # One that was too large, for example, is a sound job all the same.
             note = quarantine.note_of(self.store.spool, found.job_id)
@@ -125,7 +148,7 @@ class Round:
             # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
             read = self.store.spool.read(place, self.limit, patience=0)
         except InvalidInput as error:
-            self._take_unreadable(found, known, error, note)
+            self._take_unreadable(found, place, known, error, note)
         else:
             entry = entry_of(place, read.job, read.version, self.now)
             self.add(entry._replace(error=note) if note else entry, known)
@@ -151,14 +174,14 @@ class Round:
     def _shown(self, place: Place) -> str:
         return self.store.spool.in_spool(self.store.spool.path(place))
 
-    def _misnamed(self, found: Found, known: Optional[Stamp]) -> Optional[str]:
+    def _misnamed(self, found: Found, place: Place, known: Optional[Stamp]) -> Optional[str]:
         if problem := id_problem(found.job_id):
             return NO_JOB + problem
         if not is_canonical(found.file_name):
             return "to be renamed: a job's file ends in .json"
         if known is not None and known.state == found.state.value:
             return None
-        return SECOND if self._has_twin(place_of(found)) else None
+        return SECOND if self._has_twin(place) else None
 
     def _has_twin(self, place: Place) -> bool:
         """Whether another file of this id, or of one that Windows would call the same, is in the spool."""
@@ -172,7 +195,8 @@ class Round:
     def alike(self, job_id: str) -> set[str]:
         """Other ids that Windows would call the same, of jobs that are there."""
         folded = fold(job_id)
-        others = {self._folds.get(folded, job_id), *self.store.index.alike(folded)} - {job_id}
+        rows = self._alike[folded] if folded in self._alike else self.store.index.alike(folded)
+        others = {self._folds.get(folded, job_id), *rows} - {job_id}
         return {other for other in others if self.store.spool.locate(other) is not None}
 
     def is_taken(self, place: Place) -> bool:
@@ -182,9 +206,11 @@ class Round:
         return any(one != place and self.store.spool.is_there(one) for one in places)
 
     def _take_unreadable(
-        self, found: Found, known: Optional[Stamp], error: InvalidInput, note: Optional[str]
+        self, found: Found, place: Place, known: Optional[Stamp], error: InvalidInput, note: Optional[str]
     ) -> None:
-        place, version = place_of(found), (found.mtime_ns, found.size)
+        from queuectl.queue.entries import unreadable_entry
+
+        version = (found.mtime_ns, found.size)
         if found.state not in WAITING:
             told = str(error) if found.state is State.DEAD else f"{NO_JOB}{error}"
             self.add(unreadable_entry(place, version, note or told), known)
@@ -211,6 +237,8 @@ def stamp_of(found: Found) -> Stamp:
 
 def is_known(found: Found, known: Optional[Stamp]) -> bool:
     """Whether the file is still that which its row tells of."""
+    if known is None:
+        return False
     # Another ending is looked at again: its renaming may have been lost. (Not X.JSON, which may stay so where
     # case does not count.)
     return known == stamp_of(found) and found.file_name.lower().endswith(SUFFIX)
@@ -218,18 +246,26 @@ def is_known(found: Found, known: Optional[Stamp]) -> bool:
 
 def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: float) -> list[Unsettled]:
     """Bring the index in line with these files (state and file name), of which an event told."""
-    work = Round(store, now)
-    for state, name in names:
-        seen = store.spool.look(state, name)
-        if isinstance(seen, Found):
-            _reconcile_one(work, seen)
-        elif seen is not None:
-            work.odd(seen.path, seen.reason)
-        elif is_canonical(name) and is_unicode(name):
-            reconcile_gone(work, name[: -len(SUFFIX)])
+    work, left = Round(store, now), list(names)
+    while left:
+        # Not more: meanwhile workers go on, and so do their rows.
+        piece, left = left[:_PIECE], left[_PIECE:]
+        work.expect(piece)
+        for state, name in piece:
+            _reconcile_name(work, state, name)
     # What no index can hold is shown otherwise there, and forgotten by the next look at all.
     work.write({f"{state.folder}/{name}" for state, name in names if is_unicode(name)})
     return work.unsettled
+
+
+def _reconcile_name(work: Round, state: State, name: str) -> None:
+    seen = work.store.spool.look(state, name)
+    if isinstance(seen, Found):
+        _reconcile_one(work, seen)
+    elif seen is not None:
+        work.odd(seen.path, seen.reason)
+    elif is_canonical(name) and is_unicode(name):
+        reconcile_gone(work, name[: -len(SUFFIX)])
 
 
 def reconcile_one(store: Store, job_id: str, now: float) -> None:
@@ -249,7 +285,7 @@ def reconcile_gone(work: Round, job_id: str) -> None:
 
 
 def _reconcile_one(work: Round, seen: Found) -> None:
-    work.see(seen, work.store.index.stamps_of([seen.job_id]).get(seen.job_id))
+    work.see(seen, work.known(seen.job_id))
 
 
 def _find(store: Store, job_id: str) -> Optional[Found]:

@@ -11,7 +11,7 @@ from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
-from queuectl.queue.store import Store, entry_of
+from queuectl.queue.store import Store
 from queuectl.spool import Place, Read
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
@@ -62,6 +62,7 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
 def whole_record(store: Store, place: Place, read: Read, now: float) -> dict[str, Any]:
     """One job as `show` tells it: all that its record says, and where its file and its log are."""
     from queuectl.codec import job_to_dict
+    from queuectl.queue.entries import entry_of
 
     entry = entry_of(place, read.job, read.version, now)
     return {

@@ -17,8 +17,9 @@ from queuectl.index import Entry
 from queuectl.job import Job, Run, dated, finished
 from queuectl.names import next_free
 from queuectl.queue.claims import Claim
+from queuectl.queue.entries import created_of, entry_of
 from queuectl.queue.intake import show_quarantined
-from queuectl.queue.store import Store, created_of, entry_of
+from queuectl.queue.store import Store
 from queuectl.retry import Decision
 from queuectl.spool import CLAIM_PATIENCE, SETTLE_PATIENCE, Place, quarantine
 from queuectl.state import State

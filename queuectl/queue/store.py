@@ -15,7 +15,6 @@ from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, is_damage, usable_error
 from queuectl.names import fold, next_free
 from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
-from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.job import Job
@@ -178,6 +177,7 @@ class Store:
             FileChanged: it is not the version `read` any more.
         """
         from queuectl.job import dated
+        from queuectl.queue.entries import created_of
 
         read = read or self.spool.version(place)
         job = dated(job, created_of(job, read))
@@ -185,6 +185,8 @@ class Store:
 
     def record(self, place: Place, job: Job, version: tuple[int, int], now: float) -> None:
         """Write the index row of the job that lies at `place` in this version."""
+        from queuectl.queue.entries import entry_of
+
         self.record_all([entry_of(place, job, version, now)])
 
     def record_all(self, rows: Sequence[Entry]) -> None:
@@ -247,57 +249,3 @@ class Store:
             if other == place.job_id or self.spool.is_same_file(place, named):
                 return named
         return place
-
-
-def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
-    """The index row of the job that lies at `place` in this version."""
-    from json import dumps
-
-    from queuectl.job import wants_retry
-
-    row = _row(place, version)._replace(
-        created=created_of(job, version),
-        command=dumps(job.command, ensure_ascii=False),
-        priority=job.priority,
-        max_retries=job.max_retries,
-        created_at=job.created_at,
-        updated_at=job.updated_at,
-        tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
-    )
-    if place.state is State.PENDING and wants_retry(job):
-        # As the claim will make it: due now, and as if it never had run.
-        return row
-    due = job.due if place.state in WAITING else None
-    return row._replace(
-        due=None if due is None or due <= now else due,
-        attempts=job.attempts,
-        crashes=job.crashes,
-        run_at=job.run_at,
-        exit_code=job.exit_code,
-        error=job.error,
-    )
-
-
-def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:
-    """The index row of a file that should hold a job and does not."""
-    return _row(place, version)._replace(error=error)
-
-
-def created_of(job: Job, version: tuple[int, int]) -> float:
-    """When the job came in, in seconds since the epoch: as it says, else when its file was written."""
-    from queuectl.moment import read_moment
-
-    return read_moment(job.created_at) or version[0] / 1e9
-
-
-def _row(place: Place, version: tuple[int, int]) -> Entry:
-    mtime_ns, size = version
-    return Entry(
-        id=place.job_id,
-        fold=fold(place.job_id),
-        state=place.state.value,
-        worker=place.worker,
-        mtime_ns=mtime_ns,
-        size=size,
-        created=mtime_ns / 1e9,
-    )

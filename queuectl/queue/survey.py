@@ -93,7 +93,6 @@ class _Comparison(Round):
         self._later: list[Found] = []
         self._blocked: set[str] = set()
         """Ids of what lies in the way of a job, and has no row."""
-        self._alike: dict[str, list[str]] = {}
         self._fresh: list[Entry] = []
         self._staging: Optional[Staging] = None
         self._old = 0

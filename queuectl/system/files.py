@@ -194,7 +194,10 @@ def file_stamp(found: os.stat_result) -> tuple[int, int]:
 
     Both fit into 64 bits, even for a file whose time is nonsense.
     """
-    return (max(-_LARGEST, min(found.st_mtime_ns, _LARGEST)), found.st_size)
+    mtime_ns = found.st_mtime_ns
+    if not -_LARGEST <= mtime_ns <= _LARGEST:
+        mtime_ns = _LARGEST if mtime_ns > 0 else -_LARGEST
+    return (mtime_ns, found.st_size)
 
 
 def _even_if_read_only(action: Callable[[], None], path: str) -> None:
@@ -227,8 +230,11 @@ def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:
 
 def _read_up_to(descriptor: int, most: int, expected: int) -> bytes:
     # In pieces of what is expected: to make room for the most that there may be costs more than to read.
-    pieces: list[bytes] = []
-    left = most
+    first = os.read(descriptor, min(most, expected + 1))
+    if len(first) == expected > 0:
+        # Where it ended a moment ago: what has come since is another version.
+        return first
+    pieces, left = [first], most - len(first) if first else 0
     while left > 0 and (piece := os.read(descriptor, min(left, expected + 1))):
         pieces.append(piece)
         left -= len(piece)

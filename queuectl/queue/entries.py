@@ -1,0 +1,59 @@
+"""What the index is told of a job's file."""
+
+from __future__ import annotations
+
+from queuectl.index import Entry, written_command
+from queuectl.job import Job, wants_retry
+from queuectl.moment import read_moment
+from queuectl.names import fold
+from queuectl.spool import Place
+from queuectl.state import WAITING, State
+
+
+def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
+    """The index row of the job that lies at `place` in this version."""
+    state, (mtime_ns, size) = place.state, version
+    # As the claim will make it: due now, and as if it never had run.
+    anew = state is State.PENDING and wants_retry(job)
+    due = job.due if state in WAITING and not anew else None
+    return Entry(
+        id=place.job_id,
+        fold=fold(place.job_id),
+        state=state.value,
+        worker=place.worker,
+        mtime_ns=mtime_ns,
+        size=size,
+        created=created_of(job, version),
+        command=written_command(job.command),
+        priority=job.priority,
+        due=None if due is None or due <= now else due,
+        attempts=0 if anew else job.attempts,
+        crashes=0 if anew else job.crashes,
+        max_retries=job.max_retries,
+        run_at=None if anew else job.run_at,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        exit_code=None if anew else job.exit_code,
+        error=None if anew else job.error,
+        tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
+    )
+
+
+def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:
+    """The index row of a file that should hold a job and does not."""
+    mtime_ns, size = version
+    return Entry(
+        id=place.job_id,
+        fold=fold(place.job_id),
+        state=place.state.value,
+        worker=place.worker,
+        mtime_ns=mtime_ns,
+        size=size,
+        created=mtime_ns / 1e9,
+        error=error,
+    )
+
+
+def created_of(job: Job, version: tuple[int, int]) -> float:
+    """When the job came in, in seconds since the epoch: as it says, else when its file was written."""
+    return read_moment(job.created_at) or version[0] / 1e9
