@@ -48,6 +48,9 @@ class Supervisor(Minder):
         asked = rings.asked or sweep.pause <= 0
         # Before the look, which may fail for long.
         self.mind(asked=asked)
+        if asked:
+            # Also when we stop: each is asked by name.
+            shift.fellows.look()
         if shift.stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
@@ -58,9 +61,6 @@ class Supervisor(Minder):
         if sweep.remade:
             sweep.remade = False
             self.watch()
-        if asked:
-            # Now that the folders are there in which theirs lie.
-            shift.fellows.look()
         waits = shift.troubles.tell_stuck(self.store) or sweep.lost
         if has_work(self.store, system.now()) and not is_paused(self.store.spool):
             self._wake(all_of_them=not rings.names)

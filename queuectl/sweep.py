@@ -30,8 +30,8 @@ from queuectl.state import State
 SLICE = 500
 """Names of which events told that are looked at in one go."""
 FLOOD, SHARE = 2000, 5
-"""Names from which on a full look is taken instead, where no more than so many times as many jobs wait: by name
-a file costs twice as much, but one that is known costs a tenth.
+"""Names from which on a full look is taken instead, where no more than so many times as many jobs wait: a new
+file costs half as much in a full look, but one that is known costs something, too.
 """
 LONGEST_PAUSE = 300.0
 """Seconds after which everything is looked at anyway, however long a look takes."""

@@ -130,6 +130,44 @@ def test_a_request_to_stop_ends_all_of_them_and_lets_them_finish(spool: Program,
     assert spool.where("b") == ["done"]
 
 
+def test_a_cancel_is_heard_by_whichever_runs_the_job(spool: Program, ledger: Ledger) -> None:
+    with spool.workers(2):
+        hold(spool, ledger, "a", "b")
+        for name in ("a", "b"):
+            spool.ok("cancel", name)
+        wait_until(lambda: spool.where("a") == spool.where("b") == ["dead"], "both are cancelled")
+
+
+def test_who_rests_takes_its_lock_and_its_folder_anew(spool: Program, ledger: Ledger) -> None:
+    """All of them: else others take it for dead, and run what it runs once more."""
+    with spool.workers(2) as worker:
+        names = {row["name"] for row in spool.json("worker", "list")}
+        assert len({row["pid"] for row in spool.json("worker", "list")}) == 2
+        for name in names:
+            (spool.spool / "locks" / f"{name}.lock").unlink()
+            (spool.spool / "processing" / name).rmdir()
+        wait_until(
+            lambda: all((spool.spool / "locks" / f"{name}.lock").exists() for name in names), "the locks"
+        )
+        wait_until(lambda: names == set(os.listdir(spool.spool / "processing")), "the folders")
+        hold(spool, ledger, "a", "b")
+        assert {row["job"] for row in spool.json("worker", "list")} == {"a", "b"}
+        ledger.let_go("a")
+        ledger.let_go("b")
+        wait_until(lambda: spool.where("a") == spool.where("b") == ["done"], "both are done")
+        assert worker.runs
+
+
+def test_a_retry_is_run_in_time_wherever_it_failed(spool: Program) -> None:
+    """Only the first one knows when something is due."""
+    spool.ok("config", "set", "poll_interval", "3600")
+    spool.ok("config", "set", "backoff_base", "1")
+    with spool.workers(2):
+        for name in ("a", "b", "c", "d"):
+            spool.drop(f"{name}.json", {"command": "exit 1", "max_retries": 1})
+        wait_until(lambda: all(spool.where(name) == ["dead"] for name in "abcd"), "all have been retried")
+
+
 def test_the_others_die_with_the_first(spool: Program, ledger: Ledger) -> None:
     with spool.workers(2) as worker:
         hold(spool, ledger, "a", "b")

@@ -14,6 +14,7 @@ import pytest
 
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, Oddity, shown
+from queuectl.index import base as index_base
 from queuectl.index import schema as index_schema
 from queuectl.queue.store import Store
 from queuectl.state import State
@@ -558,3 +559,46 @@ def test_rows_in_no_order_are_damage(index: Index) -> None:
 
     with patch.object(index, "_sql", Circle()), pytest.raises(sqlite3.DatabaseError, match="no order"):
         index.stamps_after("", State.PENDING, 2)
+
+
+class TestTheLogOfWrites:
+    """Who commits is not to wait for the disk: whoever minds workers sees to the log before it is long."""
+
+    @pytest.fixture
+    def index(self, desk: Desk) -> Index:
+        desk.store.index.put([entry(f"job{number}", error="x" * 4000) for number in range(1200)])
+        return desk.store.index
+
+    def test_is_moved_into_the_file_where_it_is_long(self, index: Index) -> None:
+        assert index_base._logged(index._path) > index_schema.MUCH_LOGGED
+        index.tidy(START)
+        assert index_base._logged(index._path) < 20
+        assert index.counts()["pending"] == 1200
+        # Who asks for the looks at a folder is told nothing else by it.
+        assert [look.folder for look in index.looks()] == [""]
+
+    def test_is_left_where_it_is_short(self, desk: Desk) -> None:
+        desk.store.index.put([entry("a")])
+        before = index_base._logged(desk.store.index._path)
+        assert before > 0
+        desk.store.index.tidy(START)
+        assert index_base._logged(desk.store.index._path) == before
+
+    def test_while_somebody_reads_or_writes_is_no_error(self, desk: Desk, index: Index) -> None:
+        with closing(sqlite3.connect(index._path, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM jobs").fetchone()
+            index.tidy(START)
+            other.execute("COMMIT")
+            other.execute("BEGIN IMMEDIATE")
+            index.tidy(START)
+            other.execute("COMMIT")
+        assert index.counts()["pending"] == 1200
+
+    def test_of_one_in_memory_there_is_none(self, desk: Desk) -> None:
+        desk.store.index.leave_disk("of a reason")
+        desk.store.index.tidy(START)
+
+    def test_no_commit_moves_it_before_it_is_much_longer(self, index: Index) -> None:
+        limit = index._sql.execute("PRAGMA wal_autocheckpoint").fetchone()[0]
+        assert limit == index_schema.MOST_LOGGED >= 4 * index_schema.MUCH_LOGGED

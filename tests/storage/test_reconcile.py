@@ -377,6 +377,17 @@ class TestALookAtAFewNames:
         monkeypatch.undo()
         assert [one.path for one in desk.store.index.oddities()] == ["pending/note.txt"]
 
+    def test_asks_the_index_about_many_at_once(self, desk: Desk) -> None:
+        names = [f"job{number}.json" for number in range(80)]
+        for name in names:
+            desk.drop(name)
+        asked: list[str] = []
+        desk.store.index._sql.set_trace_callback(asked.append)
+        self.some(desk, *((State.PENDING, name) for name in names))
+        desk.store.index._sql.set_trace_callback(None)
+        assert len([sql for sql in asked if sql.startswith("SELECT")]) <= 5
+        assert len(desk.ids("pending")) == 80
+
     def test_does_the_same_as_a_look_at_all(self, desk: Desk) -> None:
         names = ["a.json", "b.json.txt", "bad.json", "note.txt", "empty.json"]
         for name in names:

@@ -109,6 +109,69 @@ def test_full_looks_are_the_rarer_the_longer_they_take(
     assert seen == [pytest.approx(pause) for pause in pauses]
 
 
+class TestAFlood:
+    """Of very many names at once: what came is read along the folder, and not name by name."""
+
+    @pytest.fixture(autouse=True)
+    def _few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweep_module, "FLOOD", 3)
+
+    @pytest.fixture
+    def named(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What was looked at by its name."""
+        seen: list[str] = []
+
+        def some(store: Store, names: Any, now: float) -> Any:
+            seen.extend(name for _, name in names)
+            return reconcile_some(store, names, now)
+
+        monkeypatch.setattr(sweep_module, "reconcile_some", some)
+        return seen
+
+    def drops(self, desk: Desk, begin: str, count: int) -> list[tuple[State, str]]:
+        names = [f"{begin}{number}.json" for number in range(count)]
+        for name in names:
+            desk.drop(name)
+        return [(State.PENDING, name) for name in names]
+
+    def ready(self, desk: Desk) -> int:
+        return len(list(desk.store.index.ready(99)))
+
+    def test_is_taken_in_by_a_full_look_at_once(self, desk: Desk, named: list[str]) -> None:
+        sweep = Sweep(desk.store, Heard())
+        sweep.look((), [])
+        assert sweep.pause > 0
+        more = sweep.look(self.drops(desk, "a", 5), [])
+        while more:
+            more = sweep.look((), [])
+        assert (self.ready(desk), named) == (5, [])
+
+    def test_in_the_middle_of_a_full_look_is_taken_in_by_another(
+        self, desk: Desk, named: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(survey, "_PIECE", 1)
+        monkeypatch.setattr(sweep_module, "STEP", 0.0)
+        desk.put_job("done", "old", state="completed")
+        desk.put_job("dead", "older", state="dead")
+        sweep = Sweep(desk.store, Heard())
+        while not sweep._survey or State.PENDING not in sweep._survey._compared._met:
+            assert sweep.look((), []) is True
+        # That folder has been looked into.
+        more = sweep.look(self.drops(desk, "a", 5), [])
+        while more:
+            more = sweep.look((), [])
+        assert (self.ready(desk), named) == (5, [])
+
+    def test_beside_very_many_that_wait_is_taken_in_name_by_name(self, desk: Desk, named: list[str]) -> None:
+        sweep = Sweep(desk.store, Heard())
+        self.drops(desk, "old", 30)
+        more = sweep.look((), [])
+        while more:
+            more = sweep.look((), [])
+        sweep.look(self.drops(desk, "new", 5), [])
+        assert (self.ready(desk), len(named)) == (35, 5)
+
+
 class TestALongLook:
     """Goes on in steps: what comes meanwhile does not wait for it."""
 
