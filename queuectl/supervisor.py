@@ -11,6 +11,11 @@ from queuectl.queue.store import Store
 from queuectl.shift import Shift
 from queuectl.sweep import Sweep
 
+MIND_INTERVAL = 1.0
+"""Seconds between looks at the workers' locks and folders, however rarely the others are looked at: who misses a
+lock takes its worker for dead after three.
+"""
+
 
 class Supervisor(Minder):
     """Of a process whose workers are told by nobody else when to look; it ends a drain, too."""
@@ -18,6 +23,7 @@ class Supervisor(Minder):
     def __init__(self, shift: Shift, store: Store) -> None:
         super().__init__(shift, store)
         self.sweep = Sweep(store, shift.emit)
+        self._next_mind = 0.0
 
     def watch(self) -> None:
         """As `Minder.watch`, in those that are there now."""
@@ -37,7 +43,7 @@ class Supervisor(Minder):
         moments = [
             moment - system.now() for moment in (sweep.next_due, sweep.next_ripe) if moment is not None
         ]
-        return min([left, sweep.pause, *moments])
+        return min([left, MIND_INTERVAL, sweep.pause, *moments])
 
     def look(self, rings: Rings) -> bool:
         """As `Minder.look`, and at the folders."""
@@ -45,12 +51,13 @@ class Supervisor(Minder):
         if not rings.rung and self._is_quiet():
             sweep.put_off()
             return False
-        asked = rings.asked or sweep.pause <= 0
+        asked = rings.asked or sweep.pause <= 0 or self._next_mind <= system.monotonic()
         # Before the look, which may fail for long.
         self.mind(asked=asked)
         if asked:
             # Also when we stop: each is asked by name.
             shift.fellows.look()
+            self._next_mind = system.monotonic() + MIND_INTERVAL
         if shift.stops:
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.

@@ -46,7 +46,7 @@ class Round:
         self.oddities: list[Oddity] = []
         self.unsettled: list[Unsettled] = []
         self._folds: dict[str, str] = {}
-        self._stamps: dict[str, Stamp] = {}
+        self._stamps: dict[str, Optional[Stamp]] = {}
         self._alike: dict[str, list[str]] = {}
         self._workers: Optional[list[str]] = None
 
@@ -55,16 +55,20 @@ class Round:
         index = self.store.index
         shown = [(f"{state.folder}/{name}", stem_of(name)) for state, name in names if is_unicode(name)]
         ids = [job_id for _, job_id in shown if job_id is not None]
-        self._stamps = index.stamps_of(ids)
+        self._stamps = {**dict.fromkeys(ids), **index.stamps_of(ids)}
         self._alike = {folded: [] for folded in map(fold, ids)}
         self._alike.update(index.alike_all(list(self._alike)))
         paths = [path for path, _ in shown if path not in self._earlier]
         self._earlier.update(dict.fromkeys(paths))
         self._earlier.update((oddity.path, oddity) for oddity in index.oddities_at(paths))
 
+    def expected(self, job_id: str) -> Optional[Stamp]:
+        """What the index knew of this id a moment ago."""
+        return self._stamps[job_id] if job_id in self._stamps else self.known(job_id)
+
     def known(self, job_id: str) -> Optional[Stamp]:
         """What the index knows of this id."""
-        return self._stamps.get(job_id) or self.store.index.stamps_of([job_id]).get(job_id)
+        return self.store.index.stamps_of([job_id]).get(job_id)
 
     def earlier(self, path: str) -> Optional[Oddity]:
         """What lay there at the last look, if it was no job."""
@@ -261,7 +265,7 @@ def reconcile_some(store: Store, names: Collection[tuple[State, str]], now: floa
 def _reconcile_name(work: Round, state: State, name: str) -> None:
     seen = work.store.spool.look(state, name)
     if isinstance(seen, Found):
-        _reconcile_one(work, seen)
+        work.see(seen, work.expected(seen.job_id))
     elif seen is not None:
         work.odd(seen.path, seen.reason)
     elif is_canonical(name) and is_unicode(name):
@@ -278,14 +282,10 @@ def reconcile_one(store: Store, job_id: str, now: float) -> None:
 def reconcile_gone(work: Round, job_id: str) -> None:
     """Find out what became of a file that was not met where its row says, or drop the row."""
     if found := _find(work.store, job_id):
-        # Perhaps not the one that has gone but the next drop of this name.
-        _reconcile_one(work, found)
+        # Perhaps not the one that has gone but the next drop of this name. Who has moved it may have told.
+        work.see(found, work.known(found.job_id))
     else:
         work.gone.append(job_id)
-
-
-def _reconcile_one(work: Round, seen: Found) -> None:
-    work.see(seen, work.known(seen.job_id))
 
 
 def _find(store: Store, job_id: str) -> Optional[Found]:
