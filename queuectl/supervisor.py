@@ -12,8 +12,8 @@ from queuectl.shift import Shift
 from queuectl.sweep import Sweep
 
 MIND_INTERVAL = 1.0
-"""Seconds between looks at the workers' locks and folders, however rarely the others are looked at: who misses a
-lock takes its worker for dead after three.
+"""Seconds between looks at the workers' locks and folders, however rarely all is looked at: who misses a lock
+takes its worker for dead after three.
 """
 
 
