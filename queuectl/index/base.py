@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,16 +22,13 @@ _TRIES = 5
 
 
 def _logged(path: str) -> int:
-    """Pages in the log of writes (WAL) of the index at `path`, as its head tells; 0 if that cannot be told.
-
-    Its form: sqlite.org/walformat.html, 2.1 ("mxFrame", "nBackfill").
-    """
+    """The size in bytes of the log of writes (WAL) of the index at `path`; 0 if there is none."""
+    # Never opened, nor its -shm: to close it would free the locks that SQLite holds there for all our threads
+    # (sqlite.org/howtocorrupt.html, 2.2).
     try:
-        with open(f"{path}-shm", "rb") as file:
-            head = file.read(100)
+        return os.stat(f"{path}-wal").st_size
     except OSError:
         return 0
-    return int.from_bytes(head[16:20], sys.byteorder)
 
 
 class Base:
@@ -113,8 +110,9 @@ class Base:
         if _logged(self._path) < MUCH_LOGGED:
             return
         with suppress(sqlite3.OperationalError), impatient(self._sql):
+            self._sql.execute("PRAGMA journal_size_limit = 0")
             self._sql.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            # The first commit in a log that begins anew waits for the disk, too: let it be this one.
+            # The first commit in a log that begins anew cuts it, and waits for the disk: let it be this one.
             self._sql.execute("INSERT OR REPLACE INTO looks VALUES ('', '', 0, '', ?)", (now,))
 
     def is_sound(self) -> bool:

@@ -19,10 +19,11 @@ DAMAGED = "damaged"
 """In the name of an index that was set aside for it."""
 NEW = ".new"
 """Behind the name of an index that is being made."""
-MUCH_LOGGED, MOST_LOGGED = 1000, 4000
-"""Pages in the log of writes (WAL): from the first number on who minds workers moves them into the index
-file, from the second on whoever commits has to.
-"""
+MUCH_LOGGED = 4 << 20
+"""Bytes in the log of writes (WAL) from which on who minds workers moves them into the index file."""
+MOST_LOGGED = 4000
+
+"""Pages of 4 KiB there, from which on whoever commits has to do that, and waits for the disk."""
 _BUSY_SECONDS = 5.0
 _SALVAGE_SECONDS = 0.5
 _STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
