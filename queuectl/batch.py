@@ -114,6 +114,11 @@ class Batch:
         return current is not None and current.place.job_id == job_id
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing at all."""
+        return self.current is None and not self.ended and not self._waiting
+
+    @property
     def waits(self) -> bool:
         """Whether any job waits here."""
         return bool(self._waiting)

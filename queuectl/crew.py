@@ -14,6 +14,7 @@ from queuectl.queue.settling import give_back_some
 from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, INTERRUPTED
 from queuectl.spool import Spool
+from queuectl.spool.scan import Found
 from queuectl.worker import Worker
 
 LOCK_INTERVAL = GRACE / 6
@@ -90,6 +91,15 @@ class Crew:
             for worker in self.workers:
                 worker.life.keep()
             self._next_check = system.monotonic() + LOCK_INTERVAL
+
+    def has_strays(self, spool: Spool) -> bool:
+        """Whether a job lies in the folder of one that runs none: somebody has put it there."""
+        return any(
+            isinstance(seen, Found)
+            for worker in self.workers
+            if worker.batch.is_empty
+            for seen in spool.scan_worker(worker.name)
+        )
 
     def keep_folders(self, spool: Spool) -> None:
         """Make those anew that somebody has removed. Raises OSError."""

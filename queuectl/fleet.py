@@ -164,10 +164,11 @@ class Fleet:
 
     def _share(self, plan: Plan, parent: Parent) -> bytes:
         pool = Pool(self._root, plan, self._emit, _Leader(parent, plan))
+        parent.waits_for_us = self._pool.shift.plan.drain
         calls: dict[bytes, Callable[[], object]] = {
             _STOP: pool.stop,
             _SIGNAL: pool.shift.signalled,
-            Letter.WAKE.value: pool.shift.turns.wake,
+            Letter.WAKE.value: pool.shift.wake,
             Letter.LOOK.value: pool.shift.bell.ask,
         }
         parent.listen(lambda letter: calls[letter]())

@@ -59,9 +59,8 @@ class Minder:
     def look(self, rings: Rings) -> bool:
         """See to our own; whether to look again at once."""
         self.store.index.follow()
-        if rings.asked:
-            self.shift.crew.keep_folders(self.store.spool)
-        self.mind(asked=rings.asked)
+        # By time, too: whoever else hears requests may be busy, or have ended.
+        self.mind(asked=rings.asked or not rings.rung)
         return False
 
     def watch(self) -> None:
@@ -82,9 +81,9 @@ class Minder:
         return float("inf") if shift.turns.resting() == shift.plan.workers else LOG_INTERVAL
 
     def mind(self, *, asked: bool) -> None:
-        """See to our workers; with `asked` also to what people and other programs ask of them."""
+        """See to our workers; with `asked` also to what others may have asked of them, and done to them."""
         shift = self.shift
-        if asked or shift.crew.unheard:
+        if asked or shift.stops or shift.crew.unheard:
             wish = shift.crew.hear_requests(self.store.spool)
             if wish is not None:
                 shift.stop(kill=wish == KILL)
@@ -95,6 +94,10 @@ class Minder:
             shift.troubles.notice(f"cannot take the workers' locks anew just now: {error}")
         if shift.crew.free_waiting(self.store, system.now()):
             shift.turns.wake()
+        if asked and not shift.stops:
+            shift.crew.keep_folders(self.store.spool)
+            if shift.crew.has_strays(self.store.spool):
+                shift.turns.wake()
 
     def _say_stopping(self) -> None:
         shift = self.shift

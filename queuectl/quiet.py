@@ -12,7 +12,7 @@ from queuectl import system
 from queuectl.queue.looks import GRAIN
 from queuectl.queue.store import Store
 from queuectl.spool import layout
-from queuectl.state import State
+from queuectl.state import WAITING, State
 
 LONGEST = 10.0
 """Seconds for which nothing else is asked: an edit of a file in its place, of which no event told, changes no
@@ -42,17 +42,21 @@ class Quiet:
         paths = [os.path.join(spool.root, name) for name in _FOLDERS]
         try:
             found = {path: os.stat(path) for path in [*paths, *map(spool.worker_folder, living)]}
+            strangers = set(spool.workers()).difference(living)
         except OSError:
             return
         # Two changes may bear one time.
         settled = system.now() - max(one.st_ctime_ns for one in found.values()) / 1e9 > GRAIN
         # Of a worker of another program it must be asked whether it lives.
-        if settled and set(spool.workers()).issubset(living):
+        if settled and not strangers:
             self._begun = {path: _version(one) for path, one in found.items()}
 
     def keep(self) -> None:
         """It has come to its end."""
-        self._kept, self._until = self._begun, system.monotonic() + LONGEST
+        index, self._until = self._store.index, system.monotonic() + LONGEST
+        # What cannot be read just now may be mended where it lies.
+        is_odd = any(index.has_oddities(f"{state.folder}/") for state in WAITING)
+        self._kept = {} if is_odd else self._begun
 
     def holds(self) -> bool:
         """Whether everything is as it was then, as far as that can be told."""

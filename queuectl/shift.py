@@ -72,6 +72,11 @@ class Shift:
             self.bell.ring()
             self.fellows.ring()
 
+    def wake(self) -> None:
+        """Have all who rest look for work, and look after them meanwhile."""
+        if self.turns.wake():
+            self.bell.ring()
+
     def signalled(self) -> None:
         """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
         self.stops += 1

@@ -24,6 +24,8 @@ class Supervisor(Minder):
         super().__init__(shift, store)
         self.sweep = Sweep(store, shift.emit)
         self._next_mind = 0.0
+        self._woken_in: object = None
+        """What the index was like when workers were woken last."""
 
     def watch(self) -> None:
         """As `Minder.watch`, in those that are there now."""
@@ -48,6 +50,7 @@ class Supervisor(Minder):
     def look(self, rings: Rings) -> bool:
         """As `Minder.look`, and at the folders."""
         shift, sweep = self.shift, self.sweep
+        sweep.full.hears = shift.bell.hears
         if not rings.rung and self._is_quiet():
             sweep.put_off()
             return False
@@ -62,15 +65,14 @@ class Supervisor(Minder):
             return False
         # Asked first: what a worker met before it came to rest is in the index by now.
         all_rest = self._all_rest()
-        sweep.hears = shift.bell.hears
-        more = sweep.look(rings.names, shift.crew.names, shift.fellows.names)
+        more = sweep.look(rings.names, [*shift.crew.names, *shift.fellows.names])
         shift.troubles.index_works()
         if sweep.remade:
             sweep.remade = False
             self.watch()
         waits = shift.troubles.tell_stuck(self.store) or sweep.lost
-        if has_work(self.store, system.now()) and not is_paused(self.store.spool):
-            self._wake(all_of_them=not rings.names)
+        if self._has_work():
+            self._wake(rings)
         elif shift.plan.drain and all_rest and not more and not waits:
             shift.stop()
         return more
@@ -81,14 +83,21 @@ class Supervisor(Minder):
     def _is_quiet(self) -> bool:
         """Whether nothing has happened, as far as that can be told without a look."""
         shift = self.shift
-        if shift.stops or shift.crew.unheard or not shift.bell.hears or not self._all_rest():
+        if shift.stops or shift.crew.unheard or not self._all_rest() or self._has_work():
             return False
         return self.sweep.is_quiet()
 
-    def _wake(self, *, all_of_them: bool) -> None:
-        """Have as many look as can find something, or all, in case one of them cannot take what there is."""
-        shift = self.shift
-        most = None if all_of_them else max(1, count_work(self.store, shift.plan.workers + 1))
-        woken = shift.turns.wake(most)
-        if most is None or woken < most:
+    def _has_work(self) -> bool:
+        return has_work(self.store, system.now()) and not is_paused(self.store.spool)
+
+    def _wake(self, rings: Rings) -> None:
+        """Have as many look as can find something; or all, in case one of them cannot take what there is."""
+        shift, before, self._woken_in = self.shift, self._woken_in, self.store.index.changes()
+        if rings.names:
+            most = max(1, count_work(self.store, shift.plan.workers + 1))
+            if shift.turns.wake(most) < most:
+                shift.fellows.wake()
+        elif rings.asked or not rings.rung or before != self._woken_in:
+            # Not for a ring of one that found nothing it may take: it would ring again.
+            shift.turns.wake()
             shift.fellows.wake()

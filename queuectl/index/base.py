@@ -103,6 +103,10 @@ class Base:
         """Another one whenever others than we have written to it, or it is another index."""
         return self.generation, int(self._sql.execute("PRAGMA data_version").fetchone()[0])
 
+    def changes(self) -> tuple[int, int, int]:
+        """Another one whenever anybody has written to it, or it is another index."""
+        return (*self.version(), self._sql.total_changes)
+
     def tidy(self, now: float) -> None:
         """Move what was written lately from the log into the index file, if that is much: else somebody who
         commits would have to, and wait for the disk. No error if it cannot be done.

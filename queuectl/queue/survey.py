@@ -6,7 +6,7 @@ rows of new files are kept aside until all are read. That a row has no file any 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Callable, Optional, TypeVar
 
@@ -55,9 +55,16 @@ class Survey:
     """
 
     def __init__(
-        self, store: Store, now: float, told: Callable[[int], object] = lambda count: None, *, looks: Looks
+        self,
+        store: Store,
+        now: float,
+        told: Callable[[int], object] = lambda count: None,
+        *,
+        looks: Looks,
+        only: Optional[Collection[State]] = None,
     ) -> None:
-        self._store, self._looks = store, looks
+        """`only`: not all folders, but those of these states."""
+        self._store, self._looks, self._only = store, looks, only
         self._compared = _Comparison(store, now, told)
         self.drops: list[Unsettled] = []
         """What needs a hand, once all steps have been taken."""
@@ -65,7 +72,8 @@ class Survey:
     def steps(self) -> Iterator[None]:
         """Each takes a moment: a few hundred files; where many are new, a second at most now and then."""
         looks, compared = self._looks, self._compared
-        states = [state for state in SCAN_ORDER if not looks.spares(state)]
+        wanted = [state for state in SCAN_ORDER if self._only is None or state in self._only]
+        states = [state for state in wanted if not looks.spares(state)]
         if self._store.index.is_empty():
             # Whether a drop is a second file of a job is told by the others.
             for state in states:

@@ -111,11 +111,13 @@ class Parent:
 
     def __init__(self, control: int, report: int, shared: memoryview) -> None:
         self._control, self._report, self._shared = control, report, shared
+        self.waits_for_us = False
+        """Whether the parent wants to know at once when we rest."""
 
     def rest(self, rests: bool) -> None:
-        """Say whether we rest; a ring says that we do."""
+        """Say whether we rest."""
         self._shared[_RESTS] = rests
-        if rests:
+        if rests and self.waits_for_us:
             self.ring()
 
     def ring(self) -> None:
@@ -140,6 +142,9 @@ class Parent:
             for kind in Letter:
                 if letter == kind.value:
                     self._shared[kind.done] += 1
+            if self._shared[_RESTS] and self.waits_for_us:
+                # It counts only now that this is done.
+                self.ring()
         os.kill(os.getpid(), signal.SIGKILL)
 
     def hear_signals(self) -> None:

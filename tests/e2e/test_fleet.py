@@ -138,6 +138,32 @@ def test_a_cancel_is_heard_by_whichever_runs_the_job(spool: Program, ledger: Led
         wait_until(lambda: spool.where("a") == spool.where("b") == ["dead"], "both are cancelled")
 
 
+@pytest.mark.parametrize("ask", [("cancel", "b"), ("worker", "stop", "--now")], ids=["cancel", "stop"])
+def test_what_is_asked_of_another_is_heard_when_the_first_has_no_workers_left(
+    spool: Program, ledger: Ledger, ask: tuple[str, ...]
+) -> None:
+    with spool.workers(2) as worker:
+        hold(spool, ledger, "a", "b")
+        (first,) = [row["job"] for row in spool.json("worker", "list") if row["pid"] == worker.pid]
+        other = "b" if first == "a" else "a"
+        spool.ok("cancel", first)
+        wait_until(lambda: spool.where(first) == ["dead"], "it is cancelled")
+        os.kill(worker.pid, signal.SIGTERM)
+        wait_until(lambda: worker.pid not in pids(spool), "its worker has ended")
+        spool.ok(*(other if word == "b" else word for word in ask))
+        worker.end()
+    assert spool.where(other) == (["dead"] if ask[0] == "cancel" else ["pending"])
+
+
+def test_a_job_put_into_the_folder_of_one_that_rests_goes_back(spool: Program) -> None:
+    with spool.workers(2):
+        wait_until(lambda: len(spool.json("worker", "list")) == 2, "they have started")
+        for number, row in enumerate(spool.json("worker", "list")):
+            job = spool.spool / "processing" / row["name"] / f"s{number}.json"
+            job.write_text('{"command": ["true"]}')
+        wait_until(lambda: spool.where("s0") == spool.where("s1") == ["done"], "they have been run")
+
+
 def test_who_rests_takes_its_lock_and_its_folder_anew(spool: Program, ledger: Ledger) -> None:
     """All of them: else others take it for dead, and run what it runs once more."""
     with spool.workers(2) as worker:

@@ -116,6 +116,14 @@ def test_where_a_worker_of_another_program_may_die_it_does_not_hold(still: Desk)
 
 
 @tells
+def test_while_something_cannot_be_read_it_does_not_hold(still: Desk) -> None:
+    """It may be mended where it lies."""
+    still.drop("empty.json", b"")
+    still.look()
+    assert not looked_at(still).holds()
+
+
+@tells
 def test_what_no_folder_tells_is_looked_for_now_and_then(
     still: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +132,10 @@ def test_what_no_folder_tells_is_looked_for_now_and_then(
     assert quiet.holds()
     monkeypatch.setattr(system, "monotonic", lambda: now + LONGEST + 1)
     assert not quiet.holds()
+
+
+def _refuse(*_: object) -> None:
+    raise OSError(24, "Too many open files")
 
 
 class TestASupervisor:
@@ -172,6 +184,31 @@ class TestASupervisor:
     def test_looks_where_no_events_tell(self, idle: Any) -> None:
         supervisor, looks = idle
         supervisor.shift.bell.close()
+        supervisor.look(BY_TIME)
+        assert len(looks) == 1
+
+    @tells
+    def test_looks_again_after_one_that_did_not_do_all(
+        self, idle: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        supervisor, looks = idle
+        with monkeypatch.context() as patch:
+            patch.setattr(Sweep, "_tidy_up", _refuse)
+            supervisor.attempt(Rings(frozenset(), asked=False))
+        supervisor.attempt(BY_TIME)
+        assert len(looks) == 2
+
+    @tells
+    def test_looks_again_in_an_index_that_was_mended(self, idle: Any) -> None:
+        supervisor, looks = idle
+        supervisor.mended()
+        supervisor.look(BY_TIME)
+        assert len(looks) == 1
+
+    @tells
+    def test_looks_while_there_is_work(self, idle: Any, still: Desk) -> None:
+        supervisor, looks = idle
+        still.store.index.put([still.store.index.get("pending")._replace(due=None)])  # type: ignore[union-attr]
         supervisor.look(BY_TIME)
         assert len(looks) == 1
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,15 +13,17 @@ from typing import Any
 
 import pytest
 
-from queuectl import events, locks, system
+from queuectl import events, full_look, locks, system
 from queuectl import sweep as sweep_module
+from queuectl.crew import Crew
 from queuectl.errors import SpoolUnusable
-from queuectl.queue import recovery, survey
+from queuectl.full_look import FullLook
+from queuectl.queue import looks, recovery, survey
 from queuectl.queue.reconcile import reconcile_some
 from queuectl.queue.recovery import ownerless_locks, recover
 from queuectl.queue.store import Store
 from queuectl.queue.survey import Survey, reconcile_all
-from queuectl.spool import layout
+from queuectl.spool import Spool, layout
 from queuectl.state import State
 from queuectl.sweep import Sweep
 from tests.support.spools import Desk, Heard, succeeding
@@ -34,7 +38,9 @@ class TestAFolderThatWasRemoved:
         desk.add("a")
         with desk.worker(succeeding(desk.clock), name=LIVE) as worker:
             (desk.root / "processing" / LIVE).rmdir()
-            Sweep(desk.store, Heard()).look((), [LIVE])
+            crew = Crew()
+            crew.workers.append(worker)
+            crew.keep_folders(desk.store.spool)
             assert worker.run_once() is True
         assert desk.folder_of("a") == ["done"]
 
@@ -73,7 +79,7 @@ def test_in_the_place_of_a_spool_that_goes_in_the_middle_of_a_look_nothing_is_ma
 
     monkeypatch.setattr(layout, "is_whole", goes)
     with pytest.raises(SpoolUnusable, match="has gone"):
-        Sweep(desk.store, Heard())._remake_folders([])
+        Sweep(desk.store, Heard())._remake_folders()
     assert not os.path.exists(root)
     os.rename(elsewhere, root)
 
@@ -105,8 +111,12 @@ def test_full_looks_are_the_rarer_the_longer_they_take(
         sweep.hasten()
         while sweep.look((), []):
             pass
-        seen.append(sweep._next_scan - now[0])
+        seen.append(sweep.full._next - now[0])
     assert seen == [pytest.approx(pause) for pause in pauses]
+
+
+def _locked(*_: object) -> bool:
+    raise sqlite3.OperationalError("database is locked")
 
 
 class TestAFlood:
@@ -146,20 +156,86 @@ class TestAFlood:
             more = sweep.look((), [])
         assert (self.ready(desk), named) == (5, [])
 
-    def test_in_the_middle_of_a_full_look_is_taken_in_by_another(
+    def step_by_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(survey, "_PIECE", 1)
+        monkeypatch.setattr(full_look, "STEP", 0.0)
+
+    def rested(self, desk: Desk) -> Sweep:
+        """After a full look."""
+        sweep = Sweep(desk.store, Heard())
+        while sweep.look((), []):
+            pass
+        return sweep
+
+    def test_in_the_middle_of_a_full_look_is_taken_in_name_by_name(
         self, desk: Desk, named: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(survey, "_PIECE", 1)
-        monkeypatch.setattr(sweep_module, "STEP", 0.0)
+        """That one may take long."""
+        self.step_by_step(monkeypatch)
         desk.put_job("done", "old", state="completed")
         desk.put_job("dead", "older", state="dead")
         sweep = Sweep(desk.store, Heard())
-        while not sweep._survey or State.PENDING not in sweep._survey._compared._met:
-            assert sweep.look((), []) is True
-        # That folder has been looked into.
-        more = sweep.look(self.drops(desk, "a", 5), [])
+        assert sweep.look((), []) is True
+        assert sweep.look(self.drops(desk, "a", 5), []) is True
+        assert (self.ready(desk), len(named)) == (5, 5)
+
+    def test_looks_into_no_other_folder(
+        self, desk: Desk, named: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before they run; there may be a million in `done`."""
+        sweep, looked_into, real = self.rested(desk), set[State](), Spool.scan_state
+
+        def scan_state(spool: Spool, state: State) -> Any:
+            looked_into.add(state)
+            return real(spool, state)
+
+        monkeypatch.setattr(Spool, "scan_state", scan_state)
+        sweep.look(self.drops(desk, "a", 5), [])
+        assert (self.ready(desk), looked_into) == (5, {State.PENDING})
+
+    def test_that_comes_while_another_is_taken_in_waits_for_that(
+        self, desk: Desk, named: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.step_by_step(monkeypatch)
+        sweep = self.rested(desk)
+        assert sweep.look(self.drops(desk, "a", 5), []) is True
+        more = sweep.look(self.drops(desk, "b", 2), [])
+        assert named == []
         while more:
             more = sweep.look((), [])
+        assert (self.ready(desk), sorted(named)) == (7, ["b0.json", "b1.json"])
+
+    @pytest.mark.parametrize("what", ["nothing", "the clock is set", "the index is locked", "another index"])
+    def test_is_not_forgotten_when_its_look_does_not_come_to_its_end(
+        self, desk: Desk, named: list[str], monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        """Edits of files in their places change no folder: nothing else tells of them."""
+        self.step_by_step(monkeypatch)
+        monkeypatch.setattr(looks, "FEW", 2)
+        now = [time.time() + 10]
+        monkeypatch.setattr(system, "now", lambda: now[0])
+        for number in range(5):
+            desk.drop(f"a{number}.json", {"command": "x", "run_at": "2999-01-01T00:00:00Z"})
+        desk.store.spool.tmp.owner = "host-1-0-abc"
+        sweep = self.rested(desk)
+        sweep.full.hears = True
+        sweep.hasten()
+        while sweep.look((), []):
+            pass
+        assert sweep.look(self.drops(desk, "a", 5), []) is True
+        if what == "the clock is set":
+            now[0] += 100
+        elif what == "another index":
+            desk.store.index.heal()
+        elif what == "the index is locked":
+            with monkeypatch.context() as patch:
+                patch.setattr(FullLook, "_step", _locked)
+                with pytest.raises(sqlite3.OperationalError):
+                    sweep.look((), [])
+            assert sweep.pause > 0
+            sweep.hasten()
+        while sweep.look((), []):
+            pass
         assert (self.ready(desk), named) == (5, [])
 
     def test_beside_very_many_that_wait_is_taken_in_name_by_name(self, desk: Desk, named: list[str]) -> None:
@@ -179,7 +255,7 @@ class TestALongLook:
     def _slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each step is a file, and takes as long as one go may."""
         monkeypatch.setattr(survey, "_PIECE", 1)
-        monkeypatch.setattr(sweep_module, "STEP", 0.0)
+        monkeypatch.setattr(full_look, "STEP", 0.0)
 
     def test_sees_all_in_the_end(self, desk: Desk) -> None:
         for number in range(5):
@@ -314,7 +390,7 @@ class TestDropsThatAreNoJobs:
             yield
 
         monkeypatch.setattr(Survey, "steps", interrupted)
-        monkeypatch.setattr(sweep_module, "STEP", 0.1)
+        monkeypatch.setattr(full_look, "STEP", 0.1)
         assert sweep.look((), []) is True
         assert sweep.look([(State.PENDING, "bad.json")], []) is False
         (drop,) = sweep._drops.values()

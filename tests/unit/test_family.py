@@ -99,3 +99,30 @@ def test_each_wish_is_met_after_it_was_said(pair: Pair) -> None:
     gate.release(5)
     wait_until(lambda: pair.child._shared[Letter.WAKE.done] == pair.child._shared[Letter.WAKE.asked], "all")
     assert len(heard) == 3
+
+
+def test_a_rest_rings_for_a_parent_that_waits_for_it(pair: Pair) -> None:
+    os.set_blocking(pair.child._report, False)
+    pair.parent.rest(True)
+    with pytest.raises(BlockingIOError):
+        os.read(pair.child._report, 9)
+    pair.parent.waits_for_us = True
+    pair.parent.rest(True)
+    assert os.read(pair.child._report, 9) == b"."
+
+
+def test_who_rests_before_its_wake_is_done_with_rings_afterwards(pair: Pair) -> None:
+    """The ring before came too early: the parent did not take it for resting."""
+    seen: list[bool] = []
+
+    def wake(_: bytes) -> None:
+        pair.parent.rest(False)
+        pair.parent.rest(True)
+        seen.append(pair.child.rests)
+
+    pair.parent.waits_for_us = True
+    pair.parent.listen(wake)
+    pair.child.ask(Letter.WAKE)
+    assert os.read(pair.child._report, 1) == b"."
+    assert os.read(pair.child._report, 1) == b"."
+    assert (seen, pair.child.rests) == ([False], True)

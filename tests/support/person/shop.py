@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Callable
 
+from queuectl.crew import Crew
 from queuectl.errors import QueueError
 from queuectl.queue.doctor import examine
 from queuectl.sweep import Sweep
@@ -72,6 +73,9 @@ class Shop:
             worker.life.keep()
         self.sweep.hasten()
         self.sweep.look((), [worker.name for worker in workers])
+        crew = Crew()
+        crew.workers.extend(workers)
+        crew.keep_folders(self.desk.store.spool)
 
     def work(self, act: Callable[[], object]) -> None:
         with self.worker(self.run_with(act)) as worker:
