@@ -24,8 +24,6 @@ SCAN_SHARE = 20
 took less: one may have waited for somebody."""
 STEP = 0.05
 """Seconds of a full look that are done in one go."""
-
-
 LONGEST_WAIT = 60.0
 """Seconds for which it waits at most for looks that follow floods."""
 

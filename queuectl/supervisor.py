@@ -72,7 +72,7 @@ class Supervisor(Minder):
             self.watch()
         waits = shift.troubles.tell_stuck(self.store) or sweep.lost
         if self._has_work():
-            self._wake(rings)
+            self._wake(rings, asked=asked)
         elif shift.plan.drain and all_rest and not more and not waits:
             shift.stop()
         return more
@@ -90,14 +90,14 @@ class Supervisor(Minder):
     def _has_work(self) -> bool:
         return has_work(self.store, system.now()) and not is_paused(self.store.spool)
 
-    def _wake(self, rings: Rings) -> None:
+    def _wake(self, rings: Rings, *, asked: bool) -> None:
         """Have as many look as can find something; or all, in case one of them cannot take what there is."""
         shift, before, self._woken_in = self.shift, self._woken_in, self.store.index.changes()
-        if rings.names:
+        if rings.names and not asked:
             most = max(1, count_work(self.store, shift.plan.workers + 1))
             if shift.turns.wake(most) < most:
                 shift.fellows.wake()
-        elif rings.asked or not rings.rung or before != self._woken_in:
+        elif asked or not rings.rung or before != self._woken_in:
             # Not for a ring of one that found nothing it may take: it would ring again.
             shift.turns.wake()
             shift.fellows.wake()
