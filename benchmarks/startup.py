@@ -1,4 +1,7 @@
-"""How long `queuectl status` and `queuectl --help` take, as ratios to the imports that they cannot avoid."""
+"""How long commands take that scripts call in a loop, as ratios to the imports that all of them need.
+
+What changes the queue takes a lock, and so needs the lock library as well: with that there is a second floor.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from statistics import median
 from benchmarks.measure import Table, environment, queuectl, temporary_spool, wait_for
 
 FLOOR = [sys.executable, "-c", "import click, sqlite3"]
+LOCKING = [sys.executable, "-c", "import click, sqlite3, msgspec, portalocker"]
 
 
 def run(rounds: int) -> Table:
@@ -17,20 +21,18 @@ def run(rounds: int) -> Table:
         for name in ("one", "two", "three"):
             queuectl(spool, "enqueue", "--id", name, "--", "echo", name).wait()
         worked = spool.parent / "worked"
-        queuectl(worked, "init").wait()
+        fed = spool.parent / "fed"
+        for one in (worked, fed):
+            queuectl(one, "init").wait()
+        program = [sys.executable, "-m", "queuectl", "--spool"]
         calls = {
             "floor: import click, sqlite3": FLOOR,
-            "queuectl status": [sys.executable, "-m", "queuectl", "--spool", str(spool), "status"],
-            "the same, two workers live": [
-                sys.executable,
-                "-m",
-                "queuectl",
-                "--spool",
-                str(worked),
-                "status",
-            ],
-            "queuectl list": [sys.executable, "-m", "queuectl", "--spool", str(spool), "list"],
-            "queuectl --help": [sys.executable, "-m", "queuectl", "--help"],
+            "queuectl status": [*program, str(spool), "status"],
+            "the same, two workers live": [*program, str(worked), "status"],
+            "queuectl list": [*program, str(spool), "list"],
+            "queuectl --help": [*program, str(spool), "--help"],
+            "floor: portalocker, msgspec, too": LOCKING,
+            "queuectl enqueue": [*program, str(fed), "enqueue", "--", "true"],
         }
         times: dict[str, list[float]] = {name: [] for name in calls}
         worker = queuectl(worked, "worker", "start", "--count", "2", "--quiet")

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from queuectl.complaints import Source, complaint
 from queuectl.errors import InvalidInput
 from queuectl.job import Job, problem_of
+from queuectl.source import Source
 
 _DECODER = msgspec.json.Decoder(Job)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -141,6 +141,8 @@ def _decode(source: Source) -> Job:
 
 
 def _refuse(source: Source, error: Exception) -> NoReturn:
+    from queuectl.complaints import complaint
+
     raise complaint(source, error) from None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import msgspec
 
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS
+from queuectl.source import Source
 from queuectl.state import STATE_NAMES
 
 _ENUM = re.compile(r"^Invalid enum value (.*)$", re.S)
@@ -34,8 +35,6 @@ _AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*) \(byte (\d+)\)$", re.S)
 _AT_PATH = re.compile(r"^(.*) - at `\$(.*)`$", re.S)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.S)
 _MISSING = re.compile(r"^Object missing required field `(.*)`$", re.S)
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[{}\[\]:]', re.S)
-"""A string without an end is one too: were it skipped, each quote in it would be tried as a beginning."""
 _TYPE = re.compile(r"`([^`]*)`")
 _WORDS = {
     "int": "a whole number",
@@ -46,30 +45,6 @@ _WORDS = {
     "object": "an object",
     "null": "null",
 }
-
-
-class Source(NamedTuple):
-    """The text of one job, and where in the whole input it begins; None where a place says nothing."""
-
-    text: str
-    whole: Optional[str]
-    start: int = 0
-
-    def place(self, offset: Optional[int]) -> str:
-        """Line and column of this offset in the text, as the end of a sentence."""
-        if offset is None or self.whole is None:
-            return ""
-        at = self.start + offset
-        line = self.whole.count("\n", 0, at) + 1
-        return f" at line {line}, column {at - self.whole.rfind(chr(10), 0, at)}"
-
-    def place_among_others(self) -> str:
-        """Where the text begins, if it is one of several."""
-        return self.place(0) if self.text != self.whole else ""
-
-    def place_of_field(self, name: str) -> str:
-        """Where the job has this field."""
-        return self.place(_field_offset(self.text, name))
 
 
 def complaint(source: Source, error: Exception) -> InvalidInput:
@@ -148,26 +123,3 @@ def _alike(name: str) -> list[str]:
     if len(name) > _LONGEST_SLIP:
         return []
     return get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
-
-
-def _field_offset(text: str, name: str) -> Optional[int]:
-    """Where the outermost object has this key."""
-    depth, start = 0, None
-    for token in _TOKEN.finditer(text):
-        if token[0] == ":" and start is not None:
-            return start
-        start = None
-        if token[0] in ("{", "["):
-            depth += 1
-        elif token[0] in ("}", "]"):
-            depth -= 1
-        elif depth == 1 and _unquoted(token[0]) == name:
-            start = token.start()
-    return None
-
-
-def _unquoted(literal: str) -> Optional[str]:
-    try:
-        return msgspec.json.decode(literal.encode(), type=str)
-    except (msgspec.DecodeError, UnicodeError):
-        return None

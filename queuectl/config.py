@@ -1,7 +1,5 @@
 """Every setting, once: its name, type, default, meaning and check. Pure; the index keeps the values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union

@@ -5,8 +5,6 @@ system. Two ids that differ in case or Unicode form only are the same job: they 
 macOS.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Callable, NamedTuple, Optional

@@ -5,6 +5,7 @@ This module is the one place where an error becomes a message and an exit code.
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -17,10 +18,15 @@ from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click 8.2 and newer raise where only help is wanted; older ones print it themselves."""
+_FEW_COLLECTIONS = 10_000
+"""New objects between two collections of garbage: a start makes many, and all stay; to look through them time
+and again took as long as to read the index.
+"""
 
 
 def main(args: Optional[Sequence[str]] = None) -> NoReturn:
     """Run the program and exit with its code."""
+    gc.set_threshold(_FEW_COLLECTIONS)
     sys.exit(run(sys.argv[1:] if args is None else list(args)))
 
 

@@ -1,7 +1,5 @@
 """Tables: drawn with rich on a terminal, plain columns where a program or a file reads them."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional

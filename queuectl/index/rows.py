@@ -1,12 +1,10 @@
 """The rows of the index, as the program sees them."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple, Optional, Union, get_args, get_type_hints
+from typing import Any, NamedTuple, Optional, Union, get_args
 
 from queuectl.names import read_worker_name
 from queuectl.state import State
@@ -126,7 +124,7 @@ def look_from(row: Sequence[Any]) -> Optional[Look]:
 
 @cache
 def _types() -> list[tuple[type, ...]]:
-    return [get_args(hint) or (hint,) for hint in get_type_hints(Entry).values()]
+    return [get_args(hint) or (hint,) for hint in Entry.__annotations__.values()]
 
 
 def checked_id(value: Any) -> str:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
-from json import dumps
 from typing import Any, Union
 
 from queuectl import system
@@ -75,6 +74,8 @@ def as_job(job: Union[Job, Mapping[str, Any]]) -> Job:
     """
     if isinstance(job, Job):
         return checked(job)
+    from json import dumps
+
     try:
         return decode_job(dumps(job).encode())
     except (TypeError, ValueError) as error:

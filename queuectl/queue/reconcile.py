@@ -4,8 +4,6 @@ It only reads the spool. What needs a hand (a second file of a known name, a fil
 returned, for `intake` to act on where workers run, and remembered as an oddity, for `status` to tell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Optional
 

@@ -1,7 +1,5 @@
 """What `status` and `list` tell: rows of jobs, the living workers, and what needs a person's eye."""
 
-from __future__ import annotations
-
 import os
 from typing import Any, NamedTuple, Optional
 

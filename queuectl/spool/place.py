@@ -1,7 +1,5 @@
 """Where a job's file lies, and what was read there."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from queuectl.errors import InvalidInput
@@ -43,7 +41,7 @@ class Read(NamedTuple):
     than its file's name, which wins.
     """
 
-    job: Job
+    job: "Job"
     version: tuple[int, int]
     faithful: bool
 

@@ -1,7 +1,5 @@
 """One look at every state folder: what lies there, by name and version; no file is opened."""
 
-from __future__ import annotations
-
 import os
 import stat as stat_module
 from collections.abc import Iterator

@@ -24,16 +24,57 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("words", [["status"], ["list"], ["config", "get"], ["dlq", "list"]], ids=" ".join)
-def test_looking_imports_nothing_that_is_slow(tmp_path: Path, words: list[str]) -> None:
-    spool = str(tmp_path / "spool")
-    with Queue.open(spool) as queue:
-        queue.enqueue([{"command": "echo hi", "id": "a"}])
-    # What click itself takes is not ours to choose.
+LOOKS = pytest.mark.parametrize(
+    "words", [["status"], ["list"], ["config", "get"], ["dlq", "list"]], ids=" ".join
+)
+
+
+def _told(spool: Path, words: list[str], question: str) -> str:
+    """What Python answers to this question after a command; `before` are the modules that click needs."""
     code = (
-        "import sys, click, sqlite3; before = set(sys.modules)\n"
-        f"from queuectl.cli import run; code = run(['--spool', {spool!r}, *{words!r}])\n"
-        f"print(code, sorted({SLOW!r} & (set(sys.modules) - before)))"
+        "import gc, sys, typing, click, sqlite3; before = set(sys.modules)\n"
+        "from queuectl.cli import main; passes = []\n"
+        "gc.collect(); gc.callbacks.append(lambda phase, told: passes.append(phase))\n"
+        f"try: main(['--spool', {str(spool)!r}, *{words!r}])\n"
+        f"except SystemExit as end: print(end.code, {question})"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=True)
-    assert done.stdout.decode().splitlines()[-1] == "0 []"
+    return done.stdout.decode().splitlines()[-1]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    with Queue.open(str(tmp_path / "spool")) as queue:
+        queue.enqueue([{"command": "echo hi", "id": "a"}])
+    return tmp_path / "spool"
+
+
+@LOOKS
+def test_looking_imports_nothing_that_is_slow(spool: Path, words: list[str]) -> None:
+    # What click itself takes is not ours to choose.
+    assert _told(spool, words, f"sorted({SLOW!r} & (set(sys.modules) - before))") == "0 []"
+
+
+def test_putting_a_job_in_imports_what_explains_bad_ones_for_these_only(spool: Path) -> None:
+    question = "[name for name in ('queuectl.complaints', 'difflib') if name in sys.modules]"
+    assert _told(spool, ["enqueue", "--", "true"], question) == "0 []"
+    assert "difflib" in _told(spool, ["enqueue", '{"comand": "true"}'], question)
+
+
+@LOOKS
+def test_looking_has_no_annotation_compiled_anew(spool: Path, words: list[str]) -> None:
+    """A NamedTuple whose annotations are text compiles each of them when it is made; those of a module that
+    postpones its annotations are."""
+    question = (
+        "sorted(f'{name}.{kind.__name__}' for name, module in sys.modules.items() if name not in before"
+        " for kind in vars(module).values() if isinstance(kind, type) and hasattr(kind, '_fields')"
+        " and kind.__module__ == name and sum(isinstance(one, typing.ForwardRef)"
+        " for one in kind.__annotations__.values()) > 1)"
+    )
+    assert _told(spool, words, question) == "0 []"
+
+
+@LOOKS
+def test_looking_collects_no_garbage(spool: Path, words: list[str]) -> None:
+    """To look through all that a start makes, time and again, takes as long as to read the index."""
+    assert _told(spool, words, "passes") == "0 []"
