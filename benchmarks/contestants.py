@@ -26,6 +26,8 @@ threads = [threading.Thread(target=work) for _ in range(2)]
 """
 SPOOLER_MOST = 900
 """Jobs that wait in task-spooler at most: from the thousandth on its clients were seen to wait for ever."""
+NQ_MOST = 400
+"""Jobs that wait in nq at most: each is a process that looks at all before it, so many are slow."""
 HUEY = str(Path(__file__).resolve().parent / "peers" / "huey_jobs.py")
 
 Drain = Callable[[], object]
@@ -40,15 +42,17 @@ class Contestant(NamedTuple):
     fill: Callable[[Path, int], Drain]
     waited_for: bool = True
     """Whether what works is a child that ends with the drain, and so tells what it has used."""
+    most: Optional[int] = None
+    """How many jobs it takes, if not any number."""
+
+    def share(self, jobs: int) -> int:
+        """How many of so many jobs it is given; its rate is that of these."""
+        return jobs if self.most is None else min(jobs, self.most)
 
 
-def contestants(jobs: int, *, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
-    """Those that are here and take so many jobs, the measure of all first; `counts` are those of queuectl's
-    workers.
-    """
-    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _parallel()]
-    if jobs <= SPOOLER_MOST:
-        found.append(_spooler())
+def contestants(*, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
+    """Those that are here, the measure of all first; `counts` are those of queuectl's workers."""
+    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _spooler(), _nq(), _parallel()]
     huey = python_with("huey", install=install)
     if huey is not None:
         found += [_huey(huey, "sqlite", "each commit (FULL)"), _huey(huey, "file", "nothing")]
@@ -116,7 +120,33 @@ def _spooler() -> Optional[Contestant]:
 
         return drain
 
-    return Contestant("task-spooler, 2 slots", "nothing, in memory", fill, waited_for=False)
+    name = f"task-spooler, 2 slots (of {SPOOLER_MOST})"
+    return Contestant(name, "nothing, in memory", fill, waited_for=False, most=SPOOLER_MOST)
+
+
+def _nq() -> Optional[Contestant]:
+    nq = program("nq")
+    if nq is None:
+        return None
+
+    def fill(folder: Path, count: int) -> Drain:
+        # A queue of it runs one at a time: as many queues as there are slots.
+        queues = [{**os.environ, "NQDIR": str(folder / str(slot))} for slot in range(SLOTS)]
+        gate = f"while [ ! -e {folder}/go ]; do sleep 0.01; done"
+        for number, own in enumerate(queues):
+            mine = len(range(number, count, SLOTS))
+            for command in [["/bin/sh", "-c", gate], *[COMMAND] * mine]:
+                _run([nq, "-q", *command], env=own)
+
+        def drain() -> None:
+            (folder / "go").touch()
+            for own in queues:
+                _run([nq, "-w"], env=own)
+
+        return drain
+
+    name = f"nq, {SLOTS} queues (of {NQ_MOST})"
+    return Contestant(name, "nothing", fill, waited_for=False, most=NQ_MOST)
 
 
 def _parallel() -> Optional[Contestant]:

@@ -18,6 +18,8 @@ from typing import Callable, NamedTuple, Union
 HERE = Path(__file__).resolve().parent.parent
 place = HERE.parent
 """Where everything is done, on the disk that the repository is on (a tmpfs would flatter)."""
+idle_first = 0.0
+"""Seconds for which workers have had nothing to do before the latency is measured."""
 
 
 class Table(NamedTuple):

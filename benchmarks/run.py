@@ -53,7 +53,15 @@ def main() -> None:
         "--store", metavar="DIR", type=Path, help="write tables and charts into this folder, too"
     )
     parser.add_argument("--on", metavar="DIR", type=Path, help="do it here: the disk that is measured")
+    parser.add_argument(
+        "--idle-first",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="let the workers rest so long before the latency is measured",
+    )
     chosen = parser.parse_args()
+    measure.idle_first = chosen.idle_first
     if chosen.on:
         measure.place = chosen.on.resolve()
     if unknown := set(chosen.benchmarks) - set(ALL):

@@ -12,17 +12,18 @@ from benchmarks.measure import Cost, Table, new_folders
 
 def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Table:
     """From the start of each to its end; interleaved, so that all meet what else the machine does."""
-    field = contestants(jobs, install=install, counts=counts)
+    field = contestants(install=install, counts=counts)
     rates: dict[str, list[float]] = {one.name: [] for one in field}
     costs: dict[str, list[Cost]] = {one.name: [] for one in field}
     with new_folders() as new:
         for _ in range(rounds):
             for one in field:
-                drain = one.fill(new(), jobs)
+                count = one.share(jobs)
+                drain = one.fill(new(), count)
                 before = Cost.so_far()
                 began = time.perf_counter()
                 drain()
-                rates[one.name].append(jobs / (time.perf_counter() - began))
+                rates[one.name].append(count / (time.perf_counter() - began))
                 costs[one.name].append(Cost.so_far().since(before))
     measure = median(rates[field[0].name])
     rows = [_row(one, rates[one.name], costs[one.name], measure, jobs) for one in field]
@@ -35,7 +36,8 @@ def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Ta
 def _row(
     one: Contestant, rates: list[float], costs: list[Cost], measure: float, jobs: int
 ) -> tuple[str, float, float, float, Union[float, str], float, str]:
-    cpu = median(cost.cpu for cost in costs) / jobs * 1000
-    written = median(cost.written for cost in costs) / jobs / 1024
+    count = one.share(jobs)
+    cpu = median(cost.cpu for cost in costs) / count * 1000
+    written = median(cost.written for cost in costs) / count / 1024
     told = cpu if one.waited_for else "not told"
     return (one.name, median(rates), min(rates), median(rates) / measure, told, written, one.durability)
