@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 
 from queuectl import system
 from queuectl.errors import QueueError
+from queuectl.index.connection import MUCH_LOGGED, identity_of, impatient
+from queuectl.index.opening import connect
 from queuectl.index.rows import Entry
-from queuectl.index.schema import MUCH_LOGGED, connect, identity_of, impatient, in_memory, rebuild
 from queuectl.index.trouble import refusal, trouble
 
 FIELDS = ", ".join(Entry._fields)
@@ -83,6 +84,8 @@ class Base:
 
         Where that cannot be done (others hold it open: Windows) this goes on in memory.
         """
+        from queuectl.index.making import rebuild
+
         self.close()
         try:
             rebuild(self._path, self._lock_path, self._identity).close()
@@ -94,6 +97,8 @@ class Base:
 
     def leave_disk(self, why: str) -> None:
         """Go on in memory, with the settings as far as they can be read."""
+        from queuectl.index.making import in_memory
+
         self.close()
         self.generation += 1
         self._sql, self.why_in_memory = in_memory(self._path), why

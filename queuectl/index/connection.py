@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+
+VERSION = 1
+"""Of the tables that we know, see `schema`."""
+MUCH_LOGGED = 4 << 20
+"""Bytes in the log of writes (WAL) from which on who minds workers moves them into the index file."""
+MOST_LOGGED = 4000
+"""Pages of 4 KiB there, from which on whoever commits has to do that, and waits for the disk."""
+BUSY_SECONDS = 5.0
+"""Seconds that a connection waits for whoever has locked the file."""
 
 
 class _Connection(sqlite3.Connection):
@@ -40,3 +51,57 @@ def _address(path: str, options: str) -> str:
     if os.path.splitdrive(path)[0] and not begin:
         begin = "///"
     return f"file:{begin}{quoted}?{options}"
+
+
+def open_index(path: str) -> sqlite3.Connection:
+    """A connection to the index at `path`, which is there.
+
+    Raises:
+        sqlite3.Error: it cannot be used, or not just now.
+    """
+    # Never made by SQLite, where somebody has just set it aside: see `is_empty`.
+    connection = connected(path, "mode=rw", BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_LOGGED}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Of the tables in that index; 0 where there are none yet."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def is_empty(path: str) -> bool:
+    """Whether there is no index at `path`, or an empty file.
+
+    To SQLite that is a new database: to look into it is to delete the journal of that name, which would be
+    that of the index which somebody moves in meanwhile.
+    """
+    try:
+        return os.path.getsize(path) == 0
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def impatient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Wait for nobody in the block."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+def identity_of(path: str) -> Optional[tuple[int, int]]:
+    """What tells a file from another one of the same name; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)

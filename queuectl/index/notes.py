@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Optional
 
 from queuectl.index.base import Base
+from queuectl.index.connection import impatient
 from queuectl.index.rows import Look, Oddity, look_from
-from queuectl.index.schema import impatient
 
 _ODDITIES = "SELECT path, reason, mtime_ns, size, seen FROM oddities"
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Optional
 from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
 from queuectl.names import SUFFIX, read_worker_name
-from queuectl.spool import layout
 from queuectl.spool.access import Trust
+from queuectl.spool.paths import Paths
 from queuectl.spool.place import LARGEST, ROOM, FileChanged, Place, Read, too_large
 from queuectl.spool.scan import Seen, count_entries, look, scan, scan_state, scan_worker
 from queuectl.spool.tmp import TmpFolder
@@ -46,49 +46,16 @@ SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
 
 
-class Spool:
+class Spool(Paths):
     """One spool folder."""
 
     def __init__(self, root: str, *, trust_writers: bool = False, to_run: bool = False) -> None:
-        self.root = os.path.abspath(root)
+        super().__init__(root)
         self.tmp = TmpFolder(self.root)
         self.trust_writers = trust_writers
         """Whether a job may be run that somebody else has put here, or may change."""
         self.to_run = to_run
-        # Put together once: paths are asked for a dozen times a job.
-        self._folders = {state: os.path.join(self.root, state.folder, "") for state in State}
         """Whether this program runs what lies here: then that it is the spool's owner's is not enough."""
-
-    # Paths
-
-    def path(self, place: Place) -> str:
-        """The path of the file that lies at `place`."""
-        if place.state is State.PROCESSING:
-            return self.worker_folder(place.worker or "") + os.sep + place.name
-        return self._folders[place.state] + place.name
-
-    def worker_folder(self, worker: str) -> str:
-        """The folder of what this worker owns."""
-        return self._folders[State.PROCESSING] + worker
-
-    def make_worker_folder(self, worker: str) -> None:
-        """Make it if it is not there. Raises OSError, FileNotFoundError where `processing` is not there."""
-        system.make_folder(self.worker_folder(worker))
-
-    def log_path(self, job_id: str) -> str:
-        """The file of what the job's command printed."""
-        return os.path.join(self.root, layout.LOGS, job_id + ".log")
-
-    def lock_path(self, name: str) -> str:
-        """A file in `locks/`."""
-        return os.path.join(self.root, layout.LOCKS, name)
-
-    def in_spool(self, path: str) -> str:
-        """`path` as people see it: from the spool's root on, with forward slashes."""
-        root = os.path.join(self.root, "")
-        shown = path[len(root) :] if path.startswith(root) else os.path.relpath(path, self.root)
-        shown = shown.replace(os.sep, "/")
-        return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
 
     # Looking
 
@@ -249,6 +216,10 @@ class Spool:
             raise DamagedRecord(f"{self.in_spool(self.path(place))} holds no job: {error}") from error
 
     # Writing and moving
+
+    def make_worker_folder(self, worker: str) -> None:
+        """Make it if it is not there. Raises OSError, FileNotFoundError where `processing` is not there."""
+        system.make_folder(self.worker_folder(worker))
 
     def prepare(self, jobs: Sequence[Job]) -> list[tuple[str, tuple[int, int]]]:
         """Write these records to `tmp/`, flushed and fsynced; of each, the path to move in from, and its

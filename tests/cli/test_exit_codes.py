@@ -128,10 +128,10 @@ def test_5_busy_claim_lock(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("mode", ["NORMAL", "EXCLUSIVE"])
 def test_5_busy_index(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """Another program sits on the database, before or after our opening it. It is not taken for damaged."""
-    from queuectl.index import schema as index_schema
+    from queuectl.index import connection
 
     cli.ok("config", "set", "max_retries", "4")
-    monkeypatch.setattr(index_schema, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.1)
     other = sqlite3.connect(str(cli.spool / "index.sqlite3"), isolation_level=None)
     try:
         other.execute(f"PRAGMA locking_mode = {mode}")

@@ -17,7 +17,7 @@ from typing import Any, Callable
 import pytest
 
 from queuectl.errors import SpoolUnusable
-from queuectl.index import schema
+from queuectl.index import connection, making
 from queuectl.pool import Pool
 from queuectl.shift import Plan
 from queuectl.sweep import Sweep
@@ -69,7 +69,7 @@ class TestLocked:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(schema, "_BUSY_SECONDS", self.BUSY)
+        monkeypatch.setattr(connection, "BUSY_SECONDS", self.BUSY)
 
     @pytest.mark.parametrize(
         "verb",
@@ -105,7 +105,7 @@ class TestLocked:
 def test_workers_that_find_it_locked_say_so_and_go_on_when_it_is_free(
     spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
     heard = Heard()
     pool = Pool(str(spool), Plan(2, drain=True), heard)
     thread = threading.Thread(target=pool.run)
@@ -139,7 +139,7 @@ def test_workers_go_on_though_a_damaged_index_cannot_be_set_aside(
 
     ok(spool, "config", "set", "poll_interval", "0.05")
     real, damaged = Sweep.look, threading.Event()
-    monkeypatch.setattr(schema, "_set_aside", held)
+    monkeypatch.setattr(making, "_set_aside", held)
     monkeypatch.setattr(Sweep, "look", look)
     # The file that they would go back to is sound here, whatever they have met.
     monkeypatch.setattr("queuectl.index.base.RETURN_AFTER", math.inf)

@@ -16,7 +16,8 @@ import pytest
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, Oddity, shown
 from queuectl.index import base as index_base
-from queuectl.index import schema as index_schema
+from queuectl.index import connection as index_connection
+from queuectl.index import making as index_making
 from queuectl.queue.store import Store
 from queuectl.state import State
 from tests.support.spools import START, Desk
@@ -320,7 +321,7 @@ class TestTheFile:
 
         (spool / "index.sqlite3").write_bytes(b"rubbish")
         with monkeypatch.context() as patch:
-            patch.setattr(index_schema.system, "replace", held)
+            patch.setattr(index_making.system, "replace", held)
             desk = Desk(spool)
         with desk:
             assert desk.store.index.in_memory
@@ -352,7 +353,7 @@ class TestTheFile:
         self, spool: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (spool / "index.sqlite3").unlink()
-        monkeypatch.setattr(index_schema.os, "access", lambda *_: False)
+        monkeypatch.setattr(index_making.os, "access", lambda *_: False)
         with closing(Store.open(str(spool))) as store:
             assert store.index.in_memory
         assert not (spool / "index.sqlite3").exists()
@@ -395,7 +396,7 @@ class TestSettingsWhileTheIndexIsReplaced:
 
         self.damage(spool)
         with monkeypatch.context() as patch:
-            patch.setattr(index_schema.system, "replace", held)
+            patch.setattr(index_making.system, "replace", held)
             assert self.max_retries(spool) == 1
         assert not (spool / "index.sqlite3.new").exists()
         self.set_max_retries(spool, "9")
@@ -407,7 +408,7 @@ class TestSettingsWhileTheIndexIsReplaced:
 
         self.damage(spool)
         with monkeypatch.context() as patch:
-            patch.setattr(index_schema.system, "replace", died)
+            patch.setattr(index_making.system, "replace", died)
             with pytest.raises(Died):
                 self.max_retries(spool)
         assert (spool / "index.sqlite3.new").exists()
@@ -419,7 +420,7 @@ class TestSettingsWhileTheIndexIsReplaced:
         self, spool: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.damage(spool)
-        real = index_schema._set_aside
+        real = index_making._set_aside
         other = threading.Thread(target=self.set_max_retries, args=(spool, "9"))
 
         def meanwhile(path: str, why: str) -> None:
@@ -428,7 +429,7 @@ class TestSettingsWhileTheIndexIsReplaced:
             other.join(0.5)
             real(path, why)
 
-        monkeypatch.setattr(index_schema, "_set_aside", meanwhile)
+        monkeypatch.setattr(index_making, "_set_aside", meanwhile)
         with Desk(spool) as desk:
             assert desk.ids() == ["a"]
             other.join(30)
@@ -460,7 +461,7 @@ class TestSettingsWhileTheIndexIsReplaced:
                 self.damage(spool)
             with monkeypatch.context() as patch:
                 for name in ("replace", "remove"):
-                    patch.setattr(index_schema.system, name, counted(getattr(index_schema.system, name)))
+                    patch.setattr(index_making.system, name, counted(getattr(index_making.system, name)))
                 with pytest.raises(Died):
                     self.max_retries(spool)
             assert self.max_retries(spool) == 9
@@ -469,7 +470,7 @@ class TestSettingsWhileTheIndexIsReplaced:
     def test_one_that_could_not_be_moved_in_lends_its_settings(
         self, spool: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = index_schema.system.replace
+        real = index_making.system.replace
 
         def held(source: str, target: str, **options: Any) -> None:
             if source.endswith(".new"):
@@ -478,7 +479,7 @@ class TestSettingsWhileTheIndexIsReplaced:
 
         self.damage(spool)
         with monkeypatch.context() as patch:
-            patch.setattr(index_schema.system, "replace", held)
+            patch.setattr(index_making.system, "replace", held)
             assert self.max_retries(spool) == 1
         assert self.max_retries(spool) == 1
 
@@ -571,7 +572,7 @@ class TestTheLogOfWrites:
         return desk.store.index
 
     def test_is_moved_into_the_file_where_it_is_long(self, index: Index) -> None:
-        assert index_base._logged(index._path) > index_schema.MUCH_LOGGED
+        assert index_base._logged(index._path) > index_connection.MUCH_LOGGED
         index.tidy(START)
         assert index_base._logged(index._path) < 100_000
         assert index.counts()["pending"] == 1200
@@ -603,7 +604,7 @@ class TestTheLogOfWrites:
 
     def test_no_commit_moves_it_before_it_is_much_longer(self, index: Index) -> None:
         limit = index._sql.execute("PRAGMA wal_autocheckpoint").fetchone()[0]
-        assert limit * 4096 == index_schema.MOST_LOGGED * 4096 > 3 * index_schema.MUCH_LOGGED
+        assert limit * 4096 == index_connection.MOST_LOGGED * 4096 > 3 * index_connection.MUCH_LOGGED
 
     def test_is_seen_to_without_giving_up_what_we_have_locked(self, index: Index) -> None:
         """POSIX frees all locks of a process on a file when it closes any descriptor of it."""

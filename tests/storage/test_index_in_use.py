@@ -12,7 +12,7 @@ import pytest
 
 from queuectl import events
 from queuectl.errors import SpoolUnusable
-from queuectl.index import base, schema
+from queuectl.index import base, making, opening
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.intake import settle_drops
@@ -138,7 +138,7 @@ class TestDamage:
         desk.add("a")
         desk.queue.set_config("max_retries", "7")
         with monkeypatch.context() as patch:
-            patch.setattr(schema.system, "replace", refused)
+            patch.setattr(making.system, "replace", refused)
             assert desk.store.heal(DAMAGE) is True
         assert desk.store.index.in_memory
         assert "held by somebody" in str(desk.store.index.why_in_memory)
@@ -176,7 +176,7 @@ class TestAnIndexInMemory:
         def lacking(path: str) -> Any:
             raise sqlite3.OperationalError("unable to open database file")
 
-        monkeypatch.setattr(schema, "_open", lacking)
+        monkeypatch.setattr(opening, "open_index", lacking)
         with closing(Store.open(str(desk.root))) as store:
             assert store.index.why_in_memory == "unable to open database file"
             with pytest.raises(SpoolUnusable, match="unable to open database file"):
@@ -188,8 +188,8 @@ class TestAnIndexInMemory:
             raise sqlite3.OperationalError("attempt to write a readonly database")
 
         with monkeypatch.context() as patch:
-            patch.setattr(schema, "_open", lacking)
-            patch.setattr(schema.os, "access", lambda *_: False)
+            patch.setattr(opening, "open_index", lacking)
+            patch.setattr(opening.os, "access", lambda *_: False)
             store = Store.open(str(desk.root))
         with closing(store):
             assert store.index.why_in_memory == "this user cannot write it"
@@ -201,7 +201,7 @@ class TestAnIndexInMemory:
         desk.close()
         (desk.root / "index.sqlite3").write_bytes(b"rubbish")
         with monkeypatch.context() as patch:
-            patch.setattr(schema.system, "replace", refused)
+            patch.setattr(making.system, "replace", refused)
             store = Store.open(str(desk.root))
         with closing(store):
             assert "held by somebody" in str(store.index.why_in_memory)

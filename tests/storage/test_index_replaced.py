@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from queuectl import locks
-from queuectl.index import Index, schema
+from queuectl.index import Index, making
 from queuectl.index.connection import connected
 from queuectl.index.trouble import is_damage
 from tests.support.program import WINDOWS, Program
@@ -43,12 +43,12 @@ class Meanwhile:
         if self.acted:
             return self.real(*args, **options)
         self.acted = True
-        schema._prepare(self.path, None)
-        schema._set_aside(self.path, schema.DAMAGED)
+        making._prepare(self.path, None)
+        making._set_aside(self.path, making.DAMAGED)
         try:
             return self.real(*args, **options)
         finally:
-            self.new = schema._move_in(self.path)
+            self.new = making._move_in(self.path)
             self.new.execute("INSERT INTO config VALUES ('max_retries', '7')")
 
 

@@ -20,7 +20,7 @@ from queuectl import events, minder, system, troubles
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError, SpoolUnusable
-from queuectl.index import base, schema
+from queuectl.index import base, making
 from queuectl.job import Job
 from queuectl.minder import Minder
 from queuectl.pool import Pool
@@ -366,7 +366,7 @@ class TestTroubles:
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def unwritable(path: str, lock_path: str) -> Any:
-            return schema.in_memory(path), "of a reason"
+            return making.in_memory(path), "of a reason"
 
         monkeypatch.setattr(base, "connect", unwritable)
         with pytest.raises(SpoolUnusable, match="cannot be changed: of a reason"):

@@ -238,14 +238,14 @@ def stop_in_index() -> None:
 def impatient() -> None:
     """Nobody waits for `claim.lock` or for the index longer than a moment."""
     from queuectl import locks
-    from queuectl.index import schema
+    from queuectl.index import connection
     from queuectl.queue.store import CLAIM_LOCK, Store
 
     def claiming(self: Store) -> Any:
         return locks.exclusive(self.spool.lock_path(CLAIM_LOCK), 0.3)
 
     Store.claiming = claiming  # type: ignore[method-assign]
-    schema._BUSY_SECONDS = 0.3
+    connection.BUSY_SECONDS = 0.3
 
 
 def _stop_once() -> None:

@@ -1,0 +1,43 @@
+"""What lies where in a spool, as paths."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.spool import layout
+from queuectl.spool.place import Place
+from queuectl.state import State
+
+
+class Paths:
+    """Those of one spool."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        # Put together once: paths are asked for a dozen times a job.
+        self._folders = {state: os.path.join(self.root, state.folder, "") for state in State}
+
+    def path(self, place: Place) -> str:
+        """The path of the file that lies at `place`."""
+        if place.state is State.PROCESSING:
+            return self.worker_folder(place.worker or "") + os.sep + place.name
+        return self._folders[place.state] + place.name
+
+    def worker_folder(self, worker: str) -> str:
+        """The folder of what this worker owns."""
+        return self._folders[State.PROCESSING] + worker
+
+    def log_path(self, job_id: str) -> str:
+        """The file of what the job's command printed."""
+        return os.path.join(self.root, layout.LOGS, job_id + ".log")
+
+    def lock_path(self, name: str) -> str:
+        """A file in `locks/`."""
+        return os.path.join(self.root, layout.LOCKS, name)
+
+    def in_spool(self, path: str) -> str:
+        """`path` as people see it: from the spool's root on, with forward slashes."""
+        root = os.path.join(self.root, "")
+        shown = path[len(root) :] if path.startswith(root) else os.path.relpath(path, self.root)
+        shown = shown.replace(os.sep, "/")
+        return shown if shown.isprintable() else shown.encode("unicode_escape").decode()
