@@ -8,7 +8,8 @@ import threading
 from contextlib import nullcontext
 from typing import Callable, Optional
 
-# Not only when it is needed: then perhaps nothing more can be opened.
+# Not only when they are needed: then perhaps nothing more can be opened.
+import queuectl.complaints
 import queuectl.index.making  # noqa: F401
 from queuectl import events, system
 from queuectl.batch import MOST

@@ -78,3 +78,9 @@ def test_looking_has_no_annotation_compiled_anew(spool: Path, words: list[str]) 
 def test_looking_collects_no_garbage(spool: Path, words: list[str]) -> None:
     """To look through all that a start makes, time and again, takes as long as to read the index."""
     assert _told(spool, words, "passes") == "0 []"
+
+
+def test_workers_have_at_hand_what_they_need_in_trouble(spool: Path) -> None:
+    """When nothing more can be opened a module cannot be imported, either."""
+    question = "sorted({'queuectl.complaints', 'queuectl.index.making'} - set(sys.modules))"
+    assert _told(spool, ["worker", "start", "--drain", "--quiet"], question) == "0 []"

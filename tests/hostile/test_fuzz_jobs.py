@@ -293,16 +293,16 @@ class TestTrees:
 
 def test_a_reader_that_lets_another_error_escape_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: one kind of error that is not translated is found by these tries."""
-    from queuectl import codec
+    from queuectl import complaints
 
-    real = codec.complaint
+    real = complaints.complaint
 
     def careless(source: Any, error: Exception) -> InvalidInput:
         if isinstance(error, RecursionError):
             raise error
         return real(source, error)
 
-    monkeypatch.setattr(codec, "complaint", careless)
+    monkeypatch.setattr(complaints, "complaint", careless)
     deep = next(animal for animal in small() if animal.name == "only-brackets")
     with pytest.raises(RecursionError):
         read(deep.data)

@@ -176,7 +176,8 @@ class TestAnIndexInMemory:
         def lacking(path: str) -> Any:
             raise sqlite3.OperationalError("unable to open database file")
 
-        monkeypatch.setattr(opening, "open_index", lacking)
+        for module in (opening, making):
+            monkeypatch.setattr(module, "open_index", lacking)
         with closing(Store.open(str(desk.root))) as store:
             assert store.index.why_in_memory == "unable to open database file"
             with pytest.raises(SpoolUnusable, match="unable to open database file"):
