@@ -26,6 +26,8 @@ _PIECE = 500
 """Files that are compared with their rows at once; older SQLites take 999 values in one question."""
 MOST_STAGED = 200_000
 """Rows that are kept aside at once, in memory: not every machine has room for temporary files."""
+_LEAST_STAGED = 20_000
+"""Rows that are kept aside at first."""
 _MOST_LATER = 20_000
 """Drops that are kept in mind until the other folders have been looked at."""
 
@@ -103,6 +105,7 @@ class _Comparison(Round):
         """Ids of what lies in the way of a job, and has no row."""
         self._fresh: list[Entry] = []
         self._staging: Optional[Staging] = None
+        self._merged = 0
         self._old = 0
         """Files that were met where their rows say."""
         self._known: dict[State, int] = {}
@@ -129,7 +132,7 @@ class _Comparison(Round):
                         self._blocked.add(seen.path.rpartition("/")[2][: -len(SUFFIX)])
             self._see_all([seen for seen in piece if isinstance(seen, Found)], later=state is State.PENDING)
             if len(self._later) >= _MOST_LATER:
-                yield from self.drops()
+                yield from self._see_later()
             yield from self._between()
         yield from self._merge()
         # Of a folder that is looked at twice the second time counts.
@@ -137,20 +140,28 @@ class _Comparison(Round):
 
     def drops(self) -> Iterator[None]:
         """See to what has come into `pending`, last."""
-        later, self._later, old = self._later, [], self._old
+        yield from self._see_later()
         yield from self._merge()
+
+    def _see_later(self) -> Iterator[None]:
+        later, self._later, old = self._later, [], self._old
         for piece in _pieces(later):
             self._see_all(piece, later=False)
             yield from self._between()
-        yield from self._merge()
         # They were counted when they were met.
         self._old = old
 
     def _between(self) -> Iterator[None]:
         # Not in the middle of a piece: of those in it that differ in case only one could go by the other.
-        if self._staging is not None and self._staging.size >= MOST_STAGED:
+        if self._staging is not None and self._staging.size >= self._most_staged:
             yield from self._merge()
         yield
+
+    @property
+    def _most_staged(self) -> int:
+        # The first soon, for workers to begin; then each time as many as there are: to merge a few rows into
+        # many writes nearly all of the index again.
+        return min(MOST_STAGED, max(_LEAST_STAGED, self._merged))
 
     def _see_all(self, piece: list[Found], *, later: bool) -> None:
         known = self.store.index.stamps_of([seen.job_id for seen in piece])
@@ -217,6 +228,7 @@ class _Comparison(Round):
         if self._fresh or self._staging is not None:
             staging = self._stage()
             self._part_twins(staging)
+            self._merged += staging.size
             yield
             yield from staging.merge()
             self._staging = None

@@ -24,18 +24,22 @@ FOLDERS = ["pending", "failed", "done", "dead"]
 STATES = {"pending": "pending", "failed": "failed", "done": "completed", "dead": "dead"}
 
 
-@pytest.fixture(autouse=True, params=[None, 1], ids=["at once", "piece by piece"])
+LIMITS = {
+    "at once": {},
+    "piece by piece": {"_PIECE": 1, "_MOST_LATER": 1, "MOST_STAGED": 1},
+    "kept aside to the end": {"_PIECE": 1, "_MOST_LATER": 1},
+}
+
+
+@pytest.fixture(autouse=True, params=LIMITS)
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million files are looked at in pieces, which is to make no difference."""
-    if request.param is not None:
-        for module, name in (
-            (survey, "_PIECE"),
-            (survey, "_MOST_LATER"),
-            (survey, "MOST_STAGED"),
-            (staging, "_PIECE"),
-        ):
-            assert hasattr(module, name)
-            monkeypatch.setattr(module, name, request.param)
+    limits = LIMITS[request.param]
+    for name, limit in limits.items():
+        assert hasattr(survey, name)
+        monkeypatch.setattr(survey, name, limit)
+    if limits:
+        monkeypatch.setattr(staging, "_PIECE", 1)
 
 
 def test_a_dropped_file_is_a_job_named_after_its_file(desk: Desk) -> None:
@@ -475,6 +479,27 @@ def test_what_others_tell_while_a_look_reads_is_not_overwritten(
     monkeypatch.setattr(staging.Staging, "merge", claimed_meanwhile)
     reconcile_all(desk.store, desk.clock())
     assert [one.id for one in desk.store.index.stuck()] == ["a"]
+
+
+def test_a_look_writes_the_first_rows_soon_and_then_ever_more_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To merge a few rows into many writes nearly all of the index again."""
+    for name, limit in (("_PIECE", 1), ("_MOST_LATER", 1), ("_LEAST_STAGED", 2), ("MOST_STAGED", 8)):
+        monkeypatch.setattr(survey, name, limit)
+    for number in range(30):
+        desk.drop(f"job-{number}.json")
+    sizes: list[int] = []
+    real = staging.Staging.merge
+
+    def noting(self: staging.Staging) -> Iterator[None]:
+        sizes.append(self.size)
+        yield from real(self)
+
+    monkeypatch.setattr(staging.Staging, "merge", noting)
+    reconcile_all(desk.store, desk.clock())
+    assert [size for size in sizes if size] == [2, 2, 4, 8, 8, 6]
+    assert len(desk.ids()) == 30
 
 
 def test_a_look_keeps_few_rows_in_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
