@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -52,7 +53,9 @@ class Contestant(NamedTuple):
 
 def contestants(*, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
     """Those that are here, the measure of all first; `counts` are those of queuectl's workers."""
-    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _spooler(), _nq(), _parallel()]
+    found = [_xargs(), _threads(), *(_queuectl(count) for count in counts), _spooler(), _nq()]
+    # Of few jobs its start takes a larger part: beside those that are given few.
+    found += [_queuectl(SLOTS, most=NQ_MOST), _parallel()]
     huey = python_with("huey", install=install)
     if huey is not None:
         found += [_huey(huey, "sqlite", "each commit (FULL)"), _huey(huey, "file", "nothing")]
@@ -71,6 +74,11 @@ def _run(
     subprocess.run(call, input=stdin.encode(), env=env, cwd=cwd, stdout=quiet, stderr=quiet, check=check)
 
 
+def _gate(folder: Path) -> str:
+    """What holds up those behind it until `go` is there, or the benchmark has been broken off."""
+    return f"while [ -d {folder} ] && [ ! -e {folder}/go ]; do sleep 0.01; done"
+
+
 def _xargs() -> Contestant:
     def fill(folder: Path, count: int) -> Drain:
         lines = "\n".join(map(str, range(count)))
@@ -86,7 +94,7 @@ def _threads() -> Contestant:
     return Contestant("Python, 2 threads (no queue)", "keeps nothing", fill)
 
 
-def _queuectl(workers: int) -> Contestant:
+def _queuectl(workers: int, *, most: Optional[int] = None) -> Contestant:
     # In the folder that the spool lies in, as the README has it.
     call = [sys.executable, "-m", "queuectl"]
 
@@ -96,7 +104,8 @@ def _queuectl(workers: int) -> Contestant:
         drain = [*call, "worker", "start", "--drain", "--quiet", "--count", str(workers)]
         return lambda: _run(drain, env=environment(), cwd=folder)
 
-    return Contestant(f"queuectl --count {workers}", "each record, each acknowledged job", fill)
+    name = f"queuectl --count {workers}" + (f" (of {most})" if most else "")
+    return Contestant(name, "each record, each acknowledged job", fill, most=most)
 
 
 def _spooler() -> Optional[Contestant]:
@@ -106,8 +115,9 @@ def _spooler() -> Optional[Contestant]:
 
     def fill(folder: Path, count: int) -> Drain:
         own = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TMPDIR": str(folder)}
-        gate = f"while [ ! -e {folder}/go ]; do sleep 0.01; done"
+        gate = _gate(folder)
         _run([spooler, "-S", str(SLOTS)], env=own)
+        atexit.register(_run, [spooler, "-K"], env=own, check=False)
         # Its slots are taken until all are in the queue.
         for command in [*[["sh", "-c", gate]] * SLOTS, *[COMMAND] * count]:
             _run([spooler, "-n", *command], env=own)
@@ -132,7 +142,7 @@ def _nq() -> Optional[Contestant]:
     def fill(folder: Path, count: int) -> Drain:
         # A queue of it runs one at a time: as many queues as there are slots.
         queues = [{**os.environ, "NQDIR": str(folder / str(slot))} for slot in range(SLOTS)]
-        gate = f"while [ ! -e {folder}/go ]; do sleep 0.01; done"
+        gate = _gate(folder)
         for number, own in enumerate(queues):
             mine = len(range(number, count, SLOTS))
             for command in [["/bin/sh", "-c", gate], *[COMMAND] * mine]:

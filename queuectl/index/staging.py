@@ -26,6 +26,8 @@ class Staging:
         self._sql, self._transaction = sql, transaction
         self.size = 0
         """How many they are."""
+        self.bytes = 0
+        """What is long in them takes so much, about."""
         sql.execute("PRAGMA temp_store = MEMORY")
         sql.execute("DROP TABLE IF EXISTS temp.staged")
         sql.execute("CREATE TEMP TABLE staged AS SELECT * FROM jobs LIMIT 0")
@@ -44,6 +46,7 @@ class Staging:
                 self._sql.execute("ROLLBACK")
             raise
         self.size += len(rows)
+        self.bytes += sum(len(row.command) + len(row.error or "") for row in rows)
 
     def twins(self) -> list[Entry]:
         """Those whose ids are the same, or differ in case and Unicode form only, side by side."""
@@ -60,18 +63,33 @@ class Staging:
             (row.id, row.state, row.worker),
         )
 
-    def merge(self) -> Iterator[None]:
-        """Move all into the index, but for those of which somebody else has told it meanwhile; in steps."""
+    def merge(self) -> Iterator[list[Entry]]:
+        """Move all into the index, but for those of which somebody else has told it meanwhile; in steps.
+
+        Of each step, the drops that are left out because their ids are not the same as another's that came
+        into the index meanwhile, and differ in case and Unicode form only.
+        """
         self._sql.execute("DROP TABLE IF EXISTS temp.sorted")
         self._sql.execute("CREATE TEMP TABLE sorted AS SELECT * FROM temp.staged ORDER BY id")
         self._sql.execute("DROP TABLE temp.staged")
         last = self._sql.execute("SELECT coalesce(max(rowid), 0) FROM temp.sorted").fetchone()[0]
         for begin in range(0, last, _PIECE):
             with self._transaction():
+                left = self._leave_out(begin, begin + _PIECE)
                 self._sql.execute(
                     f"INSERT OR IGNORE INTO jobs ({_FIELDS}) SELECT {_FIELDS} FROM temp.sorted "
                     "WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
                     (begin, begin + _PIECE),
                 )
-            yield
+            yield left
         self._sql.execute("DROP TABLE temp.sorted")
+
+    def _leave_out(self, after: int, last: int) -> list[Entry]:
+        fields = ", ".join(f"new.{field}" for field in Entry._fields)
+        rows = self._sql.execute(
+            f"SELECT new.rowid, {fields} FROM temp.sorted AS new JOIN jobs AS old ON old.fold = new.fold "
+            "WHERE new.rowid > ? AND new.rowid <= ? AND new.state = 'pending' AND old.id <> new.id",
+            (after, last),
+        ).fetchall()
+        self._sql.executemany("DELETE FROM temp.sorted WHERE rowid = ?", {(row[0],) for row in rows})
+        return list({row[0]: entry_from(row[1:]) for row in rows}.values())

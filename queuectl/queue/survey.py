@@ -26,6 +26,8 @@ _PIECE = 500
 """Files that are compared with their rows at once; older SQLites take 999 values in one question."""
 MOST_STAGED = 200_000
 """Rows that are kept aside at once, in memory: not every machine has room for temporary files."""
+_MOST_BYTES = 16 * 2**20
+"""What is long in these may take so much: to merge them takes as much again, twice."""
 _LEAST_STAGED = 20_000
 """Rows that are kept aside at first."""
 _MOST_LATER = 20_000
@@ -123,7 +125,7 @@ class _Comparison(Round):
     def at(self, state: State) -> Iterator[None]:
         """Look at the folder of this state; drops are left for `drops`."""
         self._known[state] = self.store.index.count(state)
-        before = self._old
+        before, self._merged = self._old, 0
         for piece in _pieces(self.store.spool.scan_state(state)):
             for seen in piece:
                 if isinstance(seen, Stray):
@@ -153,15 +155,15 @@ class _Comparison(Round):
 
     def _between(self) -> Iterator[None]:
         # Not in the middle of a piece: of those in it that differ in case only one could go by the other.
-        if self._staging is not None and self._staging.size >= self._most_staged:
+        if self._staging is not None and self._is_much(self._staging):
             yield from self._merge()
         yield
 
-    @property
-    def _most_staged(self) -> int:
+    def _is_much(self, staging: Staging) -> bool:
         # The first soon, for workers to begin; then each time as many as there are: to merge a few rows into
         # many writes nearly all of the index again.
-        return min(MOST_STAGED, max(_LEAST_STAGED, self._merged))
+        most = min(MOST_STAGED, max(_LEAST_STAGED, self._merged))
+        return staging.size >= most or staging.bytes >= _MOST_BYTES
 
     def _see_all(self, piece: list[Found], *, later: bool) -> None:
         known = self.store.index.stamps_of([seen.job_id for seen in piece])
@@ -230,7 +232,10 @@ class _Comparison(Round):
             self._part_twins(staging)
             self._merged += staging.size
             yield
-            yield from staging.merge()
+            for left_out in staging.merge():
+                for row in left_out:
+                    self.unsettle(_found(row), SECOND)
+                yield
             self._staging = None
 
     def _part_twins(self, staging: Staging) -> None:
@@ -247,8 +252,7 @@ class _Comparison(Round):
         if (row.id, row.state, row.worker) == (first.id, first.state, first.worker):
             # RACE: a folder may give a name twice when its file is replaced meanwhile (seen on tmpfs).
             return False
-        state = State(row.state)
-        found = Found(state, row.worker, row.id, f"{row.id}{SUFFIX}", row.mtime_ns, row.size)
+        state, found = State(row.state), _found(row)
         if state is State.PENDING:
             self.unsettle(found, SECOND)
         elif same:
@@ -290,3 +294,8 @@ def _pieces(values: Iterable[T]) -> Iterator[list[T]]:
     left = iter(values)
     while piece := list(islice(left, _PIECE)):
         yield piece
+
+
+def _found(row: Entry) -> Found:
+    """The file that this row of a look is of."""
+    return Found(State(row.state), row.worker, row.id, f"{row.id}{SUFFIX}", row.mtime_ns, row.size)

@@ -216,7 +216,7 @@ def stop_at_settle() -> None:
 
 def stop_in_index() -> None:
     """Once, the process stops itself in the middle of a transaction, holding the index."""
-    from queuectl.index import Index
+    from queuectl.index import Entry, Index
     from queuectl.index.staging import Staging
 
     put, merge = Index.put, Staging.merge
@@ -226,7 +226,7 @@ def stop_in_index() -> None:
             put(self, entries)
             _stop_once()
 
-    def stopping_in_a_look(self: Staging) -> Iterator[None]:
+    def stopping_in_a_look(self: Staging) -> Iterator[list[Entry]]:
         with self._transaction():
             yield from list(merge(self))
             _stop_once()
