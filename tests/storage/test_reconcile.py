@@ -528,12 +528,8 @@ def test_a_drop_goes_by_no_job_that_came_in_meanwhile_and_differs_in_case_only(
     assert sorted(desk.ids()) == ["A-2", "a", "b", "kept"]
 
 
-def test_a_look_keeps_few_bytes_in_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows may hold long commands."""
-    for name, limit in (("_PIECE", 1), ("_MOST_LATER", 1), ("MOST_STAGED", 100), ("_MOST_BYTES", 3000)):
-        monkeypatch.setattr(survey, name, limit)
-    for number in range(10):
-        desk.drop(f"job-{number}.json", {"command": "x" * 1000})
+def kept_aside(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows are kept aside, each time that some are added."""
     sizes: list[int] = []
     real = staging.Staging.add
 
@@ -542,6 +538,16 @@ def test_a_look_keeps_few_bytes_in_memory(desk: Desk, monkeypatch: pytest.Monkey
         sizes.append(self.size)
 
     monkeypatch.setattr(staging.Staging, "add", noting)
+    return sizes
+
+
+def test_a_look_keeps_few_bytes_in_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows may hold long commands."""
+    for name, limit in (("_PIECE", 1), ("_MOST_LATER", 1), ("MOST_STAGED", 100), ("_MOST_BYTES", 3000)):
+        monkeypatch.setattr(survey, name, limit)
+    for number in range(10):
+        desk.drop(f"job-{number}.json", {"command": "x" * 1000})
+    sizes = kept_aside(monkeypatch)
     reconcile_all(desk.store, desk.clock())
     assert len(desk.ids()) == 10
     assert max(sizes) == 3
@@ -554,14 +560,7 @@ def test_a_look_keeps_few_rows_in_memory(desk: Desk, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(survey, "_MOST_LATER", 100)
     for number in range(20):
         desk.drop(f"job-{number}.json")
-    sizes: list[int] = []
-    real = staging.Staging.add
-
-    def noting(self: staging.Staging, rows: Sequence[Entry]) -> None:
-        real(self, rows)
-        sizes.append(self.size)
-
-    monkeypatch.setattr(staging.Staging, "add", noting)
+    sizes = kept_aside(monkeypatch)
     reconcile_all(desk.store, desk.clock())
     assert len(desk.ids()) == 20
     assert max(sizes) == 6
