@@ -80,6 +80,11 @@ def test_looking_collects_no_garbage(spool: Path, words: list[str]) -> None:
     assert _told(spool, words, "passes") == "0 []"
 
 
+def test_what_ends_looks_for_no_garbage(spool: Path) -> None:
+    """Python would look through all objects several times as it ends."""
+    assert _told(spool, ["status"], "len(gc.get_objects()) < 1000 < gc.get_freeze_count()") == "0 True"
+
+
 def test_workers_have_at_hand_what_they_need_in_trouble(spool: Path) -> None:
     """When nothing more can be opened a module cannot be imported, either."""
     question = "sorted({'queuectl.complaints', 'queuectl.index.making'} - set(sys.modules))"
