@@ -51,11 +51,7 @@ def run(rounds: int) -> Table:
             if measure.idle_first:
                 time.sleep(measure.idle_first)
                 took[f"dropped after {measure.idle_first:.0f} s of nothing"] = [_drop(spool, "the-first")]
-            for number in range(rounds):
-                for kind, (name, way) in enumerate(ways.items()):
-                    took[name].append(way(f"job-{number}-{kind}"))
-                    if name != "dropped, idle":
-                        time.sleep(_PACE)
+            _interleave(rounds, ways, took)
         finally:
             worker.terminate()
             worker.wait()
@@ -65,6 +61,14 @@ def run(rounds: int) -> Table:
         (name, percentile(values, 50), percentile(values, 99), max(values)) for name, values in took.items()
     ]
     return Table(f"from coming in to the start, ms ({rounds} rounds)", ("case", "p50", "p99", "max"), rows)
+
+
+def _interleave(rounds: int, ways: dict[str, Way], took: dict[str, list[float]]) -> None:
+    for number in range(rounds):
+        for kind, (name, way) in enumerate(ways.items()):
+            took[name].append(way(f"job-{number}-{kind}"))
+            if name != "dropped, idle":
+                time.sleep(_PACE)
 
 
 def _command(marker: Path) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 from benchmarks.measure import Table, environment, queuectl, temporary_spool, wait_for
@@ -24,16 +25,7 @@ def run(rounds: int) -> Table:
         fed = spool.parent / "fed"
         for one in (worked, fed):
             queuectl(one, "init").wait()
-        program = [sys.executable, "-m", "queuectl", "--spool"]
-        calls = {
-            "floor: import click, sqlite3": FLOOR,
-            "queuectl status": [*program, str(spool), "status"],
-            "the same, two workers live": [*program, str(worked), "status"],
-            "queuectl list": [*program, str(spool), "list"],
-            "queuectl --help": [*program, str(spool), "--help"],
-            "floor: portalocker, msgspec, too": LOCKING,
-            "queuectl enqueue": [*program, str(fed), "enqueue", "--", "true"],
-        }
+        calls = _calls(spool, worked, fed)
         times: dict[str, list[float]] = {name: [] for name in calls}
         worker = queuectl(worked, "worker", "start", "--count", "2", "--quiet")
         try:
@@ -50,3 +42,17 @@ def run(rounds: int) -> Table:
     floor = median(next(iter(times.values())))
     rows = [(name, median(taken) * 1000, median(taken) / floor) for name, taken in times.items()]
     return Table(f"start-up, median of {rounds}", ("call", "ms", "x floor"), rows)
+
+
+def _calls(spool: Path, worked: Path, fed: Path) -> dict[str, list[str]]:
+    """`worked` has workers, and only `fed` is changed."""
+    program = [sys.executable, "-m", "queuectl", "--spool"]
+    return {
+        "floor: import click, sqlite3": FLOOR,
+        "queuectl status": [*program, str(spool), "status"],
+        "the same, two workers live": [*program, str(worked), "status"],
+        "queuectl list": [*program, str(spool), "list"],
+        "queuectl --help": [*program, str(spool), "--help"],
+        "floor: portalocker, msgspec, too": LOCKING,
+        "queuectl enqueue": [*program, str(fed), "enqueue", "--", "true"],
+    }

@@ -8,11 +8,8 @@ from typing import Optional, Union
 
 from queuectl import locks
 from queuectl.errors import QueueError
-from queuectl.index.connection import VERSION, is_empty, open_index, version_of
+from queuectl.index.connection import ADDED, VERSION, is_empty, open_index, version_of
 from queuectl.index.trouble import NO_FILE, UNWRITABLE, is_damage, trouble
-
-_ADDED = ("jobs_stuck", "looks")
-"""What the first indexes of this version lack."""
 
 
 def connect(path: str, lock_path: str) -> tuple[sqlite3.Connection, Optional[str]]:
@@ -70,8 +67,8 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
 
 
 def _completed(connection: sqlite3.Connection) -> sqlite3.Connection:
-    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)", _ADDED).fetchone()
-    if found[0] < len(_ADDED):
+    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)", ADDED).fetchone()
+    if found[0] < len(ADDED):
         from queuectl.index.schema import complete
 
         complete(connection)

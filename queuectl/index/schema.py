@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
-from queuectl.index.connection import VERSION
+from queuectl.index.connection import ADDED, VERSION
 
 _STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
 """Not in the first ones of this version: a look does without it, and takes longer then."""
@@ -17,7 +17,7 @@ _LOOKS = """CREATE TABLE IF NOT EXISTS looks (
     at REAL NOT NULL
 )"""
 """Not in the first ones either: without it everything is looked at."""
-_ADDED = (_STUCK, _LOOKS)
+_STATEMENTS = {"jobs_stuck": _STUCK, "looks": _LOOKS}
 _SCHEMA = f"""
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
@@ -64,7 +64,7 @@ def fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
     """Make the tables in a database that has none, with these settings.
 
     Raises:
-        sqlite3.Error: that cannot be done; nothing is.
+        sqlite3.Error: that cannot be done.
     """
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA.split(";"):
@@ -77,5 +77,5 @@ def fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
 def complete(connection: sqlite3.Connection) -> None:
     """Add what the first indexes of this version lack; where one may not be written it serves as it is."""
     with suppress(sqlite3.OperationalError):
-        for statement in _ADDED:
-            connection.execute(statement)
+        for name in ADDED:
+            connection.execute(_STATEMENTS[name])

@@ -108,6 +108,7 @@ class _Comparison(Round):
         self._fresh: list[Entry] = []
         self._staging: Optional[Staging] = None
         self._merged = 0
+        """Rows of the present folder that are in the index already."""
         self._old = 0
         """Files that were met where their rows say."""
         self._known: dict[State, int] = {}
