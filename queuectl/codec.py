@@ -76,7 +76,7 @@ def _decode_text_of(data: bytes) -> Job:
         raise InvalidInput("empty", hint='the smallest job is {"command": "echo hi"}', blank=True)
     text = decode_text(data)
     try:
-        return _decode(Source(text, text))
+        return decode_one(Source(text, text))
     except InvalidInput as error:
         if text.lstrip()[:1] == "[" or "trailing characters" in error.message:
             raise InvalidInput(error.message, hint=ONE_EACH) from None
@@ -94,8 +94,8 @@ def decode_jobs(data: bytes) -> list[Job]:
         return _decode_array(text)
     lines = [source for source in _lines(text) if source.text.strip()]
     if len(lines) > 1 and all(source.text.strip()[0] + source.text.strip()[-1] == "{}" for source in lines):
-        return [_decode(source) for source in lines]
-    return [_decode(Source(text, text))]
+        return [decode_one(source) for source in lines]
+    return [decode_one(Source(text, text))]
 
 
 def checked(job: Job) -> Job:
@@ -104,7 +104,7 @@ def checked(job: Job) -> Job:
     Raises:
         InvalidInput: one of them cannot be.
     """
-    return _decode(Source(msgspec.json.encode(job).decode(), None))
+    return decode_one(Source(msgspec.json.encode(job).decode(), None))
 
 
 def _lines(text: str) -> Iterator[Source]:
@@ -125,12 +125,17 @@ def _decode_array(text: str) -> list[Job]:
     for item in items:
         one = bytes(item).decode()
         start = text.index(one, end)
-        jobs.append(_decode(Source(one, text, start)))
+        jobs.append(decode_one(Source(one, text, start)))
         end = start + len(one)
     return jobs
 
 
-def _decode(source: Source) -> Job:
+def decode_one(source: Source) -> Job:
+    """The job in this text, which stands in a larger one perhaps.
+
+    Raises:
+        InvalidInput: it is none; says where in the whole.
+    """
     try:
         job = _DECODER.decode(source.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -170,11 +175,16 @@ def job_to_dict(job: Job) -> dict[str, Any]:
 
 
 def job_schema() -> bytes:
-    """JSON Schema of a job file, for editors that complete and check as one types."""
-    (schema,), components = msgspec.json.schema_components([Job], ref_template="#/$defs/{name}")
+    """JSON Schema of a job file."""
+    return schema_of(Job, "A queuectl job")
+
+
+def schema_of(kind: type[msgspec.Struct], title: str) -> bytes:
+    """JSON Schema of a kind of file, for editors that complete and check as one types."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A queuectl job",
+        "title": title,
         **schema,
         "$defs": components,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import msgspec
 
@@ -47,15 +48,35 @@ _WORDS = {
 }
 
 
-def complaint(source: Source, error: Exception) -> InvalidInput:
-    """What is wrong with a job, by the error that msgspec raised of it."""
+class Kind(NamedTuple):
+    """A kind of file: what it is called, its fields, what else people call them, what to do with others."""
+
+    name: str
+    fields: Sequence[str]
+    meant: Mapping[str, str]
+    else_hint: str
+    missing: Mapping[str, str]
+    """What is said of a field that it must have, and has not."""
+
+
+JOB = Kind(
+    "job",
+    (*USER_FIELDS, *KEPT_FIELDS),
+    _MEANT,
+    "your own data goes into 'meta'",
+    {"command": 'the smallest job is {"command": "echo hi"}'},
+)
+
+
+def complaint(source: Source, error: Exception, kind: Kind = JOB) -> InvalidInput:
+    """What is wrong with a job, or another kind of file, by the error that msgspec raised of it."""
     if isinstance(error, RecursionError):
-        return InvalidInput("nested too deeply to be a job")
+        return InvalidInput(f"nested too deeply to be a {kind.name}")
     message = str(error)
     if match := _UNKNOWN.match(message.split(" - at ", maxsplit=1)[0]):
-        return _unknown_field(source, match[1])
+        return _unknown_field(source, match[1], kind)
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
-        hint = 'the smallest job is {"command": "echo hi"}' if match[1] == "command" else None
+        hint = kind.missing.get(match[1])
         return InvalidInput(f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint)
     if match := _AT_PATH.match(message):
         return _unfit_value(source, match[2].lstrip("."), match[1])
@@ -113,13 +134,13 @@ def _plain(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _unknown_field(source: Source, name: str) -> InvalidInput:
-    close = [_MEANT[name]] if name in _MEANT else _alike(name)
-    hint = f"did you mean {close[0]!r}?" if close else "your own data goes into 'meta'"
+def _unknown_field(source: Source, name: str, kind: Kind) -> InvalidInput:
+    close = [kind.meant[name]] if name in kind.meant else _alike(name, kind.fields)
+    hint = f"did you mean {close[0]!r}?" if close else kind.else_hint
     return InvalidInput(f"unknown field {name!r}{source.place_of_field(name)}", hint=hint)
 
 
-def _alike(name: str) -> list[str]:
+def _alike(name: str, fields: Sequence[str]) -> list[str]:
     if len(name) > _LONGEST_SLIP:
         return []
-    return get_close_matches(name, [*USER_FIELDS, *KEPT_FIELDS], n=1)
+    return get_close_matches(name, fields, n=1)

@@ -19,11 +19,11 @@ _WAITING_FOLDERS = {state.folder: state for state in WAITING}
 
 def watched_folders(root: str) -> list[str]:
     """The folders of the spool at `root` whose events matter."""
-    return [*_where_jobs_wait(root), *_where_asked(root)]
+    return [*_where_work_waits(root), *_where_asked(root)]
 
 
-def _where_jobs_wait(root: str) -> list[str]:
-    return [os.path.join(root, name) for name in _WAITING_FOLDERS]
+def _where_work_waits(root: str) -> list[str]:
+    return [os.path.join(root, name) for name in (*_WAITING_FOLDERS, layout.SCHEDULES)]
 
 
 def _where_asked(root: str) -> list[str]:
@@ -37,7 +37,7 @@ class Rings(NamedTuple):
     names: frozenset[tuple[State, str]]
     """Files in `pending` and `failed` that somebody touched."""
     asked: bool
-    """Somebody may have asked for a stop, a pause or a cancel."""
+    """Somebody may have asked for a stop, a pause or a cancel, or touched a schedule."""
     rung: bool = True
     """Whether anything has come in, and not only the time."""
 
@@ -60,7 +60,7 @@ class Doorbell:
 
         try:
             self._unwatch = watch(
-                _where_jobs_wait(self._root), self.notice, names_only=_where_asked(self._root)
+                _where_work_waits(self._root), self.notice, names_only=_where_asked(self._root)
             )
         except (OSError, RuntimeError) as error:
             # RuntimeError: there is no room for another thread.
@@ -110,6 +110,7 @@ class Doorbell:
         folder, name = os.path.split(path)
         state = _WAITING_FOLDERS.get(os.path.basename(folder))
         asked = name in layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
+        asked |= os.path.basename(folder) == layout.SCHEDULES
         if state is None and not asked:
             return
         with self._guard:

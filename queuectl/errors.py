@@ -51,6 +51,16 @@ class NoSuchJob(QueueError):
         super().__init__(f"no job {job_id!r} in this spool", hint="queuectl list shows the ids")
 
 
+class NoSuchSchedule(QueueError):
+    """No schedule of this name is in the spool."""
+
+    exit_code = 3
+    kind = "no_such_schedule"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no schedule {name!r} in this spool", hint="queuectl schedule list shows the names")
+
+
 class Conflict(QueueError):
     """The id is taken, or the job's state does not allow what was asked."""
 

@@ -39,75 +39,82 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     error: Optional[str] = None
 
 
-def _described(text: str, **limits: Any) -> Any:
+def described(text: str, **limits: Any) -> Any:
+    """What the schema of a file says of one of its fields, with `limits` to its values."""
     return msgspec.Meta(description=text, **limits)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A job's record: the user's fields first, then those that queuectl keeps."""
 
-    schema: Annotated[Optional[str], _described("For editors; ignored.")] = msgspec.field(
+    schema: Annotated[Optional[str], described("For editors; ignored.")] = msgspec.field(
         default=None, name="$schema"
     )
     id: Annotated[
-        Optional[str], _described("The job's name, and its file's name without .json; made up if left out.")
+        Optional[str], described("The job's name, and its file's name without .json; made up if left out.")
     ] = None
     command: Annotated[
         Union[str, list[str]],
-        _described("What to run: a string goes to the shell, an array is run as it is."),
+        described("What to run: a string goes to the shell, an array is run as it is."),
     ]
     shell: Annotated[
         Optional[str],
-        _described(
+        described(
             "Which shell takes a command that is a string.", extra_json_schema={"enum": [*SHELLS, None]}
         ),
     ] = None
     cwd: Annotated[
         Optional[str],
-        _described("Folder to run in; a relative one starts at the spool's parent."),
+        described("Folder to run in; a relative one starts at the spool's parent."),
     ] = None
-    env: Annotated[dict[str, str], _described("Environment variables, added to the worker's own.")] = {}
-    stdin: Annotated[Optional[str], _described("Text that the command reads on standard input.")] = None
-    priority: Annotated[Priority, _described("Higher runs first.")] = 0
+    env: Annotated[dict[str, str], described("Environment variables, added to the worker's own.")] = {}
+    stdin: Annotated[Optional[str], described("Text that the command reads on standard input.")] = None
+    priority: Annotated[Priority, described("Higher runs first.")] = 0
     run_at: Annotated[
         Optional[str],
-        _described("Not before this time (RFC 3339, with time zone); the time of the next retry later on."),
+        described("Not before this time (RFC 3339, with time zone); the time of the next retry later on."),
     ] = None
     timeout: Annotated[
         Optional[Seconds],
-        _described(
+        described(
             "Seconds until the command's process tree is killed (not what has left its session: setsid)."
         ),
     ] = None
-    max_retries: Annotated[Optional[Count], _described("Runs after the first; else the setting.")] = None
+    max_retries: Annotated[Optional[Count], described("Runs after the first; else the setting.")] = None
     backoff_base: Annotated[
         Optional[Annotated[float, msgspec.Meta(ge=0, le=1e9)]],
-        _described("The n-th failed run is followed by base ** n seconds of waiting; else the setting."),
+        described("The n-th failed run is followed by base ** n seconds of waiting; else the setting."),
     ] = None
     success_exit_codes: Annotated[
-        Optional[list[ExitCode]], _described("Exit codes that mean success; else 0 alone.")
+        Optional[list[ExitCode]], described("Exit codes that mean success; else 0 alone.")
     ] = None
     no_retry_exit_codes: Annotated[
-        list[ExitCode], _described("Exit codes after which the job goes to the dead letter queue at once.")
+        list[ExitCode], described("Exit codes after which the job goes to the dead letter queue at once.")
     ] = []
-    tags: Annotated[list[str], _described("Words to find the job by.")] = []
-    meta: Annotated[Optional[dict[str, Any]], _described("Your own data; queuectl only keeps it.")] = None
+    tags: Annotated[list[str], described("Words to find the job by.")] = []
+    meta: Annotated[Optional[dict[str, Any]], described("Your own data; queuectl only keeps it.")] = None
 
     # Kept by queuectl. A default_factory keeps omit_defaults from leaving these out of the file.
-    state: Annotated[State, _described("Kept by queuectl: follows the folder.")] = msgspec.field(
+    state: Annotated[State, described("Kept by queuectl: follows the folder.")] = msgspec.field(
         default_factory=lambda: State.PENDING
     )
-    attempts: Annotated[Count, _described("Kept by queuectl: runs that ended.")] = msgspec.field(
+    attempts: Annotated[Count, described("Kept by queuectl: runs that ended.")] = msgspec.field(
         default_factory=lambda: 0
     )
-    crashes: Annotated[Count, _described("Kept by queuectl: runs whose worker died.")] = msgspec.field(
+    crashes: Annotated[Count, described("Kept by queuectl: runs whose worker died.")] = msgspec.field(
         default_factory=lambda: 0
     )
-    created_at: Annotated[Optional[str], _described("Kept by queuectl: when it came in.")] = None
-    updated_at: Annotated[Optional[str], _described("Kept by queuectl: of the last change.")] = None
-    exit_code: Annotated[Optional[ExitCode], _described("Kept by queuectl: of the last run.")] = None
-    error: Annotated[Optional[str], _described("Kept by queuectl: why the last run failed.")] = None
-    history: Annotated[list[Run], _described("Kept by queuectl: the runs so far.")] = []
+    created_at: Annotated[Optional[str], described("Kept by queuectl: when it came in.")] = None
+    updated_at: Annotated[Optional[str], described("Kept by queuectl: of the last change.")] = None
+    schedule: Annotated[Optional[str], described("Kept by queuectl: the schedule that it was made by.")] = (
+        None
+    )
+    scheduled_at: Annotated[
+        Optional[str], described("Kept by queuectl: the moment of that schedule that it is for.")
+    ] = None
+    exit_code: Annotated[Optional[ExitCode], described("Kept by queuectl: of the last run.")] = None
+    error: Annotated[Optional[str], described("Kept by queuectl: why the last run failed.")] = None
+    history: Annotated[list[Run], described("Kept by queuectl: the runs so far.")] = []
 
     @property
     def name(self) -> str:

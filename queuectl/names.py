@@ -12,6 +12,11 @@ from typing import Callable, NamedTuple, Optional
 SHELLS = ("cmd", "powershell", "pwsh", "bash", "sh")
 """What a job or the setting `shell` may name."""
 
+CATCH_UP = ("skip", "once", "all")
+"""What a schedule may say of the moments that it has missed."""
+OVERLAP = ("skip", "queue", "stop", "allow")
+"""What a schedule may say of moments at which its last job has not ended."""
+
 SUFFIX = ".json"
 HIDDEN_SUFFIX = ".json.txt"
 """What `job.json` becomes in Notepad or Explorer when Windows hides extensions."""

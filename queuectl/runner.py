@@ -205,6 +205,8 @@ def _environment(own: Mapping[str, str], job: Job, conditions: Conditions) -> di
         "QUEUECTL_ATTEMPT": str(next_attempt(job)),
         "QUEUECTL_SPOOL": conditions.root,
     }
+    if job.schedule and job.scheduled_at:
+        ours.update(QUEUECTL_SCHEDULE=job.schedule, QUEUECTL_SCHEDULED_AT=job.scheduled_at)
     return processes.environment(own, {**job.env, **ours})
 
 

@@ -42,9 +42,8 @@ class Supervisor(Minder):
         sweep, left = self.sweep, super().patience()
         if self.shift.stops:
             return left
-        moments = [
-            moment - system.now() for moment in (sweep.next_due, sweep.next_ripe) if moment is not None
-        ]
+        dues = (sweep.next_due, sweep.next_ripe, sweep.firing.next_due)
+        moments = [moment - system.now() for moment in dues if moment is not None]
         return min([left, MIND_INTERVAL, sweep.pause, *moments])
 
     def look(self, rings: Rings) -> bool:

@@ -17,6 +17,7 @@ from queuectl.doorbell import watched_folders
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.full_look import FullLook
+from queuectl.queue.firing import Firing
 from queuectl.queue.intake import ripe_at, settle_drops
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
@@ -55,6 +56,8 @@ class Sweep:
         self._next_round = 0.0
         self.full = FullLook(store)
         """The look at everything."""
+        self.firing = Firing(store, emit)
+        """The schedules."""
         self._interval = FIRST_INTERVAL
         self._ended_well = False
         """Whether the last look did all that it was to do."""
@@ -77,7 +80,8 @@ class Sweep:
         now = system.now()
         if self._names or self._drops or self.lost or not self._ended_well:
             return False
-        return (self.next_due is None or self.next_due > now) and self.full.is_quiet()
+        dues = (self.next_due, self.firing.next_due)
+        return all(due is None or due > now for due in dues) and self.full.is_quiet()
 
     def put_off(self) -> None:
         """All is quiet: a look that is due would find nothing."""
@@ -104,6 +108,7 @@ class Sweep:
         # First everything that may run.
         more = self.full.goes_on or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
+        self.firing.look(now)
         self.next_due = self.store.index.promote(now)
         if problem is not None:
             raise problem

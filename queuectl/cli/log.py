@@ -17,6 +17,7 @@ _LEVELS = {
     events.JOB_DEAD: logging.ERROR,
     events.JOB_CANCELLED: logging.WARNING,
     events.JOB_RECOVERED: logging.ERROR,
+    events.SCHEDULE_LEFT_OUT: logging.WARNING,
     events.FILE_REFUSED: logging.ERROR,
     events.NOTICE: logging.ERROR,
 }
@@ -70,6 +71,7 @@ def sentence(event: Event) -> str:
         events.JOB_CANCELLED: f"cancelled{took}",
         events.JOB_INTERRUPTED: f"interrupted: {event.text}",
         events.JOB_RECOVERED: f"recovered: {event.text}{retry}",
+        events.JOB_SCHEDULED: f"added {event.text}",
         events.JOB_RENAMED: f"taken in under a new name ({event.text})",
         events.FILE_REFUSED: f"is no job and lies in dead now: {event.text}",
     }

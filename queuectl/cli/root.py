@@ -22,6 +22,7 @@ _HOMES = {
     "retry": "act",
     "pause": "act",
     "resume": "act",
+    "schedule": "schedule",
     "dlq": "dlq",
     "config": "config",
     "init": "house",

@@ -20,6 +20,7 @@ from queuectl.state import State
 if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.queue.doctor import Finding
+    from queuectl.queue.schedules import Schedules
 
 JobLike = Union["Job", Mapping[str, Any]]
 
@@ -79,10 +80,14 @@ class Queue:
         """
         from queuectl.queue.enqueue import as_job, enqueue
 
-        if self.store.index.is_empty():
-            # Deleted, perhaps: it must know which ids differ from a new one in case only.
-            self.refresh()
         return enqueue(self.store, [as_job(job) for job in jobs], rename=rename, now=self._now())
+
+    @property
+    def schedules(self) -> Schedules:
+        """What recurs."""
+        from queuectl.queue.schedules import Schedules
+
+        return Schedules(self.store, self._now)
 
     # Looking
 

@@ -13,7 +13,7 @@ from queuectl.queue.invariants import broken
 from queuectl.queue.liveness import GRACE, is_alive, is_lost, outlived_by_command
 from queuectl.queue.reconcile import SECOND
 from queuectl.queue.recovery import lost, ownerless_locks, recover
-from queuectl.queue.report import damaged_indexes
+from queuectl.queue.report import bad_schedules, damaged_indexes
 from queuectl.queue.store import CLAIM_LOCK, Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.spool import access, layout
@@ -35,6 +35,7 @@ def examine(store: Store, *, fix: bool) -> list[Finding]:
         *findings,
         *_workers(store, fix),
         *_strays(store, fix),
+        *_schedules(store),
         *_broken(store),
         *_leftovers(store, fix),
     ]
@@ -135,6 +136,11 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
             # Of these the invariants tell.
             continue
         yield Finding(f"{oddity.path}: {oddity.reason}")
+
+
+def _schedules(store: Store) -> Iterator[Finding]:
+    for text in bad_schedules(store):
+        yield Finding(text)
 
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:

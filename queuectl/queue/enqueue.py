@@ -15,6 +15,7 @@ from queuectl.job import Job, accepted
 from queuectl.names import fold, next_free
 from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
+from queuectl.queue.survey import reconcile_all
 from queuectl.spool import Place, too_large
 from queuectl.state import State
 
@@ -36,6 +37,9 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
     limit = store.config.max_job_bytes
     if any(job_size(job) > limit for job in jobs):
         raise too_large(limit)
+    if store.index.is_empty():
+        # Deleted, perhaps: it must know which ids differ from a new one in case only.
+        reconcile_all(store, now, spare=True)
     for tries in range(TRIES):
         try:
             return _enqueue(store, jobs, rename=rename, now=now)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
+from queuectl.errors import InvalidInput
 from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
@@ -108,7 +109,22 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    return [*lines, *_stuck(store), *_index_in_memory(store), *damaged_indexes(store), *_dead_workers(store)]
+    lines += [*bad_schedules(store), *_stuck(store), *_index_in_memory(store), *damaged_indexes(store)]
+    return [*lines, *_dead_workers(store)]
+
+
+def bad_schedules(store: Store) -> list[str]:
+    """Of each file in `schedules` that is none, a line."""
+    lines = []
+    for file in store.spool.schedules.found().values():
+        try:
+            store.spool.schedules.read(file)
+        except InvalidInput as error:
+            lines.append(f"{store.spool.in_spool(file.path)}: {error}")
+        except OSError:
+            # Deleted or saved just now.
+            continue
+    return lines
 
 
 def _index_in_memory(store: Store) -> list[str]:

@@ -26,6 +26,7 @@ from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+    from queuectl.spool.schedules import ScheduleFiles
 
 __all__ = [
     "CLAIM_PATIENCE",
@@ -161,7 +162,7 @@ class Spool(Paths):
 
         data, found = self.read_bytes(place, limit, patience=patience)
         asked = to_stamp or place.state in WAITING
-        if asked and (problem := self._trust.objection(self.path(place), found)):
+        if asked and (problem := self.trust.objection(self.path(place), found)):
             raise InvalidInput(problem, hint="look at what it does before you run it")
         large = place.state is State.PENDING and len(data) > limit
         try:
@@ -176,7 +177,15 @@ class Spool(Paths):
         return Read(named, system.file_stamp(found), job.id in (None, place.job_id))
 
     @cached_property
-    def _trust(self) -> Trust:
+    def schedules(self) -> ScheduleFiles:
+        """The files of what recurs."""
+        from queuectl.spool.schedules import ScheduleFiles
+
+        return ScheduleFiles(self)
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Whose files count here."""
         return Trust(self.root, everyone=self.trust_writers, to_run=self.to_run)
 
     def version(self, place: Place) -> tuple[int, int]:

@@ -9,9 +9,11 @@ from queuectl import system
 from queuectl.errors import SpoolUnusable, system_error
 from queuectl.state import State
 
-LOGS, TMP, LOCKS = "logs", "tmp", "locks"
+LOGS, TMP, LOCKS, SCHEDULES = "logs", "tmp", "locks", "schedules"
+RECORDS = "state"
+"""In `schedules/`: what queuectl knows of the past of each."""
 INDEX = "index.sqlite3"
-SCHEMA = "job.schema.json"
+SCHEMA, SCHEDULE_SCHEMA = "job.schema.json", "schedule.schema.json"
 README = "README.txt"
 FORMAT = "format.txt"
 FORMAT_NUMBER = 1
@@ -19,7 +21,7 @@ FORMAT_NUMBER = 1
 PAUSED = ("paused.txt", "paused.txt.txt")
 """The second is what Notepad makes of the first where Windows hides extensions."""
 STATE_FOLDERS = {state.folder: state for state in State}
-FOLDERS = (*STATE_FOLDERS, LOGS, TMP, LOCKS)
+FOLDERS = (*STATE_FOLDERS, SCHEDULES, LOGS, TMP, LOCKS)
 
 _FORMAT_LINE = "A spool of queuectl, format"
 _FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
@@ -39,6 +41,8 @@ it lies in is its state.
   failed       What failed and waits for its next retry.
   dead         What failed for good, or was no job: then an .error.txt beside
                it says why.
+  schedules    What recurs: put a schedule here, for example nightly.json with
+               {"cron": "0 3 * * *", "job": {"command": "echo hello"}} in it.
   logs         What the commands printed.
   tmp, locks   queuectl's own.
 
@@ -49,7 +53,8 @@ starting until it is deleted.
 
 index.sqlite3 holds the settings and makes queuectl status quick. It can be
 deleted while nothing runs; no job is lost, but settings go back to their
-defaults. job.schema.json lets an editor check a job as you type.
+defaults. job.schema.json and schedule.schema.json let an editor check what
+you type.
 """
 
 
@@ -185,19 +190,21 @@ def _make_root(root: str) -> None:
 
 
 def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, README, FORMAT, SCHEMA, *PAUSED)
+    ours = (*FOLDERS, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, *PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", INDEX)) or name in ours for name in names)
 
 
 def _write_texts(root: str) -> None:
     from queuectl.codec import job_schema
+    from queuectl.schedule_codec import schedule_schema
 
     # Notepad before Windows 10 1809 shows one long line without the carriage returns.
     texts = {
         README: README_TEXT.replace("\n", "\r\n").encode(),
         FORMAT: f"{_FORMAT_LINE} {FORMAT_NUMBER}\r\n".encode(),
         SCHEMA: job_schema(),
+        SCHEDULE_SCHEMA: schedule_schema(),
     }
     for name, data in texts.items():
         path = os.path.join(root, name)

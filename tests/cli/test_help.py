@@ -18,6 +18,11 @@ PRINTS_DATA = {
     "list",
     "show",
     "worker list",
+    "schedule add",
+    "schedule list",
+    "schedule show",
+    "schedule next",
+    "schedule run-now",
     "dlq list",
     "dlq show",
     "config get",
@@ -38,6 +43,14 @@ COMMANDS = {
     "retry",
     "pause",
     "resume",
+    "schedule add",
+    "schedule list",
+    "schedule show",
+    "schedule next",
+    "schedule pause",
+    "schedule resume",
+    "schedule remove",
+    "schedule run-now",
     "dlq list",
     "dlq show",
     "dlq retry",
@@ -97,7 +110,7 @@ def test_options_that_all_have(path: tuple[str, ...], command: click.Command) ->
 
 def test_no_arguments_are_a_wish_for_help(cli: CommandLine) -> None:
     assert cli.ok().out.startswith("Usage: queuectl ")
-    for group in ("worker", "dlq", "config"):
+    for group in ("worker", "schedule", "dlq", "config"):
         assert cli(group).out.startswith(f"Usage: queuectl {group} ")
 
 

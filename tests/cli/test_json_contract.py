@@ -40,6 +40,8 @@ WHOLE = {
     "success_exit_codes": (list, type(None)),
     "no_retry_exit_codes": list,
     "meta": (dict, type(None)),
+    "schedule": (str, type(None)),
+    "scheduled_at": (str, type(None)),
     "history": list,
     "file": str,
     "log": (str, type(None)),

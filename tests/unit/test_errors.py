@@ -16,6 +16,7 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
         "QueueError": 1,
         "InvalidInput": 2,
         "NoSuchJob": 3,
+        "NoSuchSchedule": 3,
         "Conflict": 4,
         "Busy": 5,
         "DamagedRecord": 6,
@@ -35,6 +36,10 @@ def test_each_error_has_a_name_of_its_own_in_json() -> None:
         (QueueError("it broke"), "it broke"),
         (QueueError("it broke", hint="mend it"), "it broke (mend it)"),
         (errors.NoSuchJob("a"), "no job 'a' in this spool (queuectl list shows the ids)"),
+        (
+            errors.NoSuchSchedule("a"),
+            "no schedule 'a' in this spool (queuectl schedule list shows the names)",
+        ),
     ],
 )
 def test_an_error_reads_as_one_line_with_its_hint(error: QueueError, text: str) -> None:

@@ -34,6 +34,11 @@ WORKER = "my-laptop-4711-2-a1b2c3"
             Event(events.JOB_RECOVERED, WORKER, "a", "worker w died while it ran: failed", delay=2),
             "recovered: worker w died while it ran: failed; retry in 2 s",
         ),
+        (
+            Event(events.JOB_SCHEDULED, None, "a", "by schedule s, for 2027-01-15T08:00:00.000Z"),
+            "added by schedule s, for 2027-01-15T08:00:00.000Z",
+        ),
+        (Event(events.SCHEDULE_LEFT_OUT, text="schedule s: left out"), "schedule s: left out"),
         (Event(events.JOB_RENAMED, None, "a-2", "was a.json"), "taken in under a new name (was a.json)"),
         (Event(events.FILE_REFUSED, None, "a", "not JSON"), "is no job and lies in dead now: not JSON"),
         (Event(events.NOTICE, text="no file events"), "no file events"),
@@ -46,7 +51,7 @@ def test_each_event_has_its_sentence(event: Event, words: str) -> None:
 
 def test_every_kind_of_event_has_a_sentence() -> None:
     kinds = [value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)]
-    assert len(kinds) == 14
+    assert len(kinds) == 16
     assert all(sentence(Event(kind, WORKER, "a", "why", 1)) for kind in kinds)
 
 

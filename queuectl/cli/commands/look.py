@@ -125,16 +125,22 @@ def show_command(as_json: bool, secrets: bool, job_id: str) -> None:
     print_job(job, as_json=as_json, secrets=secrets)
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """A value of a record, in one line."""
     from json import dumps
 
     return cell(dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
 
 
+def hidden_env(job: dict[str, Any]) -> dict[str, Any]:
+    """The job without the values of its `env`."""
+    return {**job, "env": dict.fromkeys(job["env"], HIDDEN)} if job.get("env") else job
+
+
 def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
     """One job, whole; the values of `env` only where they are asked for."""
     if not secrets:
-        job = {**job, "env": dict.fromkeys(job["env"], HIDDEN)}
+        job = hidden_env(job)
     if as_json:
         print_json(job)
         return
@@ -142,7 +148,7 @@ def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
 
     for name, value in job.items():
         if name != "history" and value not in (None, [], {}):
-            echo(f"{name:<20}{_shown(value)}")
+            echo(f"{name:<20}{shown_value(value)}")
     if job["history"]:
         echo()
         print_table(history_table(job["history"]))

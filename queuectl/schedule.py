@@ -1,0 +1,314 @@
+"""A schedule, what is known of its past, and what follows from both. Pure: no I/O, no clock.
+
+A person writes the schedule; the record beside it is queuectl's. Every moment of a schedule is settled once:
+up to `since` they all are. Of those some are to be fired at once (`firing`), or after the job before them
+has ended (`queued`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, Optional, Union
+from zlib import crc32
+
+import msgspec
+
+from queuectl.job import Count, Job, Problem, described, problem_of
+from queuectl.moment import format_moment, parse_duration, parse_moment, read_moment
+from queuectl.names import CATCH_UP, MAX_ID_BYTES, OVERLAP, id_problem
+from queuectl.recurrence import Recurrence, expression_problem, latest_moments, moments, zone_of
+
+LATE = 60.0
+"""Seconds after which a moment counts as missed: no worker ran."""
+MOST_KEPT = 100
+"""Moments that may wait for the job before them, and jobs that are remembered."""
+SHORTEST, LONGEST = 1.0, 1e9
+_STAMP_BYTES = len("-20270101T090000Z-9999")
+_ON_TIME = int(LATE / SHORTEST) + 1
+
+Duration = Union[float, str]
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a person says of a recurring job; its file's name is its name."""
+
+    schema: Annotated[Optional[str], described("For editors; ignored.")] = msgspec.field(
+        default=None, name="$schema"
+    )
+    cron: Annotated[
+        Optional[str],
+        described(
+            "When, as cron has it: minute hour day-of-month month day-of-week; or @daily and the like."
+        ),
+    ] = None
+    every: Annotated[
+        Optional[Duration],
+        described(
+            "Or how often: seconds, or text such as 10m; counted from start_at, else from its beginning."
+        ),
+    ] = None
+    timezone: Annotated[
+        Optional[str],
+        described("The time zone that cron is meant in (Europe/Berlin); else that of the workers' machine."),
+    ] = None
+    start_at: Annotated[Optional[str], described("Not before this time (RFC 3339, with time zone).")] = None
+    end_at: Annotated[Optional[str], described("Not after this time.")] = None
+    jitter: Annotated[
+        Duration, described("Each comes later by a part of so long, always the same for the same moment.")
+    ] = 0.0
+    catch_up: Annotated[
+        str,
+        described(
+            "Of moments that passed while no worker ran: `skip` them, run `once`, or `all` of the latest.",
+            extra_json_schema={"enum": list(CATCH_UP)},
+        ),
+    ] = "once"
+    catch_up_limit: Annotated[Count, described("How many of the latest `all` means.")] = 10
+    overlap: Annotated[
+        str,
+        described(
+            "While its last job waits or runs: `skip` the next, `queue` it until that has ended, `stop` that "
+            "one, or `allow` both.",
+            extra_json_schema={"enum": list(OVERLAP)},
+        ),
+    ] = "skip"
+    paused: Annotated[bool, described("Nothing is fired while this is true, nor made up for later.")] = False
+    description: Annotated[Optional[str], described("For people.")] = None
+    job: Annotated[Job, described("The job, as in a job file, without id and run_at.")]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What queuectl keeps of a schedule; times are RFC 3339 in UTC."""
+
+    timing: str
+    """What its moments were computed from."""
+    begun: str
+    """When it was first seen, or seen with other times: an interval counts from then."""
+    since: str
+    """All moments up to this one are settled."""
+    paused: bool = False
+    queued: list[str] = []
+    firing: list[str] = []
+    jobs: list[str] = []
+    """Its latest jobs: those that may not have ended yet, and the last."""
+    fired: int = 0
+    last_due: Optional[str] = None
+    note: Optional[str] = None
+    """Why the latest moment that made no job did not."""
+
+
+class Decision(NamedTuple):
+    """What follows at some moment: the record from now on, and whether jobs that go on are to be stopped."""
+
+    record: Record
+    stops: bool = False
+
+
+def name_problem(name: str) -> Optional[str]:
+    """What is wrong with the name of a schedule, which its jobs' ids begin with, or None."""
+    if problem := id_problem(name):
+        return problem.replace("an id", "a schedule's name")
+    room = MAX_ID_BYTES - _STAMP_BYTES
+    size = len(name.encode())
+    return None if size <= room else f"a schedule's name has at most {room} bytes, this one {size}"
+
+
+def problem_of_schedule(schedule: Schedule) -> Optional[Problem]:
+    """The first thing wrong with it that its types alone do not tell, its job aside, or None."""
+    checks = (
+        ("cron", _when_problem(schedule)),
+        ("every", _duration_problem(schedule.every, SHORTEST) if schedule.every is not None else None),
+        ("timezone", _zone_problem(schedule.timezone)),
+        ("start_at", _moment_problem(schedule.start_at)),
+        ("end_at", _moment_problem(schedule.end_at)),
+        ("jitter", _duration_problem(schedule.jitter, 0.0) or _jitter_problem(schedule)),
+        ("catch_up", _choice_problem(schedule.catch_up, CATCH_UP) or _catch_up_problem(schedule)),
+        ("overlap", _choice_problem(schedule.overlap, OVERLAP)),
+    )
+    return next((Problem(field, text) for field, text in checks if text), None)
+
+
+def problem_of_template(job: Job) -> Optional[Problem]:
+    """The first thing wrong with the job of a schedule that its types alone do not tell, or None."""
+    for field in ("id", "run_at"):
+        if getattr(job, field) is not None:
+            return Problem(field, "each of its jobs gets its own from the schedule: leave it out")
+    return problem_of(job)
+
+
+def _when_problem(schedule: Schedule) -> Optional[str]:
+    if (schedule.cron is None) == (schedule.every is None):
+        return "give one of 'cron' and 'every'"
+    return None if schedule.cron is None else expression_problem(schedule.cron)
+
+
+def _duration_problem(duration: Duration, least: float) -> Optional[str]:
+    try:
+        seconds = parse_duration(duration) if isinstance(duration, str) else duration
+    except ValueError as error:
+        return str(error)
+    if not least <= seconds <= LONGEST:
+        return f"must be from {least:g} to {LONGEST:g} seconds"
+    return None
+
+
+def _zone_problem(name: Optional[str]) -> Optional[str]:
+    try:
+        if name is not None:
+            zone_of(name)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _moment_problem(text: Optional[str]) -> Optional[str]:
+    try:
+        if text is not None:
+            parse_moment(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _jitter_problem(schedule: Schedule) -> Optional[str]:
+    every = schedule.every
+    if every is None or _duration_problem(every, SHORTEST):
+        return None
+    return "cannot be more than 'every'" if seconds_of(schedule.jitter) > seconds_of(every) else None
+
+
+def _choice_problem(word: str, words: Sequence[str]) -> Optional[str]:
+    return None if word in words else f"{word!r} is not one of {', '.join(words)}"
+
+
+def _catch_up_problem(schedule: Schedule) -> Optional[str]:
+    if schedule.catch_up == "all" and schedule.overlap not in ("queue", "allow"):
+        return '\'all\' needs "overlap": "queue" (one after the other) or "allow" (side by side)'
+    return None
+
+
+def seconds_of(duration: Duration) -> float:
+    """A duration that was checked, in seconds."""
+    return parse_duration(duration) if isinstance(duration, str) else float(duration)
+
+
+def recurrence_of(schedule: Schedule, zone: str, begun: float) -> Recurrence:
+    """Its moments, with this time zone where it names none."""
+    start = read_moment(schedule.start_at)
+    every = None if schedule.every is None else seconds_of(schedule.every)
+    begin = start if start is not None else (0.0 if every is None else float(int(begun)))
+    return Recurrence(schedule.cron, every, schedule.timezone or zone, begin, read_moment(schedule.end_at))
+
+
+def timing_of(schedule: Schedule) -> str:
+    """What its moments are computed from: where that is another, what is past is settled."""
+    parts = (schedule.cron, schedule.every, schedule.timezone, schedule.start_at, schedule.end_at)
+    return " | ".join("-" if part is None else str(part) for part in parts)
+
+
+def begun(schedule: Schedule, now: float) -> Record:
+    """The record of a schedule that is new, or has other times than before."""
+    stamp = format_moment(now)
+    return Record(timing=timing_of(schedule), begun=stamp, since=stamp, paused=schedule.paused)
+
+
+def fires_at(name: str, moment: float, jitter: float) -> float:
+    """When the job of this moment comes: by its jitter later, whoever asks."""
+    return moment + jitter * crc32(f"{name} {moment:.3f}".encode()) / 2**32
+
+
+def job_id(name: str, moment: float) -> str:
+    """The id of the job of this moment, by which it is made once: the time in UTC."""
+    text = format_moment(moment)
+    return f"{name}-{text[:19].replace('-', '').replace(':', '')}Z"
+
+
+def job_of(name: str, schedule: Schedule, moment: float) -> Job:
+    """The job of this moment."""
+    return msgspec.structs.replace(
+        schedule.job, id=job_id(name, moment), schedule=name, scheduled_at=format_moment(moment)
+    )
+
+
+def due_moments(
+    name: str, schedule: Schedule, recurrence: Recurrence, since: float, now: float
+) -> list[float]:
+    """The latest moments after `since` whose time has come, in order; as many as may matter."""
+    jitter, until = seconds_of(schedule.jitter), now
+    if jitter:
+        # They come in their order: one that has drawn a long wait holds those behind it.
+        recent = latest_moments(recurrence, max(since, now - jitter), now, int(jitter) + 2)
+        later = [one for one in recent if fires_at(name, one, jitter) > now]
+        until = later[0] - 0.001 if later else now
+    most = max(schedule.catch_up_limit, 1) + _ON_TIME
+    return latest_moments(recurrence, since, until, most) if until > since else []
+
+
+def next_firing(name: str, schedule: Schedule, recurrence: Recurrence, since: float) -> Optional[float]:
+    """When the next job comes; None if never."""
+    one = next(moments(recurrence, since), None)
+    return None if one is None else fires_at(name, one, seconds_of(schedule.jitter))
+
+
+def settled(
+    name: str, schedule: Schedule, record: Record, due: Sequence[float], *, now: float, active: bool
+) -> Decision:
+    """Settle the moments that are due. `active`: a job of it waits or runs."""
+    wanted = _caught_up(name, schedule, due, now)
+    if due:
+        record = msgspec.structs.replace(record, since=format_moment(due[-1]))
+    if len(wanted) < len(due):
+        missed = len(due) - len(wanted)
+        record = _noted(record, due[0], f"and {missed - 1} more" if missed > 1 else "", "no worker ran")
+    for moment in wanted:
+        record = _settled_one(schedule, record, moment, busy=active or bool(record.firing))
+    # Again at each look until it has ended: it may be about to be retried.
+    stops = active and bool(record.queued) and schedule.overlap == "stop"
+    return Decision(_released(record, active=active), stops)
+
+
+def _caught_up(name: str, schedule: Schedule, due: Sequence[float], now: float) -> list[float]:
+    jitter = seconds_of(schedule.jitter)
+    late = [one for one in due if now - fires_at(name, one, jitter) > LATE]
+    on_time = list(due[len(late) :])
+    if schedule.catch_up == "all":
+        return late[len(late) - min(len(late), schedule.catch_up_limit) :] + on_time
+    if schedule.catch_up == "once" and not on_time:
+        return late[-1:]
+    return on_time
+
+
+def _settled_one(schedule: Schedule, record: Record, moment: float, *, busy: bool) -> Record:
+    stamp = format_moment(moment)
+    if schedule.overlap == "allow" or not (busy or record.queued):
+        return msgspec.structs.replace(record, firing=[*record.firing, stamp])
+    if schedule.overlap == "skip":
+        return _noted(record, moment, "", "the job before it had not ended")
+    if schedule.overlap == "stop":
+        return msgspec.structs.replace(record, queued=[stamp])
+    if len(record.queued) >= MOST_KEPT:
+        return _noted(record, moment, "", f"{MOST_KEPT} wait already")
+    return msgspec.structs.replace(record, queued=[*record.queued, stamp])
+
+
+def _released(record: Record, *, active: bool) -> Record:
+    """The first that waits for the job before it, if that has ended."""
+    if active or record.firing or not record.queued:
+        return record
+    return msgspec.structs.replace(record, firing=record.queued[:1], queued=record.queued[1:])
+
+
+def _noted(record: Record, moment: float, more: str, why: str) -> Record:
+    what = f"{format_moment(moment)} {more}".strip()
+    return msgspec.structs.replace(record, note=f"{what}: left out, {why}")
+
+
+def fired(record: Record, job_ids: Sequence[str], active: Sequence[str]) -> Record:
+    """These jobs were made for what was to be fired; of those before, these are `active`."""
+    return msgspec.structs.replace(
+        record,
+        firing=[],
+        jobs=[*active, *job_ids][-MOST_KEPT:],
+        fired=record.fired + len(job_ids),
+        last_due=record.firing[-1] if record.firing else record.last_due,
+    )

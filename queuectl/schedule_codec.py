@@ -1,0 +1,128 @@
+"""A schedule's file and the record beside it, in and out of bytes, as `codec` does with a job's."""
+
+from __future__ import annotations
+
+from typing import NoReturn, Optional
+
+import msgspec
+
+from queuectl.codec import decode_one, decode_text, is_blank, schema_of
+from queuectl.complaints import Kind, complaint
+from queuectl.errors import InvalidInput
+from queuectl.job import KEPT_FIELDS, USER_FIELDS, Problem
+from queuectl.schedule import Record, Schedule, problem_of_schedule, problem_of_template
+from queuectl.source import Source
+
+_SMALLEST = 'the smallest schedule is {"every": "1h", "job": {"command": "echo hi"}}'
+_MEANT = {
+    "interval": "every",
+    "when": "cron",
+    "at": "cron",
+    "crontab": "cron",
+    "tz": "timezone",
+    "zone": "timezone",
+    "time_zone": "timezone",
+    "command": "job",
+    "run": "job",
+    "enabled": "paused",
+    "misfire": "catch_up",
+    "missed": "catch_up",
+    "from": "start_at",
+    "until": "end_at",
+    **dict.fromkeys((name for name in USER_FIELDS if name not in Schedule.__struct_fields__), "job"),
+}
+SCHEDULE = Kind(
+    "schedule",
+    tuple(Schedule.__struct_encode_fields__),
+    _MEANT,
+    "what the job is to know goes into 'job'",
+    {"job": _SMALLEST},
+)
+_DECODER = msgspec.json.Decoder(Schedule)
+_RECORDS = msgspec.json.Decoder(Record)
+
+
+class _Outside(msgspec.Struct):
+    """Only the job of a schedule, unread."""
+
+    job: Optional[msgspec.Raw] = None
+
+
+def decode_schedule(data: bytes) -> Schedule:
+    """The schedule that a file of these bytes holds.
+
+    Raises:
+        InvalidInput: it holds none; says what is wrong and where.
+    """
+    if is_blank(data):
+        raise InvalidInput("empty", hint=_SMALLEST, blank=True)
+    text = decode_text(data)
+    whole = Source(text, text)
+    try:
+        schedule = _DECODER.decode(text.encode())
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        _refuse(whole, error)
+    if problem := problem_of_schedule(schedule):
+        _complain(problem, whole)
+    if problem := problem_of_template(schedule.job):
+        _complain(problem, _job_in(text) or whole, "job: ")
+    return schedule
+
+
+def checked_schedule(schedule: Schedule) -> Schedule:
+    """`schedule`, put together by a program, through the same checks as a file.
+
+    Raises:
+        InvalidInput: one of its fields cannot be.
+    """
+    return decode_schedule(msgspec.json.encode(schedule))
+
+
+def _complain(problem: Problem, source: Source, before: str = "") -> NoReturn:
+    raise InvalidInput(f"{before}{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
+
+
+def _refuse(whole: Source, error: Exception) -> NoReturn:
+    if isinstance(error, msgspec.ValidationError) and (inner := _job_in(whole.text)) is not None:
+        try:
+            decode_one(inner)
+        except InvalidInput as mistake:
+            raise InvalidInput(f"job: {mistake.message}", hint=mistake.hint) from None
+    raise complaint(whole, error, SCHEDULE) from None
+
+
+def _job_in(text: str) -> Optional[Source]:
+    """The text of a schedule's job, if that can be told."""
+    try:
+        raw = msgspec.json.decode(text.encode(), type=_Outside).job
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+    if raw is None:
+        return None
+    one = bytes(raw).decode()
+    return Source(one, text, text.index(one))
+
+
+def encode_schedule(schedule: Schedule) -> bytes:
+    """The schedule as a person can open it in Notepad, its job without what only one in the spool has."""
+    plain = msgspec.to_builtins(schedule)
+    plain["job"] = {name: value for name, value in plain["job"].items() if name not in KEPT_FIELDS}
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+
+
+def decode_record(data: bytes) -> Optional[Record]:
+    """The record in these bytes; None where that is none (any more)."""
+    try:
+        return _RECORDS.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+
+
+def encode_record(record: Record) -> bytes:
+    """The record as it is stored."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def schedule_schema() -> bytes:
+    """JSON Schema of a schedule's file, for editors."""
+    return schema_of(Schedule, "A queuectl schedule")

@@ -1,0 +1,33 @@
+"""The time zone that this machine's clock shows."""
+
+from __future__ import annotations
+
+from functools import cache
+
+
+@cache
+def zone_name() -> str:
+    """Its IANA name, `Europe/Berlin`, also where the system has names of its own for zones (Windows).
+
+    Told once: who has moved to another zone starts the program anew.
+
+    Raises:
+        ValueError: it cannot be told.
+    """
+    from zoneinfo import ZoneInfoNotFoundError
+
+    import tzlocal
+
+    try:
+        # What is set in the environment may be no zone at all (`TZ=UTC0`); the name alone is not looked up.
+        name = getattr(tzlocal.get_localzone(), "key", None)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise ValueError(f"this machine's time zone cannot be told: {_first_line(error)}") from error
+    if name is None:
+        raise ValueError("this machine's time zone has no name such as Europe/Berlin")
+    return str(name)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return " ".join(text.splitlines()[:1])
