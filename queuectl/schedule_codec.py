@@ -45,7 +45,7 @@ _RECORDS = msgspec.json.Decoder(Record)
 class _Outside(msgspec.Struct):
     """Only the job of a schedule, unread."""
 
-    job: Optional[msgspec.Raw] = None
+    job: msgspec.Raw = msgspec.Raw()
 
 
 def decode_schedule(data: bytes) -> Schedule:
@@ -83,7 +83,12 @@ def _complain(problem: Problem, source: Source, before: str = "") -> NoReturn:
 
 
 def _refuse(whole: Source, error: Exception) -> NoReturn:
-    if isinstance(error, msgspec.ValidationError) and (inner := _job_in(whole.text)) is not None:
+    try:
+        # That it is no JSON further on is to be told first.
+        msgspec.json.decode(whole.text.encode())
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as syntax:
+        raise complaint(whole, syntax, SCHEDULE) from None
+    if (inner := _job_in(whole.text)) is not None:
         try:
             decode_one(inner)
         except InvalidInput as mistake:
@@ -94,13 +99,10 @@ def _refuse(whole: Source, error: Exception) -> NoReturn:
 def _job_in(text: str) -> Optional[Source]:
     """The text of a schedule's job, if that can be told."""
     try:
-        raw = msgspec.json.decode(text.encode(), type=_Outside).job
+        one = bytes(msgspec.json.decode(text.encode(), type=_Outside).job).decode()
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
-    if raw is None:
-        return None
-    one = bytes(raw).decode()
-    return Source(one, text, text.index(one))
+    return Source(one, text, text.index(one)) if one else None
 
 
 def encode_schedule(schedule: Schedule) -> bytes:

@@ -148,7 +148,7 @@ class Firing:
             OSError: the folder cannot be read just now.
         """
         files = self.store.spool.schedules.found()
-        if files or self._known or self._gone is None:
+        if files or self._known or self._gone is None or self._gone:
             self._forget_gone(files)
             self._read_changed(files)
             for known in list(self._known.values()):

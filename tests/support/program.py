@@ -255,10 +255,10 @@ class Program:
         return target
 
     def left_behind(self) -> list[str]:
-        """What workers that have ended have left in processing/, locks/ and tmp/; claim.lock may stay."""
+        """What workers that have ended have left in processing/, locks/ and tmp/; nobody's locks may stay."""
         return [
             f"{folder}/{name}"
             for folder in ("processing", "locks", "tmp")
             for name in self.names(folder)
-            if name != "claim.lock" and not name.startswith(".")
+            if name not in ("claim.lock", "schedules.lock") and not name.startswith(".")
         ]

@@ -71,7 +71,6 @@ def test_a_moment_is_shown_by_the_clock_of_the_zone() -> None:
 def test_whatever_is_written_is_a_moment_or_told(text: str) -> None:
     try:
         told = read_local(text, BERLIN, NOW)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert format_moment(told.moment)
+    except ValueError:
+        return
+    assert format_moment(told.moment)

@@ -132,6 +132,17 @@ def try_for_ever() -> None:
     system.replace = stubborn
 
 
+def name_by_chance() -> None:
+    """The job of a schedule's moment has an id that does not tell which moment that is."""
+    from msgspec.structs import replace
+
+    from queuectl.queue import firing
+    from queuectl.queue.enqueue import new_id
+
+    job_of = firing.job_of
+    firing.job_of = lambda *args: replace(job_of(*args), id=new_id(args[-1]))
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "sound": lambda: None,
     "write_in_place": write_in_place,
@@ -139,6 +150,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "copy_then_remove": copy_then_remove,
     "move_then_stamp": move_then_stamp,
     "write_settings_anew": write_settings_anew,
+    "name_by_chance": name_by_chance,
     "acknowledge_anyway": acknowledge_anyway,
     "fail_with_a_traceback": fail_with_a_traceback,
     "try_for_ever": try_for_ever,

@@ -218,6 +218,46 @@ def take_in(spool: str) -> None:
             unfinished("a drop")
 
 
+def fire(spool: str) -> None:
+    """A look at the schedules, as the workers' supervisor does it."""
+    from queuectl import events, system
+    from queuectl.events import Event
+    from queuectl.queue.firing import Firing
+    from queuectl.queue.store import Store
+
+    made: list[str] = []
+
+    def hear(event: Event) -> None:
+        if event.kind == events.JOB_SCHEDULED:
+            made.append(event.job_id or "")
+            say(made[-1])
+
+    with Store.open(spool) as store:
+        firing = Firing(store, hear)
+        firing.look(system.now())
+        soon = system.now() + 60
+        if not made or firing.next_due is None or firing.next_due < soon:
+            unfinished("a moment of the schedule")
+
+
+def add_schedule(spool: str) -> None:
+    from queuectl.job import Job
+    from queuectl.queue import Queue
+    from queuectl.schedule import Schedule
+
+    with Queue.open(spool, create=False) as queue:
+        queue.schedules.add("yearly", Schedule(cron="0 0 1 1 *", timezone="UTC", job=Job(command=["x"])))
+        say("yearly")
+
+
+def pause_schedule(spool: str) -> None:
+    from queuectl.queue import Queue
+
+    with Queue.open(spool, create=False) as queue:
+        queue.schedules.pause(["yearly"])
+        say("yearly")
+
+
 def verb(spool: str, name: str, *ids: str) -> None:
     from queuectl.queue import Queue
 
@@ -256,6 +296,9 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "complete_beside": complete_beside,
     "complete_batch": complete_batch,
     "recover": recover,
+    "fire": fire,
+    "add_schedule": add_schedule,
+    "pause_schedule": pause_schedule,
     "retry": lambda spool: verb(spool, "retry", "dead", "done", "mended"),
     "cancel": lambda spool: verb(spool, "cancel", "waits", "failed"),
     "purge": lambda spool: verb(spool, "purge", "dead", "other", "bad"),
@@ -291,8 +334,13 @@ def perform(spool: str, action: str) -> int:
 
 def main(spool: str, action: str, number: str, variant: str = "sound") -> None:
     # What is imported lazily is no step.
+    import cronsim  # noqa: F401
+
     from queuectl import codec, worker  # noqa: F401
-    from queuectl.queue import Queue  # noqa: F401
+    from queuectl.queue import (
+        Queue,  # noqa: F401
+        schedules,  # noqa: F401
+    )
     from tests.support.faults.careless import VARIANTS
 
     VARIANTS[variant]()

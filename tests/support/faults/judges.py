@@ -14,7 +14,7 @@ from typing import Optional
 
 from queuectl.queue import Queue
 from tests.support.faults import crasher
-from tests.support.faults.afterwards import carry_on, places, rows, run_all
+from tests.support.faults.afterwards import carry_on, fire, places, rows, run_all
 from tests.support.invariants import check, job_files
 
 SETTINGS = {"timeout": "33", "poll_interval": "0.5"}
@@ -112,6 +112,42 @@ def judge_batch(spool: Path, said: list[str], ended: bool) -> None:
     assert run_all(spool) == sorted(left)
     check(spool, FIVE)
     assert set(places(spool).values()) == {"done"}
+
+
+def judge_fire(spool: Path, said: list[str], ended: bool) -> None:
+    """The moment has one job, made by whoever looks next where the process did not."""
+    carry_on(spool)
+    fire(spool)
+    (job_id,) = places(spool)
+    assert said in ([], [job_id])
+    assert not ended or said
+    assert rows(spool, job_id)[0]["schedule"] == "yearly"
+    check(spool, [job_id])
+    assert run_all(spool) == [job_id]
+    fire(spool)
+    assert places(spool) == {job_id: "done"}
+    check(spool, [job_id])
+
+
+def judge_schedule(spool: Path, said: list[str], ended: bool) -> None:
+    """The schedule is there whole, or, where nobody was told of it, not at all."""
+    carry_on(spool)
+    check(spool, [])
+    with Queue.open(str(spool), create=False) as queue:
+        found = queue.schedules.rows()
+    assert [row["problem"] for row in found] == [None] * len(found)
+    assert len(found) == (1 if said else len(found)) <= 1
+    assert not ended or said
+
+
+def judge_paused_schedule(spool: Path, said: list[str], ended: bool) -> None:
+    """One that was paused makes no job; where nobody was told it makes that of its moment, or none."""
+    judge_schedule(spool, ["yearly"], ended)
+    fire(spool)
+    made = list(places(spool))
+    assert made == ([] if said else made)
+    assert len(made) <= 1
+    check(spool, made)
 
 
 def judge_run_beside(spool: Path, said: list[str], ended: bool) -> None:

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from queuectl import system
+from queuectl.events import nobody
 from queuectl.hands import Hands
 from queuectl.queue import Queue
+from queuectl.queue.firing import Firing
 from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, Outcome
 from queuectl.worker import Worker
 from tests.support.faults import crasher, judges
 from tests.support.faults.judges import NO_JOB, PERSON, SETTINGS
 
+A_YEAR = 366 * 86400.0
 EARLIER = 50_000.0
 """Seconds before now at which what is in the spool has happened: every retry is due."""
 DEAD_WORKER = "host-1-1-dead"
@@ -135,6 +138,17 @@ def with_an_index_of_another_version(spool: Path) -> None:
     connection.close()
 
 
+def one_is_due(spool: Path) -> None:
+    """A schedule of which one moment has come since it was looked at last."""
+    _enqueue(spool)
+    folder = spool / "schedules"
+    (folder / "yearly.json").write_text(
+        '{"cron": "0 0 1 1 *", "timezone": "UTC", "job": {"command": ["x"]}}', encoding="utf-8"
+    )
+    with Store.open(str(spool)) as store:
+        Firing(store, nobody).look(system.now() - A_YEAR)
+
+
 def _enqueue(spool: Path, *ids: str, **fields: Any) -> None:
     with Queue.open(str(spool)) as queue:
         if ids:
@@ -239,6 +253,9 @@ _ALL = (
     Scenario("reindex", in_the_middle_of_its_life, "reindex", judges.judge_whole),
     Scenario("index deleted", without_index, "refresh", partial(judges.judge_whole, settings=False)),
     Scenario("index of another version", with_an_index_of_another_version, "refresh", judges.judge_whole),
+    Scenario("fire a schedule", one_is_due, "fire", judges.judge_fire),
+    Scenario("add a schedule", empty, "add_schedule", judges.judge_schedule),
+    Scenario("pause a schedule", one_is_due, "pause_schedule", judges.judge_paused_schedule),
     Scenario("pause", one_waits, "pause", partial(judges.judge_pause, "pause")),
     Scenario("resume", one_waits_paused, "resume", partial(judges.judge_pause, "resume")),
 )
