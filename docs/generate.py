@@ -27,12 +27,15 @@ from queuectl.codec import job_schema  # noqa: E402
 from queuectl.config import SETTINGS, config_from, show_value  # noqa: E402
 from queuectl.job import KEPT_FIELDS, USER_FIELDS  # noqa: E402
 from queuectl.moment import format_duration  # noqa: E402
+from queuectl.schedule import Schedule  # noqa: E402
+from queuectl.schedule_codec import schedule_schema  # noqa: E402
 from queuectl.state import State  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.S)
 RETRIES_SHOWN = 6
 _HELP_LIMIT = 200
 _JSON_TYPES = {"string": "text", "integer": "whole number", "number": "number", "object": "object"}
+_JSON_TYPES["boolean"] = "true or false"
 _EVERYWHERE = ("spool", "help")
 """Options that every command has."""
 
@@ -121,16 +124,24 @@ def exit_code_table() -> str:
 
 def job_field_table() -> str:
     """What a person may put into a job file."""
-    return _fields([name for name in USER_FIELDS if name != "$schema"])
+    return _fields([name for name in USER_FIELDS if name != "$schema"], job_schema())
 
 
 def kept_field_table() -> str:
     """What queuectl writes into it."""
-    return _fields(KEPT_FIELDS)
+    return _fields(KEPT_FIELDS, job_schema())
 
 
-def _fields(names: Sequence[str]) -> str:
-    properties: dict[str, dict[str, Any]] = loads(job_schema())["$defs"]["Job"]["properties"]
+def schedule_field_table() -> str:
+    """What a person may put into a schedule."""
+    return _fields(
+        [name for name in Schedule.__struct_encode_fields__ if name != "$schema"], schedule_schema()
+    )
+
+
+def _fields(names: Sequence[str], schema: bytes) -> str:
+    kinds = loads(schema)
+    properties: dict[str, dict[str, Any]] = kinds["$defs"][kinds["$ref"].rsplit("/", 1)[-1]]["properties"]
     rows = [[f"`{name}`", _type(properties[name]), _meaning(properties[name])] for name in names]
     return _table(["field", "type", "meaning"], rows)
 
@@ -206,6 +217,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "job-fields": job_field_table,
     "kept-fields": kept_field_table,
     "retry": retry_table,
+    "schedule-fields": schedule_field_table,
 }
 _MEASURED = ROOT / "docs" / "benchmarks"
 for _path in sorted(_MEASURED.rglob("*.txt")):

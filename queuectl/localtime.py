@@ -10,7 +10,7 @@ import re
 from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple, Optional
 
-from queuectl.moment import format_moment, parse_moment
+from queuectl.moment import format_moment, in_zone, parse_moment
 
 _WALL = r"(?a)(?:(\d{4}-\d\d-\d\d)(?:[Tt ]+|\Z))?(?:(\d{1,2}):(\d\d)(?::(\d\d))?)?\Z"
 _ZONED = r"(?a)(\d{4}-\d\d-\d\d)[Tt ]+(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)\Z"
@@ -38,7 +38,7 @@ def read_local(text: str, zone: tzinfo, now: float) -> Told:
     if not text or match is None:
         raise ValueError(f"{text!r} is not {_KNOWN}")
     day, *clock = match.groups()
-    today = datetime.fromtimestamp(now, zone).replace(tzinfo=None, fold=0, microsecond=0)
+    today = in_zone(now, zone).replace(tzinfo=None, fold=0, microsecond=0)
     try:
         hour, minute, second = (int(one or 0) for one in clock)
         date = today if day is None else datetime.fromisoformat(day)
@@ -55,8 +55,8 @@ def _at(wall: datetime, zone: tzinfo) -> Told:
     first, second = (wall.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     try:
         moment = first.timestamp()
-        there = datetime.fromtimestamp(moment, zone)
-    except (ValueError, OverflowError, OSError) as error:
+        there = in_zone(moment, zone)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{wall:%Y-%m-%d %H:%M} is beyond what a clock can show: {error}") from None
     if there.replace(tzinfo=None, fold=0) != wall:
         raise ValueError(
@@ -74,7 +74,7 @@ def _at(wall: datetime, zone: tzinfo) -> Told:
 def format_local(moment: float, zone: tzinfo) -> str:
     """A moment by the clock of `zone`, with its name there, to the second: `2027-01-01 09:00:00 CET`."""
     try:
-        return f"{datetime.fromtimestamp(moment, zone):%Y-%m-%d %H:%M:%S %Z}"
-    except (OverflowError, OSError, ValueError):
+        return f"{in_zone(moment, zone):%Y-%m-%d %H:%M:%S %Z}"
+    except (OverflowError, ValueError):
         # At an end of the calendar.
         return format_moment(moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Optional
 
@@ -23,6 +23,17 @@ def format_moment(seconds: float) -> str:
     # Down: a job whose retry is due now must not become due half a millisecond later.
     second, rest = divmod(int((seconds * 1000 + _FLOAT_ERROR) // 1), 1000)
     return f"{_second(second)}.{rest:03}Z"
+
+
+def in_zone(seconds: float, zone: tzinfo) -> datetime:
+    """`seconds` since the epoch by the clock of `zone`.
+
+    Not by `datetime.fromtimestamp`, which on Windows knows neither distant nor early years.
+
+    Raises:
+        OverflowError: no calendar goes so far.
+    """
+    return (_EPOCH + timedelta(seconds=seconds)).astimezone(zone)
 
 
 def format_microseconds(microseconds: int) -> str:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import NamedTuple, Optional
 
+from queuectl.moment import in_zone
+
 NICKNAMES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -95,7 +97,7 @@ def _of_cron(recurrence: Recurrence, after: float) -> Iterator[float]:
     written = NICKNAMES.get((recurrence.cron or "").strip().lower(), recurrence.cron or "")
     # Where the calendar ends, it fails.
     with suppress(OverflowError):
-        for one in CronSim(written, datetime.fromtimestamp(last, zone_of(recurrence.zone))):
+        for one in CronSim(written, in_zone(last, zone_of(recurrence.zone))):
             seconds = one.timestamp()
             # In the second of two equal hours it goes on from the first.
             if seconds > last:

@@ -104,7 +104,7 @@ def refuse_to_lead_root(root: str) -> None:
 
     if not os.path.isdir(root) or not access.is_visited_by_root(root):
         return
-    folders = [root, os.path.join(root, State.PROCESSING.folder)]
+    folders = [root, *(os.path.join(root, name) for name in (State.PROCESSING.folder, SCHEDULES))]
     for path in (os.path.join(folder, name) for folder in folders for name in system.names_in(folder)):
         if _is_also_elsewhere(path):
             raise SpoolUnusable(

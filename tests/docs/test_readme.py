@@ -19,8 +19,10 @@ from queuectl import retry
 from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
-from queuectl.job import HISTORY_LIMIT
+from queuectl.job import HISTORY_LIMIT, Job
 from queuectl.names import MAX_ID_BYTES
+from queuectl.schedule import LATE, MOST_KEPT, Schedule
+from queuectl.schedule_codec import decode_schedule
 from queuectl.spool import layout
 from queuectl.state import State
 from tests.docs.documents import (
@@ -194,13 +196,16 @@ def test_every_job_that_is_shown_is_one() -> None:
     shown += [code for path in DOCUMENTS for code in inline_code(path) if code.startswith('{"command"')]
     assert len(shown) >= 5
     for text in shown:
-        assert decode_job(text.encode()).command
+        job = decode_schedule(text.encode()).job if '"job"' in text else decode_job(text.encode())
+        assert job.command
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/*.json")), ids=_ids)
 def test_every_example_is_a_job_and_in_the_list(path: Path) -> None:
-    job = decode_job(path.read_bytes())
-    assert job.id in (None, path.stem)
+    if path.parent.name == "schedules":
+        assert decode_schedule(path.read_bytes()).job.command
+    else:
+        assert decode_job(path.read_bytes()).id in (None, path.stem)
     assert f"`{path.relative_to(ROOT / 'examples').as_posix()}`" in read("examples/README.md")
 
 
@@ -208,6 +213,13 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     text = read("docs/job-file.md").replace("\n", " ")
     assert f"the last {HISTORY_LIMIT} are kept" in text
     assert f"at most {MAX_ID_BYTES} bytes" in text
+    text = read("docs/schedules.md").replace("\n", " ")
+    assert f"at most {MOST_KEPT} wait" in text
+    assert ("on time for a minute" in text) == (LATE == 60)
+    usual = Schedule(job=Job(command="x"))
+    assert f"`{usual.catch_up}` (if left out)" in text
+    assert f"`{usual.overlap}` (if left out)" in text
+    assert f"the latest `catch_up_limit` ({usual.catch_up_limit})" in text
 
 
 @pytest.mark.skipif(not (ROOT / "spool").exists(), reason="the source distribution leaves spool/ out")
@@ -234,6 +246,18 @@ def test_the_json_contract_names_what_is_printed(program: Program) -> None:
     assert (found.code, [set(one) for one in found.json]) == (1, [{"text", "fixed"}])
 
 
+def test_the_json_contract_of_schedules_names_what_is_printed(program: Program) -> None:
+    table = dict(table_rows(section("docs/schedules.md", "JSON, for programs")))
+    added = program.json("schedule", "add", "s", "--every", "1h", '{"command": "x"}')
+    assert set(added) == set(_JSON_FIELDS.findall(table["`schedule add`"]))
+    listed = set(_JSON_FIELDS.findall(table["`schedule list`"]))
+    assert set(program.json("schedule", "list")[0]) == listed
+    more = set(_JSON_FIELDS.findall(table["`schedule show`"])) - {"env"}
+    assert set(program.json("schedule", "show", "s")) == listed | more
+    assert set(program.json("schedule", "next")[0]) == {"schedule", "at"}
+    assert set(program.json("schedule", "run-now", "s")[0]) == {"id"}
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     made = Program(tmp_path)
@@ -249,6 +273,16 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert waiting == "1"
     assert second == f"{job_id} ['python', 'report.py']"
     assert (tmp_path / "spool" / "pending" / f"{job_id}.json").exists()
+
+
+def test_the_python_example_of_schedules_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block("docs/schedules.md", "python").text, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["nightly-backup"] * 3
+    assert all(re.search(r"T0[01]:30:00.000Z$", line) for line in lines), "02:30 in Berlin"
 
 
 class _Session:

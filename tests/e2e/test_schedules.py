@@ -96,8 +96,8 @@ def test_stop_ends_the_command_that_runs_and_the_next_one_follows(program: Progr
 
 
 def test_a_drain_makes_up_for_what_was_missed_and_ends(program: Program) -> None:
-    program.ok("schedule", "add", "s", "--cron", "0 0 1 1 *", "--timezone", "UTC", "--", "true")
-    program.ok("schedule", "add", "t", "--cron", "0 0 1 1 *", "--catch-up", "skip", "--", "true")
+    program.ok("schedule", "add", "s", "--cron", "0 0 1 1 *", "--timezone", "UTC", "--", *python(""))
+    program.ok("schedule", "add", "t", "--cron", "0 0 1 1 *", "--catch-up", "skip", "--", *python(""))
     program.ok("run")
     for name in ("s", "t"):
         path = program.spool / "schedules" / "state" / f"{name}.json"
