@@ -78,6 +78,24 @@ class TestAsTheClocksChange:
         assert shown(found) == ["03-28 13:00 CEST", "03-29 13:00 CEST"]
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("0 9 * * MON#2", ["02-08 09:00 CET", "03-08 09:00 CET"]),
+        ("0 9 L * *", ["01-31 09:00 CET", "02-28 09:00 CET"]),
+        ("0 9 * JAN 0", ["01-17 09:00 CET", "01-24 09:00 CET"]),
+        ("0 9 * JAN 7", ["01-17 09:00 CET", "01-24 09:00 CET"]),
+        # Both days are given: either will do, unless one begins with a star.
+        ("0 9 20 * 0", ["01-17 09:00 CET", "01-20 09:00 CET"]),
+        ("0 9 */10 * 0", ["01-31 09:00 CET", "02-21 09:00 CET"]),
+    ],
+)
+def test_what_is_known_besides_numbers(expression: str, expected: list[str]) -> None:
+    assert expression_problem(expression) is None
+    begin = at("2027-01-15 12:00")
+    assert shown(next_moments(cron(expression), begin, 2)) == expected
+
+
 @pytest.mark.parametrize("nickname", NICKNAMES)
 def test_a_nickname_is_what_it_stands_for(nickname: str) -> None:
     begin = at("2027-01-01 00:30")
