@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from queuectl.checks import problem_of
 from queuectl.errors import InvalidInput
-from queuectl.job import Job, problem_of
+from queuectl.job import Job
 from queuectl.source import Source
 
 _DECODER = msgspec.json.Decoder(Job)

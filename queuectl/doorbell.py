@@ -14,6 +14,7 @@ from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.spool import layout
 from queuectl.state import WAITING, State
 
+_OTHERS = (layout.SCHEDULES, layout.GROUPS)
 _WAITING_FOLDERS = {state.folder: state for state in WAITING}
 
 
@@ -23,7 +24,7 @@ def watched_folders(root: str) -> list[str]:
 
 
 def _where_work_waits(root: str) -> list[str]:
-    return [os.path.join(root, name) for name in (*_WAITING_FOLDERS, layout.SCHEDULES)]
+    return [os.path.join(root, name) for name in (*_WAITING_FOLDERS, *_OTHERS)]
 
 
 def _where_asked(root: str) -> list[str]:
@@ -37,7 +38,7 @@ class Rings(NamedTuple):
     names: frozenset[tuple[State, str]]
     """Files in `pending` and `failed` that somebody touched."""
     asked: bool
-    """Somebody may have asked for a stop, a pause or a cancel, or touched a schedule."""
+    """Somebody may have asked for a stop, a pause or a cancel, or touched a schedule or a group."""
     rung: bool = True
     """Whether anything has come in, and not only the time."""
 
@@ -110,7 +111,7 @@ class Doorbell:
         folder, name = os.path.split(path)
         state = _WAITING_FOLDERS.get(os.path.basename(folder))
         asked = name in layout.PAUSED or name.endswith((STOP_SUFFIX, CANCEL_SUFFIX))
-        asked |= os.path.basename(folder) == layout.SCHEDULES
+        asked |= os.path.basename(folder) in _OTHERS
         if state is None and not asked:
             return
         with self._guard:

@@ -61,6 +61,18 @@ class NoSuchSchedule(QueueError):
         super().__init__(f"no schedule {name!r} in this spool", hint="queuectl schedule list shows the names")
 
 
+class NoSuchGroup(QueueError):
+    """No group of this name has a file in the spool."""
+
+    exit_code = 3
+    kind = "no_such_group"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no limits are set for a group {name!r}", hint="queuectl group list shows the groups"
+        )
+
+
 class Conflict(QueueError):
     """The id is taken, or the job's state does not allow what was asked."""
 

@@ -19,5 +19,7 @@ class Hands(NamedTuple):
     """Whether to stop trying to record an outcome: the job then counts as crashed later."""
     freed: Callable[[], object] = lambda: None
     """Called when jobs that waited here were put back for others."""
+    unblocked: Callable[[], object] = lambda: None
+    """Called when a job has ended for which others may have waited."""
     index_trouble: Callable[[], Optional[str]] = lambda: None
     """Why the index on disk is not to be trusted, if it is not: who looks for us has found it damaged."""

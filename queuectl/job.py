@@ -6,23 +6,24 @@ finished run whose move is still to come (completed, failed, dead) from one that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple, Optional, Union
+from typing import Annotated, Any, Optional, Union
 
 import msgspec
 
-from queuectl.moment import format_microseconds, format_moment, parse_moment, read_moment
-from queuectl.names import SHELLS, id_problem
+from queuectl.moment import format_microseconds, format_moment, read_moment
+from queuectl.names import SHELLS
 from queuectl.state import FINISHED, State
 
 # msgspec evaluates the annotations below at run time, where Python 3.9 knows neither `X | Y` nor the
 # aliases that newer versions have: hence typing's names in this module.
-DEEPEST = 200
 MOST = 1_000_000_000
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Priority = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32 - 1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+SUCCESS, FAILURE, ANY = "success", "failure", "any"
+OUTCOMES = (SUCCESS, FAILURE, ANY)
+"""What a job may want of those that it waits for."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -42,6 +43,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
 def described(text: str, **limits: Any) -> Any:
     """What the schema of a file says of one of its fields, with `limits` to its values."""
     return msgspec.Meta(description=text, **limits)
+
+
+class After(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Something that a job waits for: one other job, or all those of a batch."""
+
+    id: Optional[str] = None
+    batch: Optional[str] = None
+    on: Annotated[
+        str,
+        msgspec.Meta(
+            description="What it must have come to: `success`, `failure` (it is dead), or `any` end.",
+            extra_json_schema={"enum": list(OUTCOMES)},
+        ),
+    ] = SUCCESS
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -91,6 +106,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     no_retry_exit_codes: Annotated[
         list[ExitCode], described("Exit codes after which the job goes to the dead letter queue at once.")
     ] = []
+    group: Annotated[
+        Optional[str], described("The group whose limits it is under; any name, also of one that has none.")
+    ] = None
+    batch: Annotated[Optional[str], described("What it belongs to: others may wait for all of it.")] = None
+    after: Annotated[
+        list[Union[str, After]],
+        described(
+            "Jobs that must have ended first: ids, or objects that also say what they must have come to."
+        ),
+    ] = []
+    hold: Annotated[bool, described("It waits until somebody releases it.")] = False
+    unique_key: Annotated[
+        Optional[str], described("Of jobs with one key enqueue adds no second while the first is to be done.")
+    ] = None
     tags: Annotated[list[str], described("Words to find the job by.")] = []
     meta: Annotated[Optional[dict[str, Any]], described("Your own data; queuectl only keeps it.")] = None
 
@@ -130,94 +159,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
 
 USER_FIELDS = Job.__struct_encode_fields__[: Job.__struct_fields__.index("state")]
 KEPT_FIELDS = Job.__struct_encode_fields__[Job.__struct_fields__.index("state") :]
-
-
-class Problem(NamedTuple):
-    """What is wrong with a record: the field, and why."""
-
-    field: str
-    text: str
-
-
-def problem_of(job: Job) -> Optional[Problem]:
-    """The first thing wrong with `job` that its types alone do not tell, or None."""
-    # Most jobs have few of these fields, and of a million each call counts.
-    checks = (
-        ("id", None if job.id is None else id_problem(job.id)),
-        ("command", _command_problem(job.command)),
-        ("shell", None if job.shell is None else _shell_problem(job)),
-        ("cwd", None if job.cwd is None else _cwd_problem(job.cwd)),
-        ("env", _env_problem(job.env) if job.env else None),
-        ("run_at", None if job.run_at is None else _run_at_problem(job.run_at)),
-        ("tags", _tags_problem(job.tags) if job.tags else None),
-        ("meta", None if job.meta is None else _meta_problem(job.meta)),
-    )
-    for field, text in checks:
-        if text:
-            return Problem(field, text)
-    return None
-
-
-def _shell_problem(job: Job) -> Optional[str]:
-    if job.shell not in SHELLS:
-        return f"{job.shell!r} is not one of {', '.join(SHELLS)}"
-    if not isinstance(job.command, str):
-        return "an array is run without a shell; make the command a string, or leave it out"
-    return None
-
-
-def _cwd_problem(cwd: str) -> Optional[str]:
-    if not cwd or "\0" in cwd:
-        return "a folder's name cannot be empty or contain NUL"
-    return None
-
-
-def _env_problem(env: dict[str, str]) -> Optional[str]:
-    for name, value in env.items():
-        if not name or "=" in name or "\0" in name or "\0" in value:
-            return f"{name!r} is no variable: no '=', no NUL, and not empty"
-    return None
-
-
-def _run_at_problem(run_at: str) -> Optional[str]:
-    try:
-        parse_moment(run_at)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _meta_problem(meta: dict[str, Any]) -> Optional[str]:
-    # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
-    level: list[Any] = [meta]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return None
-    return f"nested too deeply to be a job's (more than {DEEPEST} levels)"
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _tags_problem(tags: list[str]) -> Optional[str]:
-    if any(not tag or "\n" in tag for tag in tags):
-        return "a tag cannot be empty or contain a line break"
-    return None
-
-
-def _command_problem(command: Union[str, list[str]]) -> Optional[str]:
-    if isinstance(command, str):
-        if not command.strip():
-            return "a command cannot be empty"
-    elif not command or not command[0].strip():
-        return "an array must begin with the program to run"
-    if "\0" in "".join(command):
-        return "a command cannot contain NUL"
-    return None
 
 
 def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
@@ -291,10 +232,10 @@ def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float
     )
 
 
-def cancelled(job: Job, *, now: float) -> Job:
+def cancelled(job: Job, *, now: float, why: str = "cancelled") -> Job:
     """A waiting job that somebody does not want any more: it rests with the dead letters."""
     return msgspec.structs.replace(
-        job, state=State.DEAD, run_at=None, updated_at=format_moment(now), error="cancelled"
+        job, state=State.DEAD, run_at=None, updated_at=format_moment(now), error=why
     )
 
 
@@ -306,6 +247,29 @@ def dated(job: Job, created: float) -> Job:
 def renamed(job: Job, job_id: str) -> Job:
     """The same job under another id."""
     return msgspec.structs.replace(job, id=job_id)
+
+
+def parents(job: Job) -> list[After]:
+    """What it waits for before its first run."""
+    return [After(id=one) if isinstance(one, str) else one for one in job.after]
+
+
+def is_first(job: Job) -> bool:
+    """Whether it has never been begun, as far as its record tells: what it waits for counts only then."""
+    return job.attempts == 0 and job.crashes == 0 and job.state is not State.FAILED
+
+
+def skipped(job: Job, *, now: float, why: str) -> Job:
+    """A job that was only for something that has not come: it is done without a run."""
+    stamp = format_moment(now)
+    run = Run(outcome="skipped", finished_at=stamp, error=why)
+    return msgspec.structs.replace(
+        job,
+        state=State.COMPLETED,
+        run_at=None,
+        updated_at=stamp,
+        history=[*job.history, run][-HISTORY_LIMIT:],
+    )
 
 
 def success_codes(job: Job) -> tuple[int, ...]:

@@ -124,6 +124,7 @@ class Pool:
             emit=shift.emit,
             luck=shift.luck,
             freed=shift.turns.wake,
+            unblocked=shift.unblocked,
             gives_up=lambda: shift.stops > 1 or not os.path.isdir(shift.root),
             index_trouble=lambda: supervisor.index.why_in_memory,
         )

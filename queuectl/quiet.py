@@ -18,7 +18,7 @@ LONGEST = 10.0
 """Seconds for which nothing else is asked: an edit of a file in its place, of which no event told, changes no
 folder, and a dead worker's file may lie in `tmp` until it is old.
 """
-_FOLDERS = ("", *(state.folder for state in State), layout.SCHEDULES, layout.LOCKS)
+_FOLDERS = ("", *(state.folder for state in State), layout.SCHEDULES, layout.GROUPS, layout.LOCKS)
 
 _Version = tuple[int, int, int]
 

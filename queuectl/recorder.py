@@ -101,10 +101,19 @@ class Recorder:
             for end in left:
                 self._record_surely(end)
             left = []
-        self._forget_request([end.claim.place.job_id for end in ends if end not in left])
+        self._ended([end.claim for end in ends if end not in left])
         self._batch.keep_still(left)
         if self._batch.current is None:
             self._forget_run()
+
+    def _ended(self, claims: Sequence[Claim]) -> None:
+        ids = [claim.place.job_id for claim in claims]
+        self._forget_request(ids)
+        grouped = any(claim.job.group is not None or claim.job.batch is not None for claim in claims)
+        # Where that cannot be asked just now, the next look finds them.
+        with suppress(sqlite3.Error):
+            if grouped or self._store.index.has_children(ids):
+                self.hands.unblocked()
 
     def _record_together(self, ends: list[End]) -> list[End]:
         """One try; those that are left."""

@@ -13,7 +13,8 @@ from zlib import crc32
 
 import msgspec
 
-from queuectl.job import Count, Job, Problem, described, problem_of
+from queuectl.checks import Problem, problem_of
+from queuectl.job import Count, Job, described
 from queuectl.moment import format_moment, parse_duration, parse_moment, read_moment
 from queuectl.names import CATCH_UP, MAX_ID_BYTES, OVERLAP, id_problem
 from queuectl.recurrence import Recurrence, expression_problem, latest_moments, moments, zone_of

@@ -6,10 +6,11 @@ from typing import NoReturn, Optional
 
 import msgspec
 
+from queuectl.checks import Problem
 from queuectl.codec import decode_one, decode_text, is_blank, schema_of
 from queuectl.complaints import Kind, complaint
 from queuectl.errors import InvalidInput
-from queuectl.job import KEPT_FIELDS, USER_FIELDS, Problem
+from queuectl.job import KEPT_FIELDS, USER_FIELDS
 from queuectl.schedule import Record, Schedule, problem_of_schedule, problem_of_template
 from queuectl.source import Source
 

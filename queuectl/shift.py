@@ -77,6 +77,12 @@ class Shift:
         if self.turns.wake():
             self.bell.ring()
 
+    def unblocked(self) -> None:
+        """Others may run now, which waited for a job of ours: have all who rest look, in all processes."""
+        self.turns.wake()
+        self.bell.ring()
+        self.fellows.ring()
+
     def signalled(self) -> None:
         """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
         self.stops += 1

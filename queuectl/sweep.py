@@ -18,6 +18,7 @@ from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.events import Event, Listener
 from queuectl.full_look import FullLook
 from queuectl.queue.firing import Firing
+from queuectl.queue.gates import Groups
 from queuectl.queue.intake import ripe_at, settle_drops
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
@@ -109,7 +110,8 @@ class Sweep:
         more = self.full.goes_on or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
         self.firing.look(now)
-        self.next_due = self.store.index.promote(now)
+        dues = (self.store.index.promote(now), Groups(self.store, now).next_opening())
+        self.next_due = min((due for due in dues if due is not None), default=None)
         if problem is not None:
             raise problem
         self._ended_well = True

@@ -56,6 +56,7 @@ class ProgramCommand(Command):
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--priority", type=int, help="Higher runs first."),
+    click.option("--group", metavar="NAME", help="The group whose limits it is under."),
     click.option("--max-retries", type=click.IntRange(min=0), help="Runs after the first."),
     click.option("--timeout", callback=seconds, metavar="TIME", help="Kill the command after so long."),
     click.option("--cwd", help="Folder to run in."),
@@ -76,13 +77,19 @@ def job_options(function: Function) -> Function:
     return reduce(lambda made, option: option(made), reversed(_OPTIONS), function)
 
 
+def given_program() -> Optional[list[str]]:
+    """The program behind `--`, if that was given."""
+    program: Optional[list[str]] = click.get_current_context().meta.get(_PROGRAM)
+    return program
+
+
 def given_jobs(files: tuple[str, ...], source: tuple[str, ...]) -> list[Job]:
     """The jobs that a call is about.
 
     Raises:
         InvalidInput, click.UsageError: there is none, or more than one of the ways to give it.
     """
-    program: Optional[list[str]] = click.get_current_context().meta.get(_PROGRAM)
+    program = given_program()
     if sum((bool(files), bool(source), program is not None)) != 1:
         raise click.UsageError(
             "give one of: --file F, a JSON argument, - for standard input, -- PROGRAM ARG..."
@@ -107,7 +114,7 @@ def _program_job(program: list[str]) -> Job:
 
 def with_options(job: Job, fields: dict[str, Any]) -> Job:
     """The job with those of these fields that were given."""
-    changes = {name: value for name, value in fields.items() if value not in (None, (), {})}
+    changes = {name: value for name, value in fields.items() if value not in (None, (), {}, [])}
     if "env" in changes:
         changes["env"] = {**job.env, **changes["env"]}
     if "tags" in changes:

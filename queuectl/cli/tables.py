@@ -72,10 +72,16 @@ def _attempts(job: dict[str, Any]) -> str:
 
 
 def _next_run(job: dict[str, Any], now: float) -> str:
+    if job["held_by"] is not None:
+        return {"hold": "held", "group": f"group {job['group']}"}.get(job["held_by"]) or _after(job["after"])
     due = read_moment(job["run_at"]) if job["state"] in ("pending", "failed") else None
     if due is None:
         return ""
     return f"in {format_duration(due - now)}" if due > now else "now"
+
+
+def _after(others: Sequence[str]) -> str:
+    return f"after {others[0]}" + (f" and {len(others) - 1} more" if len(others) > 1 else "")
 
 
 def _short(error: Optional[str]) -> str:

@@ -6,6 +6,7 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 
 from __future__ import annotations
 
+from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
 from queuectl.index.order import Order
 from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, command_of, written_command
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 
-class Index(Whereabouts, Notes, Order, Shown, Settings):
+class Index(Whereabouts, Lanes, Notes, Order, Shown, Settings):
     """A connection to the index; one a thread."""
 
     def clear(self) -> None:
@@ -42,5 +43,5 @@ class Index(Whereabouts, Notes, Order, Shown, Settings):
         with self.transaction():
             self._sql.execute("DELETE FROM jobs")
             self._sql.execute("DELETE FROM oddities")
-            if self.looks():
-                self._sql.execute("DELETE FROM looks")
+            self._sql.execute("DELETE FROM links")
+            self._sql.execute("DELETE FROM looks")

@@ -17,6 +17,8 @@ from queuectl.index.trouble import refusal, trouble
 FIELDS = ", ".join(Entry._fields)
 WAITS = "state IN ('pending', 'failed')"
 """As the indexes of the table have it, which serve only what says so word for word."""
+PARKED, HELD = 9e17, 1e18
+"""In place of the moment at which a job is due: it waits for its group; for other jobs, or a person."""
 RETURN_AFTER = 30.0
 """Seconds after which one in memory tries the file again."""
 _TRIES = 5

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-VERSION = 1
+VERSION = 2
 """Of the tables that we know, see `schema`."""
-ADDED = ("jobs_stuck", "looks")
-"""What the first indexes of this version lack, see there."""
 MUCH_LOGGED = 4 << 20
 """Bytes in the log of writes (WAL) from which on who minds workers moves them into the index file."""
 MOST_LOGGED = 4000

@@ -48,11 +48,8 @@ class Notes(Base):
             self._sql.executemany("DELETE FROM oddities WHERE path = ?", ((path,) for path in paths))
 
     def looks(self) -> list[Look]:
-        """The last looks at the folders; none in an index that is older than they are."""
-        try:
-            rows = self._sql.execute("SELECT folder, inode, changed_ns, owner, at FROM looks").fetchall()
-        except sqlite3.OperationalError:
-            return []
+        """The last looks at the folders."""
+        rows = self._sql.execute("SELECT folder, inode, changed_ns, owner, at FROM looks").fetchall()
         return [look for look in map(look_from, rows) if look is not None]
 
     def put_looks(self, looks: Sequence[Look]) -> None:

@@ -8,7 +8,7 @@ from typing import Optional, Union
 
 from queuectl import locks
 from queuectl.errors import QueueError
-from queuectl.index.connection import ADDED, VERSION, is_empty, open_index, version_of
+from queuectl.index.connection import VERSION, is_empty, open_index, version_of
 from queuectl.index.trouble import NO_FILE, UNWRITABLE, is_damage, trouble
 
 
@@ -56,7 +56,7 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
     try:
         connection = open_index(path)
         if version_of(connection) == VERSION:
-            return _completed(connection)
+            return connection
         connection.close()
     except sqlite3.DatabaseError as error:
         # RACE: met by who opens a damaged file just when another sets it aside. Asked again under the lock.
@@ -64,12 +64,3 @@ def _open_sound(path: str) -> Optional[sqlite3.Connection]:
         if not is_damage(error, path) and not raced:
             raise
     return None
-
-
-def _completed(connection: sqlite3.Connection) -> sqlite3.Connection:
-    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)", ADDED).fetchone()
-    if found[0] < len(ADDED):
-        from queuectl.index.schema import complete
-
-        complete(connection)
-    return connection

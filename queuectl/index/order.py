@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from queuectl.index.base import FIELDS, WAITS, Base
+from queuectl.index.base import FIELDS, PARKED, WAITS, Base
 from queuectl.index.rows import Entry, entry_from
 
 _ANY = 2**62
+_READY = f"CASE WHEN lane IS NULL THEN NULL ELSE {PARKED} END"
+"""When something is due that waits for nothing but its group."""
 
 
 class Order(Base):
@@ -19,7 +21,7 @@ class Order(Base):
         due = self.next_due()
         if due is not None and due <= now:
             with self.transaction():
-                self._sql.execute("UPDATE jobs SET due = NULL WHERE due <= ?", (now,))
+                self._sql.execute(f"UPDATE jobs SET due = {_READY} WHERE due <= ?", (now,))
             due = self.next_due()
         return due
 
@@ -64,7 +66,7 @@ class Order(Base):
     def next_due(self) -> Optional[float]:
         """When the next waiting job becomes due, in seconds since the epoch."""
         row = self._sql.execute("SELECT min(due) FROM jobs WHERE due IS NOT NULL").fetchone()
-        return None if row is None else row[0]
+        return None if row[0] is None or row[0] >= PARKED else float(row[0])
 
     def postpone(self, job_id: str, now: float, delay: float, why: str, since: float) -> None:
         """Pass this job over for `delay` seconds; `why` says what it cannot be, and has not been `since`."""
@@ -78,12 +80,15 @@ class Order(Base):
         """Pass over no job any more because it could not be moved or started."""
         if self.stuck():
             with self.transaction():
-                self._sql.execute("UPDATE jobs SET due = NULL, stuck_since = NULL WHERE stuck_since NOTNULL")
+                self._sql.execute(
+                    f"UPDATE jobs SET due = {_READY}, stuck_since = NULL "
+                    f"WHERE stuck_since NOTNULL AND coalesce(due, 0) < {PARKED}"
+                )
 
     def forget_moments(self, now: float) -> None:
         """Begin anew to count short waits, after the clock was set: no job waits because it was held once."""
         with self.transaction():
-            self._sql.execute("UPDATE jobs SET due = NULL, stuck_since = NULL WHERE due IS NOT NULL")
+            self._sql.execute(f"UPDATE jobs SET due = {_READY}, stuck_since = NULL WHERE due < {PARKED}")
             self._sql.execute("UPDATE oddities SET seen = ?", (now,))
 
     def stuck(self) -> list[Entry]:

@@ -46,6 +46,13 @@ class Entry(NamedTuple):
     tags: str = ""
     stuck_since: Optional[float] = None
     stuck_why: Optional[str] = None
+    lane: Optional[str] = None
+    """Its group."""
+    batch: Optional[str] = None
+    after: Optional[str] = None
+    """What it waits for, a line each."""
+    hold: int = 0
+    unique_key: Optional[str] = None
 
     @property
     def stamp(self) -> Stamp:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 
-from queuectl.index.connection import ADDED, VERSION
+from queuectl.index.base import WAITS
+from queuectl.index.connection import VERSION
+from queuectl.index.links import SET_FREE
 
-_STUCK = "CREATE INDEX IF NOT EXISTS jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL"
-"""Not in the first ones of this version: a look does without it, and takes longer then."""
-_LOOKS = """CREATE TABLE IF NOT EXISTS looks (
-    folder TEXT PRIMARY KEY,
-    inode TEXT NOT NULL,
-    changed_ns INTEGER NOT NULL,
-    owner TEXT NOT NULL,
-    at REAL NOT NULL
-)"""
-"""Not in the first ones either: without it everything is looked at."""
-_STATEMENTS = {"jobs_stuck": _STUCK, "looks": _LOOKS}
-_SCHEMA = f"""
+_TABLES = f"""
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     fold TEXT NOT NULL,
@@ -40,14 +30,30 @@ CREATE TABLE jobs (
     error TEXT,
     tags TEXT NOT NULL,
     stuck_since REAL,
-    stuck_why TEXT
+    stuck_why TEXT,
+    lane TEXT,
+    batch TEXT,
+    after TEXT,
+    hold INTEGER NOT NULL,
+    unique_key TEXT
 ) WITHOUT ROWID;
 CREATE INDEX jobs_fold ON jobs (fold);
 CREATE INDEX jobs_state ON jobs (state, updated_at);
 CREATE INDEX jobs_due ON jobs (due) WHERE due IS NOT NULL;
 CREATE INDEX jobs_ready ON jobs (priority DESC, created, id)
     WHERE due IS NULL AND state IN ('pending', 'failed');
-{_STUCK};
+CREATE INDEX jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL;
+CREATE INDEX jobs_lane ON jobs (lane, due, priority DESC, created, id)
+    WHERE lane IS NOT NULL AND {WAITS};
+CREATE INDEX jobs_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
+CREATE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL;
+CREATE TABLE links (
+    child TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    wants TEXT NOT NULL,
+    PRIMARY KEY (child, parent)
+) WITHOUT ROWID;
+CREATE INDEX links_parent ON links (parent);
 CREATE TABLE oddities (
     path TEXT PRIMARY KEY,
     reason TEXT NOT NULL,
@@ -56,8 +62,22 @@ CREATE TABLE oddities (
     seen REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-{_LOOKS};
+CREATE TABLE looks (
+    folder TEXT PRIMARY KEY,
+    inode TEXT NOT NULL,
+    changed_ns INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    at REAL NOT NULL
+);
 """
+_TRIGGERS = (
+    f"""CREATE TRIGGER ended AFTER INSERT ON jobs WHEN NEW.state IN ('completed', 'dead')
+    AND EXISTS (SELECT 1 FROM links WHERE parent IN (NEW.id, '/' || NEW.batch)) BEGIN
+    {SET_FREE} AND id IN (SELECT child FROM links WHERE parent IN (NEW.id, '/' || NEW.batch)); END""",
+    f"""CREATE TRIGGER gone AFTER DELETE ON jobs WHEN OLD.batch IS NOT NULL BEGIN
+    {SET_FREE} AND id IN (SELECT child FROM links WHERE parent = '/' || OLD.batch); END""",
+)
+"""Whoever tells of the end of a job frees those that waited for it."""
 
 
 def fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
@@ -67,15 +87,8 @@ def fill(connection: sqlite3.Connection, settings: dict[str, str]) -> None:
         sqlite3.Error: that cannot be done.
     """
     connection.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA.split(";"):
+    for statement in (*_TABLES.split(";"), *_TRIGGERS):
         connection.execute(statement)
     connection.executemany("INSERT OR REPLACE INTO config VALUES (?, ?)", settings.items())
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
-
-
-def complete(connection: sqlite3.Connection) -> None:
-    """Add what the first indexes of this version lack; where one may not be written it serves as it is."""
-    with suppress(sqlite3.OperationalError):
-        for name in ADDED:
-            connection.execute(_STATEMENTS[name])

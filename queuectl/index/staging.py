@@ -21,9 +21,13 @@ class Staging:
     """The rows that one connection keeps aside, in a table of its own."""
 
     def __init__(
-        self, sql: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]
+        self,
+        sql: sqlite3.Connection,
+        transaction: Callable[[], AbstractContextManager[None]],
+        link: Callable[[Sequence[Entry]], None],
     ) -> None:
-        self._sql, self._transaction = sql, transaction
+        """`link` remembers what rows wait for, and is called when they are moved in."""
+        self._sql, self._transaction, self._link = sql, transaction, link
         self.size = 0
         """How many they are."""
         self.bytes = 0
@@ -81,8 +85,13 @@ class Staging:
                     "WHERE rowid > ? AND rowid <= ? ORDER BY rowid",
                     (begin, begin + _PIECE),
                 )
+                self._link(self._linked(begin, begin + _PIECE))
             yield left
         self._sql.execute("DROP TABLE temp.sorted")
+
+    def _linked(self, after: int, last: int) -> list[Entry]:
+        query = f"SELECT {_FIELDS} FROM temp.sorted WHERE rowid > ? AND rowid <= ? AND after IS NOT NULL"
+        return [entry_from(row) for row in self._sql.execute(query, (after, last)).fetchall()]
 
     def _leave_out(self, after: int, last: int) -> list[Entry]:
         fields = ", ".join(f"new.{field}" for field in Entry._fields)

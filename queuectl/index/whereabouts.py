@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from queuectl.index.base import FIELDS, Base
+from queuectl.index.base import FIELDS
+from queuectl.index.links import Links
 from queuectl.index.rows import Entry, Stamp, checked_id, entry_from, stamp_from
 from queuectl.index.staging import Staging
 from queuectl.state import State
@@ -18,13 +19,15 @@ def _places(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-class Whereabouts(Base):
+class Whereabouts(Links):
     """The rows of jobs."""
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Write these rows, over older ones of the same ids."""
+        entries = list(entries)
         with self.transaction():
             self._sql.executemany(_PUT, entries)
+            self.link(entries)
 
     def drop(self, job_ids: Iterable[str]) -> None:
         """Forget these ids."""
@@ -79,7 +82,14 @@ class Whereabouts(Base):
 
     def staging(self) -> Staging:
         """Where many rows of new files are kept until they are all written."""
-        return Staging(self._sql, self.transaction)
+        return Staging(self._sql, self.transaction, self.link)
+
+    def of_key(self, unique_key: str) -> list[Entry]:
+        """The rows of the jobs with this unique key, the latest first."""
+        rows = self._sql.execute(
+            f"SELECT {FIELDS} FROM jobs WHERE unique_key = ? ORDER BY created DESC, id", (unique_key,)
+        )
+        return [entry_from(row) for row in rows]
 
     def get(self, job_id: str) -> Optional[Entry]:
         """The row of this id."""

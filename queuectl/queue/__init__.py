@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
-from queuectl import system
 from queuectl.errors import NoSuchJob
-from queuectl.names import id_problem
 from queuectl.queue import requests
+from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
 from queuectl.queue.report import Status, job_row, live_workers, problems, whole_record
 from queuectl.queue.store import Store
@@ -20,17 +19,15 @@ from queuectl.state import State
 if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.queue.doctor import Finding
+    from queuectl.queue.groups import GroupVerbs
     from queuectl.queue.schedules import Schedules
+    from queuectl.queue.ties import Unique
 
 JobLike = Union["Job", Mapping[str, Any]]
 
 
-class Queue:
+class Queue(Acting):
     """A job queue in a folder."""
-
-    def __init__(self, store: Store, now: Callable[[], float] = system.now) -> None:
-        self.store = store
-        self._now = now
 
     @classmethod
     def open(cls, spool: str = "spool", *, create: bool = True) -> Queue:
@@ -58,29 +55,35 @@ class Queue:
     ) -> None:
         self.close()
 
-    def refresh(self) -> None:
-        """Bring the index in line with the folders."""
-        from queuectl.queue.survey import reconcile_all
-
-        reconcile_all(self.store, self._now(), spare=True)
-
     # Jobs in
 
     @guarded
-    def enqueue(self, jobs: Sequence[JobLike], *, rename: bool = False) -> list[Place]:
+    def enqueue(
+        self, jobs: Sequence[JobLike], *, rename: bool = False, unique: Optional[Unique] = None
+    ) -> list[Place]:
         """Add jobs to `pending`, all or none; where they lie now, in the same order.
 
         Once this returns they outlive a power cut. With `rename`, a job whose id is taken gets the next
-        free one (`backup-2`) instead of being refused.
+        free one (`backup-2`) instead of being refused. `unique` says what becomes of one whose `unique_key`
+        another job has.
 
         Raises:
-            InvalidInput: one of them is no job.
-            Conflict: an id is taken or given twice.
+            InvalidInput: one of them is no job, or waits for itself by way of others.
+            NoSuchJob: one of them waits for a job that is not there.
+            Conflict: an id is taken or given twice, or a unique key is.
             SpoolUnusable: the disk is full, or the spool cannot be written.
         """
         from queuectl.queue.enqueue import as_job, enqueue
 
-        return enqueue(self.store, [as_job(job) for job in jobs], rename=rename, now=self._now())
+        given = [as_job(job) for job in jobs]
+        return enqueue(self.store, given, rename=rename, now=self._now(), unique=unique)
+
+    @property
+    def groups(self) -> GroupVerbs:
+        """The limits of groups of jobs."""
+        from queuectl.queue.groups import GroupVerbs
+
+        return GroupVerbs(self.store, self._now)
 
     @property
     def schedules(self) -> Schedules:
@@ -132,91 +135,6 @@ class Queue:
         if found is None:
             raise NoSuchJob(job_id)
         return whole_record(self.store, *found, self._now())
-
-    @guarded
-    def locate(self, job_id: str) -> Place:
-        """Where the job lies.
-
-        Raises:
-            NoSuchJob: nowhere.
-        """
-        place = None if id_problem(job_id) else self.store.spool.locate(job_id)
-        if place is None:
-            raise NoSuchJob(job_id)
-        if self.store.index.get(job_id) is None:
-            # Where case does not count, DONE has found done: the index tells how its file is named.
-            self.refresh()
-            place = self.store.as_named(place)
-        return place
-
-    def _locate_all(self, job_ids: Sequence[str]) -> list[Place]:
-        places = [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
-        return list({place.job_id: place for place in places}.values())
-
-    # Acting on jobs
-
-    @guarded
-    def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
-        """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
-
-        All or none; `only` names the state that they must be in.
-
-        Raises:
-            NoSuchJob, Conflict: one of them is unknown, or waits or runs already.
-            DamagedRecord: one of them is a file that is still no job.
-        """
-        from queuectl.queue.verbs import retry
-
-        retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
-
-    @guarded
-    def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
-        """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
-        from queuectl.errors import Conflict, DamagedRecord
-
-        self.refresh()
-        retried, refused = [], []
-        for entry in self.store.index.entries(state=State.DEAD):
-            try:
-                self.retry([entry.id], only=State.DEAD)
-                retried.append(entry.id)
-            except DamagedRecord as error:
-                refused.append(str(error))
-            except (Conflict, NoSuchJob):
-                # RACE: somebody has dragged it away or deleted it meanwhile.
-                continue
-        return tuple(retried), refused
-
-    @guarded
-    def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
-        """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
-
-        Waits at most `deadline` seconds for the workers of running ones.
-
-        Raises:
-            NoSuchJob, Conflict: one of them is unknown, or has ended already.
-            Busy: a worker has not ended its job within the deadline.
-        """
-        from queuectl.queue.verbs import cancel
-
-        cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
-
-    @guarded
-    def purge(self, job_ids: Optional[Sequence[str]] = None, *, if_dead: bool = False) -> list[str]:
-        """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
-
-        With `if_dead` those that are dead no more are left alone.
-
-        Raises:
-            NoSuchJob, Conflict: one of them is unknown, or not dead.
-        """
-        from queuectl.queue.verbs import purge
-
-        self.refresh()
-        if job_ids is not None and if_dead:
-            dead = {entry.id for entry in self.store.index.entries(state=State.DEAD)}
-            job_ids = [job_id for job_id in job_ids if job_id in dead]
-        return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
 
     # Acting on workers
 

@@ -18,15 +18,17 @@ import msgspec
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry
+from queuectl.index.base import PARKED
 from queuectl.job import Job, claimed, retried, wants_retry
 from queuectl.names import CANCEL_SUFFIX, fold, program_of
 from queuectl.queue.entries import entry_of
+from queuectl.queue.gates import Groups, hold_back
 from queuectl.queue.liveness import still_runs
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused, withdraw
 from queuectl.queue.store import Store
 from queuectl.retry import Policy
-from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, quarantine
+from queuectl.spool import CLAIM_PATIENCE, FileChanged, Place, Read, quarantine
 from queuectl.state import State
 
 CANDIDATES = 32
@@ -47,7 +49,7 @@ class Claim(NamedTuple):
 
 def has_work(store: Store, now: float) -> bool:
     """Whether a claim may find something; looks without a lock."""
-    return store.index.has_ready(now)
+    return store.index.has_ready(now) or Groups(store, now).has_work()
 
 
 def count_work(store: Store, most: int) -> int:
@@ -82,13 +84,15 @@ def claim_some(
             # Paused while we waited for the lock.
             return []
         store.index.promote(now)
+        groups = Groups(store, now)
+        groups.let_in()
         # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
         # to the dead letters with it.
         crashes = 0 if store.index.runs_crashed(*program_of(worker)) else None
         with suppress(OSError):
             # Left by a client that died as an earlier run ended: it must not meet this one.
             withdraw(store.spool, worker, CANCEL_SUFFIX)
-        look = _Look(store, worker, now)
+        look = _Look(store, worker, now, groups)
         most = _share(store, most, len(look.workers))
         try:
             for limit in (most, CANDIDATES):
@@ -99,6 +103,7 @@ def claim_some(
         finally:
             # What was moved is ours, whatever came then.
             store.record_all(look.rows)
+            groups.keep_starts()
     return look.claims
 
 
@@ -111,8 +116,8 @@ def _share(store: Store, most: int, workers: int) -> int:
 class _Look:
     """One look for jobs to claim, under `claim.lock`."""
 
-    def __init__(self, store: Store, worker: str, now: float) -> None:
-        self.store, self.worker, self.now = store, worker, now
+    def __init__(self, store: Store, worker: str, now: float, groups: Groups) -> None:
+        self.store, self.worker, self.now, self.groups = store, worker, now, groups
         self.workers = store.spool.workers()
         self.limit = store.config.max_job_bytes
         self.claims: list[Claim] = []
@@ -164,9 +169,12 @@ class _Look:
             if not store.spool.is_there(place):
                 raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
             raise Conflict(f"there is another job {place.job_id}")
-        job, version = _ready_record(store, place, now, self.limit)
+        read = store.spool.read(place, self.limit, patience=CLAIM_PATIENCE)
+        if self._waits(entry, place, read):
+            return
+        job, version = _ready_record(store, place, read, now)
         if job.due is not None and job.due > now:
-            store.record(place, job, version, now)
+            store.record_all([entry_of(place, job, version, now)._replace(due=job.due)])
             return
         if place.state is State.FAILED and job.attempts > policy_of(store, job).max_retries:
             # The setting was lowered while it waited for a retry that it has no more.
@@ -177,9 +185,22 @@ class _Look:
             raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
         target = Place(State.PROCESSING, place.job_id, self.worker)
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
+        if job.group is not None:
+            self.groups.claim(job.group)
         self.claims.append(Claim(job, target, version, entry.stuck_since))
         self.rows.append(_row_of(entry, target, job, version, now))
         _forget_note(store, place.job_id)
+
+    def _waits(self, entry: Entry, place: Place, read: Read) -> bool:
+        """See to a job that may not start yet, though it is due; whether it is one."""
+        store, now, job = self.store, self.now, read.job
+        if (job.hold or job.after) and hold_back(store, place, job, read.version, now):
+            return True
+        if job.group is not None and self.groups.slots(job.group).free <= 0:
+            # The row was behind: of another group, or of none.
+            store.record_all([entry_of(place, job, read.version, now)._replace(due=PARKED)])
+            return True
+        return False
 
 
 def _row_of(entry: Entry, target: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
@@ -200,9 +221,8 @@ def _forget_note(store: Store, job_id: str) -> None:
         return
 
 
-def _ready_record(store: Store, place: Place, now: float, limit: int) -> tuple[Job, tuple[int, int]]:
+def _ready_record(store: Store, place: Place, read: Read, now: float) -> tuple[Job, tuple[int, int]]:
     """The record as it must be when a worker gets it: with no stamp that looks like a finished run's."""
-    read = store.spool.read(place, limit, patience=CLAIM_PATIENCE)
     job = read.job
     if place.state is State.PENDING and wants_retry(job):
         job = retried(job, now=now)

@@ -13,7 +13,7 @@ from queuectl.queue.invariants import broken
 from queuectl.queue.liveness import GRACE, is_alive, is_lost, outlived_by_command
 from queuectl.queue.reconcile import SECOND
 from queuectl.queue.recovery import lost, ownerless_locks, recover
-from queuectl.queue.report import bad_schedules, damaged_indexes
+from queuectl.queue.report import bad_files, damaged_indexes
 from queuectl.queue.store import CLAIM_LOCK, Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.spool import access, layout
@@ -139,7 +139,7 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 
 def _schedules(store: Store) -> Iterator[Finding]:
-    for text in bad_schedules(store):
+    for text in bad_files(store):
         yield Finding(text)
 
 

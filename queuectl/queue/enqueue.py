@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from queuectl import system
 from queuectl.codec import checked, decode_job, job_size
@@ -16,6 +16,15 @@ from queuectl.names import fold, next_free
 from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
+from queuectl.queue.ties import (
+    RETURN,
+    Unique,
+    check_parents,
+    give_way,
+    holder_of,
+    refuse_doubles,
+    refuse_holder,
+)
 from queuectl.spool import Place, too_large
 from queuectl.state import State
 
@@ -30,9 +39,13 @@ class _Prepared:
         self.path, self.job, self.version = path, job, version
         self.place = Place(State.PENDING, job.name)
         self.admitted = False
+        self.holder: Optional[Place] = None
+        """The other job that has its unique key."""
 
 
-def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
+def enqueue(
+    store: Store, jobs: Sequence[Job], *, rename: bool, now: float, unique: Optional[Unique] = None
+) -> list[Place]:
     """Add these jobs to `pending`; see `Queue.enqueue`."""
     limit = store.config.max_job_bytes
     if any(job_size(job) > limit for job in jobs):
@@ -40,9 +53,11 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
     if store.index.is_empty():
         # Deleted, perhaps: it must know which ids differ from a new one in case only.
         reconcile_all(store, now, spare=True)
+    check_parents(store, jobs)
+    refuse_doubles(jobs)
     for tries in range(TRIES):
         try:
-            return _enqueue(store, jobs, rename=rename, now=now)
+            return _enqueue(store, jobs, rename=rename, now=now, unique=unique or Unique())
         except Conflict:
             # RACE: somebody has taken a name that we had chosen before we had the lock again.
             ours = rename or any(job.id is None for job in jobs)
@@ -51,7 +66,7 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
     raise AssertionError("the last try returns or raises")
 
 
-def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
+def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float, unique: Unique) -> list[Place]:
     prepared: list[_Prepared] = []
     try:
         named = _named(store, jobs, rename=rename, now=now)
@@ -59,7 +74,7 @@ def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> 
         written = store.spool.prepare(named)
         prepared = [_Prepared(path, job, version) for job, (path, version) in zip(named, written)]
         with store.naming():
-            return _admit(store, prepared, now)
+            return _admit(store, prepared, now, unique)
     except OSError as error:
         where = f" ({store.spool.in_spool(error.filename)})" if isinstance(error.filename, str) else ""
         why = f"{error.strerror or error}{where}"
@@ -109,12 +124,17 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
     return named
 
 
-def _admit(store: Store, prepared: Sequence[_Prepared], now: float) -> list[Place]:
+def _admit(store: Store, prepared: Sequence[_Prepared], now: float, unique: Unique) -> list[Place]:
     workers = store.spool.workers()
     for one in prepared:
+        one.holder = holder_of(store, one.job, unique, now)
+        if one.holder is not None and unique.if_exists != RETURN:
+            refuse_holder(one.job, one.holder, unique)
+    new = [one for one in prepared if one.holder is None or unique.if_exists != RETURN]
+    for one in new:
         _refuse_known(store, one.job.name, workers)
     try:
-        for one in prepared:
+        for one in new:
             store.spool.admit(one.path, one.place)
             one.admitted = True
         store.spool.sync(State.PENDING)
@@ -122,8 +142,11 @@ def _admit(store: Store, prepared: Sequence[_Prepared], now: float) -> list[Plac
         _take_back(store, [one.place for one in prepared if one.admitted], error)
         raise
     # RACE: one that a person has just moved is in all the same, and the next look finds it.
-    store.record_all([entry_of(one.place, one.job, one.version, now) for one in prepared])
-    return [one.place for one in prepared]
+    store.record_all([entry_of(one.place, one.job, one.version, now) for one in new])
+    for one in new:
+        if one.holder is not None:
+            give_way(store, one.holder, one.job, now)
+    return [one.place if one.admitted or one.holder is None else one.holder for one in prepared]
 
 
 def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from queuectl.index import Entry, written_command
-from queuectl.job import Job, wants_retry
+from queuectl.index.base import HELD, PARKED
+from queuectl.index.links import BATCH, written_link
+from queuectl.job import Job, is_first, parents, wants_retry
 from queuectl.moment import read_moment
 from queuectl.names import fold
 from queuectl.spool import Place
@@ -15,7 +19,6 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
     state, (mtime_ns, size) = place.state, version
     # As the claim will make it: due now, and as if it never had run.
     anew = state is State.PENDING and wants_retry(job)
-    due = job.due if state in WAITING and not anew else None
     return Entry(
         id=place.job_id,
         fold=fold(place.job_id),
@@ -26,7 +29,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         created=created_of(job, version),
         command=written_command(job.command),
         priority=job.priority,
-        due=None if due is None or due <= now else due,
+        due=_due(state, job, now, anew=anew) if state in WAITING else None,
         attempts=0 if anew else job.attempts,
         crashes=0 if anew else job.crashes,
         max_retries=job.max_retries,
@@ -36,7 +39,27 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         exit_code=None if anew else job.exit_code,
         error=None if anew else job.error,
         tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
+        lane=job.group,
+        batch=job.batch,
+        after=_after(job) if job.after else None,
+        hold=int(job.hold),
+        unique_key=job.unique_key,
     )
+
+
+def _due(state: State, job: Job, now: float, *, anew: bool) -> Optional[float]:
+    due = None if anew else job.due
+    if job.hold or (job.after and (anew or (state is State.PENDING and is_first(job)))):
+        # What it waits for may have ended: that is asked when the row is written.
+        return HELD
+    if due is not None and due > now:
+        return due
+    return PARKED if job.group is not None else None
+
+
+def _after(job: Job) -> str:
+    names = (one.id if one.id is not None else f"{BATCH}{one.batch}" for one in parents(job))
+    return "\n".join(written_link(one.on, name) for one, name in zip(parents(job), names))
 
 
 def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:

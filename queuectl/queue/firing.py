@@ -34,7 +34,7 @@ from queuectl.schedule import (
     settled,
     timing_of,
 )
-from queuectl.spool.schedules import ScheduleFile
+from queuectl.spool.named import NamedFile
 from queuectl.state import WAITING, State
 
 LOCK = "schedules.lock"
@@ -121,7 +121,7 @@ def _was_made(store: Store, job: Job) -> bool:
 class _Known:
     """A schedule as it was last read."""
 
-    def __init__(self, file: ScheduleFile, schedule: Optional[Schedule]) -> None:
+    def __init__(self, file: NamedFile, schedule: Optional[Schedule]) -> None:
         self.file, self.schedule = file, schedule
         self.due: Optional[float] = None if schedule is None else 0.0
         """When something is to be done for it, in seconds since the epoch."""
@@ -157,10 +157,10 @@ class Firing:
         dues = [known.due for known in self._known.values() if known.due is not None]
         self.next_due = min(dues, default=None)
 
-    def _forget_gone(self, files: Mapping[str, ScheduleFile]) -> None:
+    def _forget_gone(self, files: Mapping[str, NamedFile]) -> None:
         if self._gone is None:
             # Those that went while nobody looked.
-            self._gone = dict.fromkeys(self.store.spool.schedules.recorded(), 0.0)
+            self._gone = dict.fromkeys(self.store.spool.schedules.kept_names(), 0.0)
         for name in [name for name in self._known if name not in files]:
             del self._known[name]
             self._gone[name] = system.monotonic()
@@ -171,7 +171,7 @@ class Firing:
                 self.store.spool.schedules.forget(name)
                 del self._gone[name]
 
-    def _read_changed(self, files: Mapping[str, ScheduleFile]) -> None:
+    def _read_changed(self, files: Mapping[str, NamedFile]) -> None:
         for name, file in files.items():
             before = self._known.get(name)
             if before is not None and before.file == file:
@@ -196,7 +196,7 @@ class Firing:
             known.due = now + AGAIN
             self._tell(known.file, str(error))
 
-    def _tell(self, file: ScheduleFile, text: str) -> None:
+    def _tell(self, file: NamedFile, text: str) -> None:
         if self._said.get(file.name) != text:
             self._said[file.name] = text
             self.emit(Event(events.NOTICE, text=f"{self.store.spool.in_spool(file.path)}: {text}"))

@@ -7,6 +7,8 @@ from queuectl import system
 from queuectl.config import Config
 from queuectl.errors import InvalidInput
 from queuectl.index import STUCK_AFTER, Entry, command_of
+from queuectl.index.base import HELD, PARKED
+from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
@@ -14,6 +16,7 @@ from queuectl.queue.store import Store
 from queuectl.spool import Place, Read
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
+from queuectl.state import State
 
 PROBLEMS_SHOWN = 50
 
@@ -55,7 +58,22 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
         "error": entry.error,
         "worker": entry.worker,
         "tags": entry.tags.split("\n")[1:-1],
+        "group": entry.lane,
+        "batch": entry.batch,
+        "after": [_named(one) for one in parents_in(entry)],
+        "held_by": _held_by(entry),
     }
+
+
+def _named(parent: str) -> str:
+    return f"batch:{parent[len(BATCH) :]}" if parent.startswith(BATCH) else parent
+
+
+def _held_by(entry: Entry) -> Optional[str]:
+    """What keeps a job that is due from its run: a person, other jobs, its group."""
+    if entry.due == HELD:
+        return "hold" if entry.hold else "after"
+    return "group" if entry.due == PARKED else None
 
 
 def whole_record(store: Store, place: Place, read: Read, now: float) -> dict[str, Any]:
@@ -109,21 +127,42 @@ def problems(store: Store) -> list[str]:
     lines = lines[:PROBLEMS_SHOWN] + (
         [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
     )
-    lines += [*bad_schedules(store), *_stuck(store), *_index_in_memory(store), *damaged_indexes(store)]
+    lines += [
+        *bad_files(store),
+        *_in_vain(store),
+        *_stuck(store),
+        *_index_in_memory(store),
+        *damaged_indexes(store),
+    ]
     return [*lines, *_dead_workers(store)]
 
 
-def bad_schedules(store: Store) -> list[str]:
-    """Of each file in `schedules` that is none, a line."""
+def bad_files(store: Store) -> list[str]:
+    """Of each file in `schedules` and `groups` that is none, a line."""
     lines = []
-    for file in store.spool.schedules.found().values():
-        try:
-            store.spool.schedules.read(file)
-        except InvalidInput as error:
-            lines.append(f"{store.spool.in_spool(file.path)}: {error}")
-        except OSError:
-            # Deleted or saved just now.
-            continue
+    for files in (store.spool.schedules, store.spool.groups):
+        for file in files.found().values():
+            try:
+                files.read(file)
+            except InvalidInput as error:
+                lines.append(f"{store.spool.in_spool(file.path)}: {error}")
+            except OSError:
+                # Deleted or saved just now.
+                continue
+    return lines
+
+
+def _in_vain(store: Store) -> list[str]:
+    """Of each job that waits for one that is dead, or not there, a line."""
+    lines = []
+    for child, parent in store.index.waits_in_vain(PROBLEMS_SHOWN):
+        place = store.spool.locate(parent)
+        if place is None:
+            lines.append(
+                f"job {child} waits for {parent}, which is not here: queuectl release --anyway {child}"
+            )
+        elif place.state is State.DEAD:
+            lines.append(f"job {child} waits for {parent}, which is dead: retry that, or cancel this")
     return lines
 
 

@@ -21,7 +21,7 @@ from queuectl.recurrence import moments
 from queuectl.schedule import LATE, Record, Schedule, fires_at, job_of, name_problem, seconds_of
 from queuectl.schedule_codec import checked_schedule
 from queuectl.spool import too_large
-from queuectl.spool.schedules import ScheduleFile
+from queuectl.spool.named import NamedFile
 
 
 class Schedules:
@@ -50,7 +50,7 @@ class Schedules:
             raise too_large(limit)
         with settling(self.store):
             over = self._files.found().get(name) if replace else None
-            self._files.write(name, schedule, over=over)
+            self._files.save(name, schedule, over=over)
             return self._files.get(name).path
 
     @guarded
@@ -119,7 +119,7 @@ class Schedules:
                 if schedule.paused == paused:
                     continue
                 changed = msgspec.structs.replace(schedule, paused=paused)
-                self._files.write(file.name, changed, over=file)
+                self._files.save(file.name, changed, over=file)
                 record = current(changed, self._files.record(file.name), self._now())
                 self._files.write_record(file.name, record)
 
@@ -153,7 +153,7 @@ class Schedules:
 
     # Rows
 
-    def _row(self, file: ScheduleFile, *, whole: bool = False) -> dict[str, Any]:
+    def _row(self, file: NamedFile, *, whole: bool = False) -> dict[str, Any]:
         now, row = self._now(), dict.fromkeys(_ROW)
         row.update(dict.fromkeys(_WHOLE) if whole else {}, name=file.name, file=file.path)
         try:

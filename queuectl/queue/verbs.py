@@ -38,7 +38,7 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
 def _runnable(store: Store, place: Place) -> Read:
     from queuectl.codec import job_size
 
-    read, limit = _read(store, place), store.config.max_job_bytes
+    read, limit = read_waiting(store, place), store.config.max_job_bytes
     if job_size(read.job) > limit:
         raise DamagedRecord(f"{store.spool.in_spool(store.spool.path(place))}: {too_large(limit)}")
     return read
@@ -50,18 +50,25 @@ def _transfer(store: Store, place: Place, job: Job, read: Read, now: float) -> N
     except OSError as error:
         if store.spool.is_plain(place) and not isinstance(error, FileChanged):
             raise
-        raise _moved_on(place) from None
+        raise moved_on(place) from None
 
 
-def _moved_on(place: Place) -> Conflict:
+def moved_on(place: Place) -> Conflict:
+    """What is told of a job that somebody has had a hand in meanwhile."""
     return Conflict(f"job {place.job_id!r} has just been moved or changed", hint="look again")
 
 
-def _read(store: Store, place: Place) -> Read:
+def read_waiting(store: Store, place: Place) -> Read:
+    """The record of a job that was there a moment ago.
+
+    Raises:
+        Conflict: it has been moved.
+        DamagedRecord: its file holds no job.
+    """
     try:
         return store.spool.read_sound(place, store.config.max_job_bytes)
     except FileNotFoundError:
-        raise _moved_on(place) from None
+        raise moved_on(place) from None
     except DamagedRecord as error:
         raise DamagedRecord(error.message, hint="mend the file, then retry it") from error
 
@@ -89,7 +96,7 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
 
 
 def _cancel_waiting(store: Store, place: Place, now: float) -> None:
-    read = _read(store, place)
+    read = read_waiting(store, place)
     _transfer(store, place, cancelled(read.job, now=now), read, now)
 
 

@@ -26,6 +26,7 @@ from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+    from queuectl.spool.groups import GroupFiles
     from queuectl.spool.schedules import ScheduleFiles
 
 __all__ = [
@@ -182,6 +183,13 @@ class Spool(Paths):
         from queuectl.spool.schedules import ScheduleFiles
 
         return ScheduleFiles(self)
+
+    @cached_property
+    def groups(self) -> GroupFiles:
+        """The files of groups that have limits."""
+        from queuectl.spool.groups import GroupFiles
+
+        return GroupFiles(self)
 
     @cached_property
     def trust(self) -> Trust:

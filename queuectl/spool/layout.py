@@ -9,11 +9,11 @@ from queuectl import system
 from queuectl.errors import SpoolUnusable, system_error
 from queuectl.state import State
 
-LOGS, TMP, LOCKS, SCHEDULES = "logs", "tmp", "locks", "schedules"
+LOGS, TMP, LOCKS, SCHEDULES, GROUPS = "logs", "tmp", "locks", "schedules", "groups"
 RECORDS = "state"
-"""In `schedules/`: what queuectl knows of the past of each."""
+"""In `schedules/` and `groups/`: what queuectl keeps of each."""
 INDEX = "index.sqlite3"
-SCHEMA, SCHEDULE_SCHEMA = "job.schema.json", "schedule.schema.json"
+SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA = "job.schema.json", "schedule.schema.json", "group.schema.json"
 README = "README.txt"
 FORMAT = "format.txt"
 FORMAT_NUMBER = 1
@@ -21,7 +21,7 @@ FORMAT_NUMBER = 1
 PAUSED = ("paused.txt", "paused.txt.txt")
 """The second is what Notepad makes of the first where Windows hides extensions."""
 STATE_FOLDERS = {state.folder: state for state in State}
-FOLDERS = (*STATE_FOLDERS, SCHEDULES, LOGS, TMP, LOCKS)
+FOLDERS = (*STATE_FOLDERS, SCHEDULES, GROUPS, LOGS, TMP, LOCKS)
 
 _FORMAT_LINE = "A spool of queuectl, format"
 _FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
@@ -43,6 +43,8 @@ it lies in is its state.
                it says why.
   schedules    What recurs: put a schedule here, for example nightly.json with
                {"cron": "0 3 * * *", "job": {"command": "echo hello"}} in it.
+  groups       Limits of groups of jobs, for example video.json with
+               {"limit": 1} in it, for jobs that say "group": "video".
   logs         What the commands printed.
   tmp, locks   queuectl's own.
 
@@ -53,8 +55,8 @@ starting until it is deleted.
 
 index.sqlite3 holds the settings and makes queuectl status quick. It can be
 deleted while nothing runs; no job is lost, but settings go back to their
-defaults. job.schema.json and schedule.schema.json let an editor check what
-you type.
+defaults. The files that end in .schema.json let an editor check what you
+type.
 """
 
 
@@ -104,7 +106,7 @@ def refuse_to_lead_root(root: str) -> None:
 
     if not os.path.isdir(root) or not access.is_visited_by_root(root):
         return
-    folders = [root, *(os.path.join(root, name) for name in (State.PROCESSING.folder, SCHEDULES))]
+    folders = [root, *(os.path.join(root, name) for name in (State.PROCESSING.folder, SCHEDULES, GROUPS))]
     for path in (os.path.join(folder, name) for folder in folders for name in system.names_in(folder)):
         if _is_also_elsewhere(path):
             raise SpoolUnusable(
@@ -190,13 +192,14 @@ def _make_root(root: str) -> None:
 
 
 def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, *PAUSED)
+    ours = (*FOLDERS, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA, *PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", INDEX)) or name in ours for name in names)
 
 
 def _write_texts(root: str) -> None:
     from queuectl.codec import job_schema
+    from queuectl.group_codec import group_schema
     from queuectl.schedule_codec import schedule_schema
 
     # Notepad before Windows 10 1809 shows one long line without the carriage returns.
@@ -205,6 +208,7 @@ def _write_texts(root: str) -> None:
         FORMAT: f"{_FORMAT_LINE} {FORMAT_NUMBER}\r\n".encode(),
         SCHEMA: job_schema(),
         SCHEDULE_SCHEMA: schedule_schema(),
+        GROUP_SCHEMA: group_schema(),
     }
     for name, data in texts.items():
         path = os.path.join(root, name)

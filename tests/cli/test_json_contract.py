@@ -28,6 +28,10 @@ SUMMARY = {
     "error": (str, type(None)),
     "worker": (str, type(None)),
     "tags": list,
+    "group": (str, type(None)),
+    "batch": (str, type(None)),
+    "after": list,
+    "held_by": (str, type(None)),
 }
 WHOLE = {
     **SUMMARY,
@@ -40,6 +44,8 @@ WHOLE = {
     "success_exit_codes": (list, type(None)),
     "no_retry_exit_codes": list,
     "meta": (dict, type(None)),
+    "hold": bool,
+    "unique_key": (str, type(None)),
     "schedule": (str, type(None)),
     "scheduled_at": (str, type(None)),
     "history": list,
@@ -52,7 +58,7 @@ def holds(value: dict[str, Any], contract: dict[str, Any]) -> None:
     assert set(value) == set(contract)
     for name, kind in contract.items():
         assert isinstance(value[name], kind), f"{name} is {value[name]!r}"
-        assert not isinstance(value[name], bool), name
+        assert isinstance(value[name], bool) == (kind is bool), name
 
 
 def test_jobs_in_every_state(cli: CommandLine, worker: LivingWorker) -> None:

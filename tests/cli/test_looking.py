@@ -100,7 +100,7 @@ def test_status(full: CommandLine, worker: LivingWorker) -> None:
 
 def test_show(full: CommandLine) -> None:
     text = full.ok("show", "failed-1").out
-    fields = dict(line.split(None, 1) for line in text.splitlines()[:12] if len(line.split(None, 1)) == 2)
+    fields = dict(line.split(None, 1) for line in text.splitlines()[:16] if len(line.split(None, 1)) == 2)
     assert (fields["id"], fields["state"], fields["exit_code"]) == ("failed-1", "failed", "3")
     assert "OUTCOME" in text
     assert os.path.join("failed", "failed-1.json") in text

@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from queuectl.checks import problem_of
 from queuectl.codec import decode_job, decode_jobs, encode_job
 from queuectl.config import SETTINGS, config_from, parse_value, show_value
 from queuectl.errors import InvalidInput
-from queuectl.job import Job, Run, problem_of
+from queuectl.job import Job, Run
 from queuectl.moment import format_moment, parse_duration, parse_moment, read_moment
 from queuectl.names import (
     SHELLS,

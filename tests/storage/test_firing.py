@@ -358,7 +358,7 @@ class TestWhatCannotBeDone:
         one.put()
         one.look()
         with monkeypatch.context() as patch:
-            patch.setattr("queuectl.spool.schedules.system.write_file", full)
+            patch.setattr("queuectl.spool.named.system.write_file", full)
             assert one.look(HOUR) == []
             assert "No space left" in one.told[0]
         assert one.look(firing.AGAIN) == [stamp(1)]

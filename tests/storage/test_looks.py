@@ -241,10 +241,3 @@ def test_nobody_waits_to_write_one(desk: Desk) -> None:
         began = system.monotonic()
         look(desk)
         assert system.monotonic() - began < 2
-
-
-def test_an_index_from_before_looks_are_kept_serves_as_any(desk: Desk) -> None:
-    desk.add("a")
-    desk.store.index._sql.execute("DROP TABLE looks")
-    look(desk)
-    assert sorted(desk.ids()) == ["a"]

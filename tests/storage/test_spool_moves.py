@@ -316,8 +316,19 @@ class TestLayout:
         root = tmp_path / "deep" / "spool"
         assert layout.make_spool(str(root)) is True
         assert {path.name for path in root.iterdir()} == {
-            *("pending", "processing", "done", "failed", "dead", "schedules", "logs", "tmp", "locks"),
-            *("README.txt", "format.txt", "job.schema.json", "schedule.schema.json"),
+            *(
+                "pending",
+                "processing",
+                "done",
+                "failed",
+                "dead",
+                "schedules",
+                "groups",
+                "logs",
+                "tmp",
+                "locks",
+            ),
+            *("README.txt", "format.txt", "job.schema.json", "schedule.schema.json", "group.schema.json"),
         }
         readme = (root / "README.txt").read_bytes()
         assert readme.count(b"\n") == readme.count(b"\r\n") > 10

@@ -17,6 +17,7 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
         "InvalidInput": 2,
         "NoSuchJob": 3,
         "NoSuchSchedule": 3,
+        "NoSuchGroup": 3,
         "Conflict": 4,
         "Busy": 5,
         "DamagedRecord": 6,

@@ -10,6 +10,7 @@ from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, replaced, seconds, with_options
 from queuectl.cli.terminal import echo
+from queuectl.cli.tie_options import key_options, taken_ties, taken_unique, tie_options
 from queuectl.cli.times import moment_option
 from queuectl.moment import format_moment
 
@@ -39,6 +40,9 @@ from queuectl.moment import format_moment
     metavar="TIME",
     help="Run not before: '2027-01-01 09:00' or 09:00 by this machine's clock, 2027-01-01T09:00:00Z.",
 )
+@click.option("--hold", is_flag=True, help="It waits until queuectl release.")
+@tie_options
+@key_options
 @job_options
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)
 def enqueue_command(
@@ -58,13 +62,15 @@ def enqueue_command(
         raise click.UsageError("--delay and --at say the same thing: give one")
     if delay is not None:
         fields["run_at"] = format_moment(system.now() + delay)
-    jobs = [with_options(job, fields) for job in given_jobs(files, source)]
+    after, unique = taken_ties(fields), taken_unique(fields)
+    fields["hold"] = fields["hold"] or None
+    jobs = [with_options(job, {**fields, "after": [*job.after, *after]}) for job in given_jobs(files, source)]
     if job_id is not None:
         if len(jobs) != 1:
             raise click.UsageError(f"--id is for one job, these are {len(jobs)}")
         jobs = [replaced(jobs[0], {"id": job_id})]
     with open_queue() as queue:
-        places = queue.enqueue(jobs)
+        places = queue.enqueue(jobs, unique=unique)
         paths = [queue.store.spool.path(place) for place in places]
     if as_json:
         print_json([{"id": place.job_id, "file": path} for place, path in zip(places, paths)])

@@ -1,0 +1,131 @@
+"""What is wrong with a job that its types alone do not tell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Optional, Union
+
+from queuectl.job import OUTCOMES, Job, parents
+from queuectl.moment import parse_moment
+from queuectl.names import SHELLS, id_problem
+
+DEEPEST = 200
+LONGEST_LABEL = 200
+
+
+class Problem(NamedTuple):
+    """What is wrong with a record: the field, and why."""
+
+    field: str
+    text: str
+
+
+def problem_of(job: Job) -> Optional[Problem]:
+    """The first thing wrong with `job` that its types alone do not tell, or None."""
+    # Most jobs have few of these fields, and of a million each call counts.
+    checks = (
+        ("id", None if job.id is None else id_problem(job.id)),
+        ("command", _command_problem(job.command)),
+        ("shell", None if job.shell is None else _shell_problem(job)),
+        ("cwd", None if job.cwd is None else _cwd_problem(job.cwd)),
+        ("env", _env_problem(job.env) if job.env else None),
+        ("run_at", None if job.run_at is None else _run_at_problem(job.run_at)),
+        ("group", None if job.group is None else _group_problem(job.group)),
+        ("batch", None if job.batch is None else _label_problem(job.batch, "a batch")),
+        ("after", _after_problem(job) if job.after else None),
+        ("unique_key", None if job.unique_key is None else _label_problem(job.unique_key, "a unique key")),
+        ("tags", _tags_problem(job.tags) if job.tags else None),
+        ("meta", None if job.meta is None else _meta_problem(job.meta)),
+    )
+    for field, text in checks:
+        if text:
+            return Problem(field, text)
+    return None
+
+
+def _after_problem(job: Job) -> Optional[str]:
+    for one in parents(job):
+        if (one.id is None) == (one.batch is None):
+            return "give one of 'id' and 'batch'"
+        if one.on not in OUTCOMES:
+            return f"{one.on!r} is not one of {', '.join(OUTCOMES)}"
+        if one.id is not None and (problem := id_problem(one.id)):
+            return problem
+        if one.batch is not None and (problem := _label_problem(one.batch, "a batch")):
+            return problem
+        if (job.id is not None and one.id == job.id) or (job.batch is not None and one.batch == job.batch):
+            return "it would wait for itself"
+    return None
+
+
+def _label_problem(label: str, what: str) -> Optional[str]:
+    if not label or not label.isprintable():
+        return f"{what}'s name cannot be empty or contain control characters"
+    return None if len(label) <= LONGEST_LABEL else f"{what}'s name has at most {LONGEST_LABEL} characters"
+
+
+def _group_problem(name: str) -> Optional[str]:
+    problem = id_problem(name)
+    return problem and problem.replace("an id", "a group's name")
+
+
+def _shell_problem(job: Job) -> Optional[str]:
+    if job.shell not in SHELLS:
+        return f"{job.shell!r} is not one of {', '.join(SHELLS)}"
+    if not isinstance(job.command, str):
+        return "an array is run without a shell; make the command a string, or leave it out"
+    return None
+
+
+def _cwd_problem(cwd: str) -> Optional[str]:
+    if not cwd or "\0" in cwd:
+        return "a folder's name cannot be empty or contain NUL"
+    return None
+
+
+def _env_problem(env: dict[str, str]) -> Optional[str]:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            return f"{name!r} is no variable: no '=', no NUL, and not empty"
+    return None
+
+
+def _run_at_problem(run_at: str) -> Optional[str]:
+    try:
+        parse_moment(run_at)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _meta_problem(meta: dict[str, Any]) -> Optional[str]:
+    # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
+    level: list[Any] = [meta]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return None
+    return f"nested too deeply to be a job's (more than {DEEPEST} levels)"
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _tags_problem(tags: list[str]) -> Optional[str]:
+    if any(not tag or "\n" in tag for tag in tags):
+        return "a tag cannot be empty or contain a line break"
+    return None
+
+
+def _command_problem(command: Union[str, list[str]]) -> Optional[str]:
+    if isinstance(command, str):
+        if not command.strip():
+            return "a command cannot be empty"
+    elif not command or not command[0].strip():
+        return "an array must begin with the program to run"
+    if "\0" in "".join(command):
+        return "a command cannot contain NUL"
+    return None

@@ -1,0 +1,81 @@
+"""Groups: rows of jobs with a group are parked, and so many are let in as may start.
+
+Where a group has a limit, others are not looked at in vain: of a hundred thousand that wait for one slot a
+claim meets one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from queuectl.index.base import PARKED, WAITS, Base
+
+
+class Lanes(Base):
+    """The rows of jobs that have a group, which SQL calls something else: hence `lane`."""
+
+    def has_parked(self) -> bool:
+        """Whether any job waits for its group."""
+        row = self._sql.execute("SELECT 1 FROM jobs WHERE due = ? LIMIT 1", (PARKED,)).fetchone()
+        return row is not None
+
+    def lanes(self) -> list[str]:
+        """The groups that jobs which wait belong to."""
+        found: list[str] = []
+        # From one to the next: of each there may be a hundred thousand rows.
+        query = f"SELECT lane FROM jobs INDEXED BY jobs_lane WHERE lane > ? AND {WAITS} ORDER BY lane LIMIT 1"
+        while row := self._sql.execute(query, (found[-1] if found else "",)).fetchone():
+            found.append(str(row[0]))
+        return found
+
+    def is_parked(self, lane: str) -> bool:
+        """Whether a job waits for this group."""
+        query = f"SELECT 1 FROM jobs WHERE lane = ? AND due = ? AND {WAITS} LIMIT 1"
+        return self._sql.execute(query, (lane, PARKED)).fetchone() is not None
+
+    def let_in(self, lane: str, slots: int) -> None:
+        """Have so many jobs of this group be ready, and no more."""
+        count = (
+            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} LIMIT ?)"
+        )
+        ready = int(self._sql.execute(count, (lane, slots + 1)).fetchone()[0])
+        if ready > slots:
+            self._park(lane)
+            ready = 0
+        if ready < slots and self.is_parked(lane):
+            self._let_in(lane, slots - ready)
+
+    def _park(self, lane: str) -> None:
+        with self.transaction():
+            self._sql.execute(
+                f"UPDATE jobs SET due = ? WHERE lane = ? AND due IS NULL AND {WAITS}", (PARKED, lane)
+            )
+
+    def _let_in(self, lane: str, count: int) -> None:
+        with self.transaction():
+            self._sql.execute(
+                "UPDATE jobs SET due = NULL WHERE id IN (SELECT id FROM jobs "
+                f"WHERE lane = ? AND due = ? AND {WAITS} ORDER BY priority DESC, created, id LIMIT ?)",
+                (lane, PARKED, count),
+            )
+
+    def lanes_of(self, ids: Sequence[str]) -> dict[str, Optional[str]]:
+        """The groups of those of these few jobs that the index knows."""
+        places = ", ".join("?" * len(ids))
+        return dict(self._sql.execute(f"SELECT id, lane FROM jobs WHERE id IN ({places})", ids).fetchall())
+
+    def has_lanes(self) -> bool:
+        """Whether a job that waits belongs to a group."""
+        row = self._sql.execute(f"SELECT 1 FROM jobs WHERE lane IS NOT NULL AND {WAITS} LIMIT 1").fetchone()
+        return row is not None
+
+    def lane_counts(self) -> dict[str, dict[str, int]]:
+        """Of each group that jobs belong to, how many are in each state."""
+        counts: dict[str, dict[str, int]] = {}
+        rows = self._sql.execute(
+            "SELECT lane, state, count(*) FROM jobs WHERE lane IS NOT NULL GROUP BY lane, state"
+        )
+        for lane, state, count in rows:
+            counts.setdefault(str(lane), {})[str(state)] = int(count)
+        return counts

@@ -1,0 +1,85 @@
+"""What waits for other jobs: rows that are held until those have ended.
+
+An index may be behind its files, so what is freed here is only looked at: a claim asks the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from queuectl.index.base import HELD, PARKED, Base
+from queuectl.index.rows import Entry, checked_id
+
+BATCH = "/"
+"""In front of a batch that is waited for, which so is no id."""
+_ENDED = "('completed', 'dead')"
+_UNENDED = "('pending', 'processing', 'failed')"
+_GOES_ON = f"""CASE WHEN substr(parent, 1, 1) = '{BATCH}'
+    THEN EXISTS (SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2) AND one.state IN {_UNENDED})
+        OR NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2))
+    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.id = parent AND one.state IN {_ENDED}) END"""
+SET_FREE = f"""UPDATE jobs SET due = CASE WHEN lane IS NULL THEN NULL ELSE {PARKED} END
+    WHERE due = {HELD} AND hold = 0
+    AND NOT EXISTS (SELECT 1 FROM links WHERE child = jobs.id AND {_GOES_ON})"""
+"""Those of which all that they wait for has ended, however it has."""
+
+
+class Links(Base):
+    """Who waits for whom."""
+
+    def link(self, entries: Sequence[Entry]) -> None:
+        """Remember what these wait for, and free those that wait for nothing any more."""
+        waiting = [entry for entry in entries if entry.after]
+        if not waiting:
+            return
+        with self.transaction():
+            for entry in waiting:
+                pairs = [(entry.id, parent, wants) for wants, parent in _links(entry)]
+                self._sql.execute("DELETE FROM links WHERE child = ?", (entry.id,))
+                self._sql.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", pairs)
+                self._sql.execute(f"{SET_FREE} AND id = ?", (entry.id,))
+
+    def has_children(self, ids: Sequence[str]) -> bool:
+        """Whether a job waits, or has waited, for one of these few."""
+        places = ", ".join("?" * len(ids))
+        query = f"SELECT 1 FROM links WHERE parent IN ({places}) LIMIT 1"
+        return self._sql.execute(query, ids).fetchone() is not None
+
+    def batch_goes_on(self, batch: str) -> Optional[bool]:
+        """Whether a job of this batch waits or runs; None if there is none of it."""
+        query = "SELECT max(state IN ('pending', 'processing', 'failed')) FROM jobs WHERE batch = ?"
+        found = self._sql.execute(query, (batch,)).fetchone()[0]
+        return None if found is None else bool(found)
+
+    def batch_has_dead(self, batch: str) -> bool:
+        """Whether a job of this batch is dead."""
+        query = "SELECT 1 FROM jobs WHERE batch = ? AND state = 'dead' LIMIT 1"
+        return self._sql.execute(query, (batch,)).fetchone() is not None
+
+    def waits_in_vain(self, most: int) -> list[tuple[str, str]]:
+        """So many at most of those that wait, with one other each that is dead or not there."""
+        rows = self._sql.execute(
+            "SELECT child, parent FROM links JOIN jobs AS it ON it.id = child "
+            "LEFT JOIN jobs AS other ON other.id = parent "
+            f"WHERE it.due = {HELD} AND substr(parent, 1, 1) <> '{BATCH}' "
+            "AND (other.state IS NULL OR (other.state = 'dead' AND wants = 'success')) "
+            "GROUP BY child ORDER BY child LIMIT ?",
+            (most,),
+        )
+        return [(checked_id(child), str(parent)) for child, parent in rows]
+
+
+def written_link(wants: str, parent: str) -> str:
+    """How a row says that its job waits for this: an id, or a batch with `BATCH` in front."""
+    return f"{wants} {parent}"
+
+
+def parents_in(entry: Entry) -> list[str]:
+    """The ids that it waits for, and the batches, with `BATCH` in front."""
+    return [parent for _, parent in _links(entry)]
+
+
+def _links(entry: Entry) -> list[tuple[str, str]]:
+    found = ((line.partition(" ")) for line in (entry.after or "").split("\n") if line)
+    return [(wants, parent) for wants, _, parent in found]

@@ -1,0 +1,144 @@
+"""What people do to jobs, by their ids: each all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from queuectl import system
+from queuectl.errors import NoSuchJob
+from queuectl.names import id_problem
+from queuectl.queue.guard import guarded
+from queuectl.queue.store import Store
+from queuectl.spool import Place
+from queuectl.state import State
+
+
+class Acting:
+    """The verbs of `Queue` that act on jobs."""
+
+    def __init__(self, store: Store, now: Callable[[], float] = system.now) -> None:
+        self.store = store
+        self._now = now
+
+    def refresh(self) -> None:
+        """Bring the index in line with the folders."""
+        from queuectl.queue.survey import reconcile_all
+
+        reconcile_all(self.store, self._now(), spare=True)
+
+    @guarded
+    def locate(self, job_id: str) -> Place:
+        """Where the job lies.
+
+        Raises:
+            NoSuchJob: nowhere.
+        """
+        place = None if id_problem(job_id) else self.store.spool.locate(job_id)
+        if place is None:
+            raise NoSuchJob(job_id)
+        if self.store.index.get(job_id) is None:
+            # Where case does not count, DONE has found done: the index tells how its file is named.
+            self.refresh()
+            place = self.store.as_named(place)
+        return place
+
+    def _locate_all(self, job_ids: Sequence[str]) -> list[Place]:
+        places = [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
+        return list({place.job_id: place for place in places}.values())
+
+    # Acting on jobs
+
+    @guarded
+    def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
+        """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
+
+        All or none; `only` names the state that they must be in.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or waits or runs already.
+            DamagedRecord: one of them is a file that is still no job.
+        """
+        from queuectl.queue.verbs import retry
+
+        retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
+
+    @guarded
+    def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
+        """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
+        from queuectl.errors import Conflict, DamagedRecord
+
+        self.refresh()
+        retried, refused = [], []
+        for entry in self.store.index.entries(state=State.DEAD):
+            try:
+                self.retry([entry.id], only=State.DEAD)
+                retried.append(entry.id)
+            except DamagedRecord as error:
+                refused.append(str(error))
+            except (Conflict, NoSuchJob):
+                # RACE: somebody has dragged it away or deleted it meanwhile.
+                continue
+        return tuple(retried), refused
+
+    @guarded
+    def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
+        """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
+
+        Waits at most `deadline` seconds for the workers of running ones.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or has ended already.
+            Busy: a worker has not ended its job within the deadline.
+        """
+        from queuectl.queue.verbs import cancel
+
+        cancel(self.store, self._locate_all(job_ids), now=self._now(), deadline=deadline)
+
+    @guarded
+    def purge(self, job_ids: Optional[Sequence[str]] = None, *, if_dead: bool = False) -> list[str]:
+        """Delete dead jobs for good, with their logs: these, or all; the ids of those deleted.
+
+        With `if_dead` those that are dead no more are left alone.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or not dead.
+        """
+        from queuectl.queue.verbs import purge
+
+        self.refresh()
+        if job_ids is not None and if_dead:
+            dead = {entry.id for entry in self.store.index.entries(state=State.DEAD)}
+            job_ids = [job_id for job_id in job_ids if job_id in dead]
+        return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
+
+    @guarded
+    def hold(self, job_ids: Sequence[str]) -> None:
+        """Keep these jobs from their next run until they are released.
+
+        Raises:
+            NoSuchJob, Conflict: one of them is unknown, or does not wait.
+            DamagedRecord: the file of one of them holds no job.
+        """
+        from queuectl.queue.edits import change
+
+        change(self.store, self._locate_all(job_ids), {"hold": True}, now=self._now())
+
+    @guarded
+    def release(self, job_ids: Sequence[str], *, anyway: bool = False) -> None:
+        """Let held jobs run; with `anyway`, whatever other jobs they wait for. Raises as `hold`."""
+        from queuectl.queue.edits import release
+
+        release(self.store, self._locate_all(job_ids), anyway=anyway, now=self._now())
+
+    @guarded
+    def edit(self, job_id: str, changes: Mapping[str, Any]) -> None:
+        """Give a job that waits other values of these fields; None takes one away.
+
+        Raises:
+            InvalidInput: that would be no job.
+            NoSuchJob, Conflict, DamagedRecord: as `hold`.
+        """
+        from queuectl.queue.edits import change
+
+        change(self.store, [self.locate(job_id)], changes, now=self._now())

@@ -1,0 +1,76 @@
+"""Jobs that wait, changed where they lie: hold, release, edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from queuectl.codec import checked, job_size
+from queuectl.errors import Conflict, InvalidInput
+from queuectl.job import USER_FIELDS, Job, is_first
+from queuectl.moment import format_moment
+from queuectl.queue.store import Store
+from queuectl.queue.verbs import moved_on, read_waiting
+from queuectl.spool import FileChanged, Place, Read, too_large
+from queuectl.state import WAITING
+
+_FIXED = ("$schema", "id")
+
+
+def change(store: Store, places: Sequence[Place], changes: Mapping[str, Any], *, now: float) -> None:
+    """Give these jobs other values of some fields, all or none; see `Queue.edit` and `Queue.hold`."""
+    unknown = [name for name in changes if name not in USER_FIELDS or name in _FIXED]
+    if unknown:
+        raise InvalidInput(f"{unknown[0]!r} is no field that can be changed")
+    with store.claiming():
+        reads = [_waiting(store, place) for place in places]
+        jobs = [_changed(store, read.job, changes) for read in reads]
+        _write(store, places, reads, jobs, now)
+
+
+def release(store: Store, places: Sequence[Place], *, anyway: bool, now: float) -> None:
+    """See `Queue.release`."""
+    with store.claiming():
+        reads = [_waiting(store, place) for place in places]
+        changes: dict[str, Any] = {"hold": False, **({"after": None} if anyway else {})}
+        for read in reads:
+            if not (read.job.hold or (anyway and read.job.after)):
+                waits = bool(read.job.after) and is_first(read.job)
+                hint = "--anyway runs it whatever it waits for" if waits else None
+                raise Conflict(f"job {read.job.name!r} is not held", hint=hint)
+        _write(store, places, reads, [_changed(store, read.job, changes) for read in reads], now)
+
+
+def _waiting(store: Store, place: Place) -> Read:
+    if place.state not in WAITING:
+        raise Conflict(f"job {place.job_id!r} is {place.state.value}: only one that waits can be changed")
+    return read_waiting(store, place)
+
+
+def _changed(store: Store, job: Job, changes: Mapping[str, Any]) -> Job:
+    plain = {**msgspec.to_builtins(job), **msgspec.to_builtins(dict(changes))}
+    kept = {name: value for name, value in plain.items() if value is not None}
+    try:
+        changed = checked(msgspec.convert(kept, Job))
+    except msgspec.ValidationError as error:
+        raise InvalidInput(str(error)) from None
+    limit = store.config.max_job_bytes
+    if job_size(changed) > limit:
+        raise too_large(limit)
+    return changed
+
+
+def _write(
+    store: Store, places: Sequence[Place], reads: Sequence[Read], jobs: Sequence[Job], now: float
+) -> None:
+    for place, read, changed in zip(places, reads, jobs):
+        stamped = msgspec.structs.replace(changed, updated_at=format_moment(now))
+        try:
+            job, version = store.stamp(place, stamped, read.version)
+        except FileNotFoundError:
+            raise moved_on(place) from None
+        except FileChanged:
+            raise moved_on(place) from None
+        store.record(place, job, version, now)
