@@ -13,16 +13,19 @@ from queuectl.index.rows import Entry, checked_id
 
 BATCH = "/"
 """In front of a batch that is waited for, which so is no id."""
-_ENDED = "('completed', 'dead')"
-_UNENDED = "('pending', 'processing', 'failed')"
-_GOES_ON = f"""CASE WHEN substr(parent, 1, 1) = '{BATCH}'
-    THEN EXISTS (SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2) AND one.state IN {_UNENDED})
-        OR NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2))
-    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.id = parent AND one.state IN {_ENDED}) END"""
+_OF_BATCH = "SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2)"
+_KEEPS = f"""CASE WHEN substr(parent, 1, 1) = '{BATCH}'
+    THEN EXISTS ({_OF_BATCH} AND one.state IN ('pending', 'processing', 'failed'))
+        OR (wants = 'success' AND EXISTS ({_OF_BATCH} AND one.state = 'dead')) OR NOT EXISTS ({_OF_BATCH})
+    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.id = parent
+        AND (one.state = 'completed' OR (one.state = 'dead' AND wants <> 'success'))) END"""
+"""Whether what is waited for goes on, or has come to an end that does not do. (One that waits for a failure
+which has not come is freed: a claim sees to it.)
+"""
 SET_FREE = f"""UPDATE jobs SET due = CASE WHEN lane IS NULL THEN NULL ELSE {PARKED} END
     WHERE due = {HELD} AND hold = 0
-    AND NOT EXISTS (SELECT 1 FROM links WHERE child = jobs.id AND {_GOES_ON})"""
-"""Those of which all that they wait for has ended, however it has."""
+    AND NOT EXISTS (SELECT 1 FROM links WHERE child = jobs.id AND {_KEEPS})"""
+"""Those that nothing keeps any more."""
 
 
 class Links(Base):

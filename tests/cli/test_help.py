@@ -23,6 +23,8 @@ PRINTS_DATA = {
     "schedule show",
     "schedule next",
     "schedule run-now",
+    "group set",
+    "group list",
     "dlq list",
     "dlq show",
     "config get",
@@ -51,6 +53,14 @@ COMMANDS = {
     "schedule resume",
     "schedule remove",
     "schedule run-now",
+    "group set",
+    "group list",
+    "group pause",
+    "group resume",
+    "group remove",
+    "hold",
+    "release",
+    "edit",
     "dlq list",
     "dlq show",
     "dlq retry",
@@ -110,7 +120,7 @@ def test_options_that_all_have(path: tuple[str, ...], command: click.Command) ->
 
 def test_no_arguments_are_a_wish_for_help(cli: CommandLine) -> None:
     assert cli.ok().out.startswith("Usage: queuectl ")
-    for group in ("worker", "schedule", "dlq", "config"):
+    for group in ("worker", "schedule", "group", "dlq", "config"):
         assert cli(group).out.startswith(f"Usage: queuectl {group} ")
 
 

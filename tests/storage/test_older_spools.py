@@ -94,7 +94,8 @@ class TestAWholeSpoolOfFormat1:
         (problem,) = status.problems
         assert f"worker {self.WORKER} has died" in problem
         aside = [path.name for path in desk.root.glob("index.sqlite3.*")]
-        assert [name.startswith("index.sqlite3.version-1-") for name in aside] == [True], "kept beside"
+        assert aside, "it is kept beside the new one"
+        assert all(name.startswith("index.sqlite3.version-1-") for name in aside)
 
     def test_has_its_jobs(self, desk: Desk) -> None:
         jobs = {job["id"]: job for job in desk.queue.jobs()}
