@@ -68,9 +68,7 @@ class NoSuchGroup(QueueError):
     kind = "no_such_group"
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"no limits are set for a group {name!r}", hint="queuectl group list shows the groups"
-        )
+        super().__init__(f"no limits are set for group {name!r}", hint="queuectl group list shows the groups")
 
 
 class Conflict(QueueError):

@@ -1,0 +1,149 @@
+"""hold, release and edit, by the library: jobs that wait, changed where they lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queuectl.errors import Conflict, DamagedRecord, InvalidInput, NoSuchJob
+from queuectl.spool import Spool
+from tests.support.spools import START, Desk, failing
+
+
+class TestEdit:
+    def test_gives_fields_other_values_and_keeps_the_rest(self, desk: Desk) -> None:
+        desk.add("a", tags=["t"], env={"A": "1"}, meta={"k": [1]})
+        before = desk.record("pending", "a")
+        desk.clock.advance(60)
+        desk.queue.edit("a", {"command": ["y"], "priority": 7, "tags": None})
+        after = desk.record("pending", "a")
+        assert after.pop("updated_at") > before.pop("updated_at")
+        del before["tags"]
+        assert after == {**before, "command": ["y"], "priority": 7}
+        row = desk.row("a")
+        assert (row["command"], row["priority"], row["tags"]) == (["y"], 7, [])
+
+    def test_of_one_that_waits_for_its_retry_the_attempts_stay(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.run_once(failing(desk.clock))
+        desk.queue.edit("a", {"timeout": 5.0})
+        record = desk.record("failed", "a")
+        assert (record["attempts"], record["timeout"], len(record["history"])) == (1, 5.0, 1)
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"command": ""}, "command: a command cannot be empty"),
+            ({"command": None}, "command"),
+            ({"priority": "high"}, "priority"),
+            ({"id": "b"}, "'id' is no field that can be changed"),
+            ({"attempts": 0}, "'attempts' is no field that can be changed"),
+            ({"state": "dead"}, "'state' is no field that can be changed"),
+            ({"nope": 1}, "'nope' is no field that can be changed"),
+            ({"run_at": "soon"}, "run_at: 'soon' is not an RFC 3339 time"),
+            ({"command": "x" * 2**20}, "larger than max_job_bytes"),
+        ],
+    )
+    def test_to_no_job_is_refused_and_changes_nothing(
+        self, desk: Desk, changes: dict[str, Any], told: str
+    ) -> None:
+        desk.add("a")
+        before = desk.path("pending", "a.json").read_bytes()
+        with pytest.raises(InvalidInput, match=told):
+            desk.queue.edit("a", changes)
+        assert desk.path("pending", "a.json").read_bytes() == before
+
+    @pytest.mark.parametrize("verb", ["hold", "release", "edit"])
+    def test_only_what_waits_can_be_changed(self, desk: Desk, verb: str) -> None:
+        act = {
+            "hold": lambda: desk.queue.hold(["a"]),
+            "release": lambda: desk.queue.release(["a"]),
+            "edit": lambda: desk.queue.edit("a", {"priority": 1}),
+        }[verb]
+        with pytest.raises(NoSuchJob):
+            act()
+        desk.add("a")
+        with desk.worker() as worker:
+            worker._claim()
+            with pytest.raises(Conflict, match="is processing"):
+                act()
+        desk.run_once()
+        desk.look()
+        if desk.folder_of("a") == ["done"]:
+            with pytest.raises(Conflict, match="is completed"):
+                act()
+
+    def test_a_file_that_is_no_job_is_told(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.drop("a.json", b"{")
+        with pytest.raises(DamagedRecord):
+            desk.queue.edit("a", {"priority": 1})
+        assert desk.path("pending", "a.json").read_bytes() == b"{"
+
+    def test_what_somebody_saves_meanwhile_is_not_written_over(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("a")
+        mine = b'{"id": "a", "command": "mine"}'
+        read = Spool.read_sound
+
+        def then_saved(spool: Spool, *args: Any) -> Any:
+            found = read(spool, *args)
+            desk.path("pending", "a.json").write_bytes(mine)
+            return found
+
+        monkeypatch.setattr(Spool, "read_sound", then_saved)
+        with pytest.raises(Conflict, match="just been moved or changed"):
+            desk.queue.edit("a", {"priority": 1})
+        assert desk.path("pending", "a.json").read_bytes() == mine
+
+    def test_it_runs_as_edited_and_when(self, desk: Desk) -> None:
+        desk.add("a", run_at="2999-01-01T00:00:00Z")
+        desk.queue.edit("a", {"run_at": None})
+        ran: list[Any] = []
+        desk.run_once(lambda job, setting: ran.append(job.command) or failing(desk.clock)(job, setting))
+        assert ran == ["echo hi"]
+
+    def test_a_job_can_be_made_to_wait_for_another(self, desk: Desk) -> None:
+        desk.add("a", "b")
+        desk.queue.edit("a", {"after": ["b"]})
+        assert desk.row("a")["held_by"] == "after"
+        desk.queue.edit("a", {"after": None})
+        assert desk.row("a")["held_by"] is None
+
+
+class TestRelease:
+    def test_of_one_that_is_not_held_is_refused(self, desk: Desk) -> None:
+        desk.add("a", "b")
+        desk.add("child", after=["a"])
+        with pytest.raises(Conflict, match="is not held"):
+            desk.queue.release(["b"])
+        with pytest.raises(Conflict, match="--anyway"):
+            desk.queue.release(["child"])
+
+    def test_anyway_drops_what_it_waits_for(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("child", after=["a"], hold=True)
+        desk.queue.release(["child"])
+        assert desk.row("child")["held_by"] == "after"
+        desk.queue.release(["child"], anyway=True)
+        assert desk.row("child")["held_by"] is None
+        assert "after" not in desk.record("pending", "child")
+
+    def test_all_or_none(self, desk: Desk) -> None:
+        desk.add("a", hold=True)
+        desk.add("b")
+        with pytest.raises(Conflict):
+            desk.queue.release(["a", "b"])
+        assert desk.row("a")["held_by"] == "hold"
+
+
+def test_a_hold_outlives_the_index_and_tells_its_time(desk: Desk) -> None:
+    desk.add("a")
+    desk.clock.advance(5)
+    desk.queue.hold(["a"])
+    desk.queue.reindex()
+    record = desk.record("pending", "a")
+    assert (record["hold"], desk.row("a")["held_by"]) == (True, "hold")
+    assert desk.clock() == START + 5
