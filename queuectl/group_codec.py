@@ -25,8 +25,8 @@ _DECODER = msgspec.json.Decoder(Group)
 _STARTS = msgspec.json.Decoder(list[str])
 
 
-def decode_group(data: bytes) -> Group:
-    """The group that a file of these bytes holds.
+def decode_group(data: bytes, *, placeless: bool = False) -> Group:
+    """The group that a file of these bytes holds; `placeless` where a line number would tell nobody anything.
 
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
@@ -34,7 +34,7 @@ def decode_group(data: bytes) -> Group:
     if is_blank(data):
         raise InvalidInput("empty", hint=_SMALLEST, blank=True)
     text = decode_text(data)
-    whole = Source(text, text)
+    whole = Source(text, None if placeless else text)
     try:
         group = _DECODER.decode(text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -50,7 +50,7 @@ def checked_group(group: Group) -> Group:
     Raises:
         InvalidInput: one of its fields cannot be.
     """
-    return decode_group(msgspec.json.encode(group))
+    return decode_group(msgspec.json.encode(group), placeless=True)
 
 
 def encode_group(group: Group) -> bytes:

@@ -46,9 +46,13 @@ def read_local(text: str, zone: tzinfo, now: float) -> Told:
         tomorrow = wall + timedelta(days=1)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a time that exists: {error}") from None
-    if day is None and wall.replace(tzinfo=zone).timestamp() <= now:
+    if day is not None:
+        return _at(wall, zone)
+    once_more = wall.replace(tzinfo=zone, fold=1).timestamp()
+    if once_more <= now:
         return _at(tomorrow, zone)
-    return _at(wall, zone)
+    # Where the clock shows it twice today, the first may have passed.
+    return _at(wall, zone) if wall.replace(tzinfo=zone).timestamp() > now else Told(once_more)
 
 
 def _at(wall: datetime, zone: tzinfo) -> Told:
@@ -60,15 +64,19 @@ def _at(wall: datetime, zone: tzinfo) -> Told:
         raise ValueError(f"{wall:%Y-%m-%d %H:%M} is beyond what a clock can show: {error}") from None
     if there.replace(tzinfo=None, fold=0) != wall:
         raise ValueError(
-            f"{wall:%Y-%m-%d %H:%M} does not exist in {zone}, where the clocks are put forward over it: "
-            f"is {there:%H:%M} meant?"
+            f"{wall:%Y-%m-%d %H:%M} does not exist in {_called(zone)}, where the clocks are put forward "
+            f"over it: is {there:%H:%M} meant?"
         )
     if first.utcoffset() != second.utcoffset():
         later = second.isoformat(sep="T", timespec="seconds")
-        return Told(
-            moment, f"{wall:%Y-%m-%d %H:%M} comes twice in {zone}; the first is meant. The second is {later}"
-        )
+        told = f"{wall:%Y-%m-%d %H:%M} comes twice in {_called(zone)}; the first is meant"
+        return Told(moment, f"{told}. The second is {later}")
     return Told(moment)
+
+
+def _called(zone: tzinfo) -> str:
+    name = str(zone)
+    return name if "/" in name or name == "UTC" else "the time zone of this machine"
 
 
 def format_local(moment: float, zone: tzinfo) -> str:

@@ -40,8 +40,8 @@ class Recurrence(NamedTuple):
 
     cron: Optional[str]
     every: Optional[float]
-    zone: str
-    """The IANA name of the time zone that `cron` is meant in."""
+    zone: tzinfo = timezone.utc
+    """That `cron` is meant in."""
     begin: float = 0.0
     """No moment is before this one, in seconds since the epoch; with `every` it is the first."""
     end: Optional[float] = None
@@ -80,11 +80,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def moments(recurrence: Recurrence, after: float) -> Iterator[float]:
-    """The moments after this one, in seconds since the epoch, each later than the one before.
-
-    Raises:
-        ValueError: there is no such time zone.
-    """
+    """The moments after this one, in seconds since the epoch, each later than the one before."""
     found = _of_cron(recurrence, after) if recurrence.cron else _of_interval(recurrence, after)
     return takewhile(lambda one: one <= (_LAST if recurrence.end is None else recurrence.end), found)
 
@@ -97,7 +93,7 @@ def _of_cron(recurrence: Recurrence, after: float) -> Iterator[float]:
     written = NICKNAMES.get((recurrence.cron or "").strip().lower(), recurrence.cron or "")
     # Where the calendar ends, it fails.
     with suppress(OverflowError):
-        for one in CronSim(written, in_zone(last, zone_of(recurrence.zone))):
+        for one in CronSim(written, in_zone(last, recurrence.zone)):
             seconds = one.timestamp()
             # In the second of two equal hours it goes on from the first.
             if seconds > last:
@@ -116,12 +112,12 @@ def _of_interval(recurrence: Recurrence, after: float) -> Iterator[float]:
 
 
 def next_moment(recurrence: Recurrence, after: float) -> Optional[float]:
-    """The first moment after this one; None if there is none. Raises as `moments`."""
+    """The first moment after this one; None if there is none."""
     return next(moments(recurrence, after), None)
 
 
 def next_moments(recurrence: Recurrence, after: float, count: int) -> list[float]:
-    """The first so many moments after this one. Raises as `moments`."""
+    """The first so many moments after this one."""
     return list(islice(moments(recurrence, after), count))
 
 
@@ -130,8 +126,8 @@ def latest_moments(recurrence: Recurrence, after: float, until: float, most: int
 
     It looks no further back than it must: a schedule of each minute may have rested for a year.
     """
-    span = _FIRST_SPAN
-    while True:
+    span, until = _FIRST_SPAN, until if recurrence.end is None else min(until, recurrence.end)
+    while after < until:
         begin = max(after, until - span)
         # Of an interval the first is found at once, and many would have to be passed over.
         if recurrence.every is not None:
@@ -140,3 +136,4 @@ def latest_moments(recurrence: Recurrence, after: float, until: float, most: int
         if len(found) == most or begin <= after or recurrence.every is not None:
             return list(found)
         span *= _WIDENING
+    return []

@@ -8,13 +8,15 @@ has ended (`queued`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
+from itertools import accumulate, islice
 from typing import Annotated, NamedTuple, Optional, Union
 from zlib import crc32
 
 import msgspec
 
 from queuectl.checks import Problem, problem_of
-from queuectl.job import Count, Job, described
+from queuectl.job import Job, described
 from queuectl.moment import format_moment, parse_duration, parse_moment, read_moment
 from queuectl.names import CATCH_UP, MAX_ID_BYTES, OVERLAP, id_problem
 from queuectl.recurrence import Recurrence, expression_problem, latest_moments, moments, zone_of
@@ -64,7 +66,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
             extra_json_schema={"enum": list(CATCH_UP)},
         ),
     ] = "once"
-    catch_up_limit: Annotated[Count, described("How many of the latest `all` means.")] = 10
+    catch_up_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT)], described("How many of the latest `all` means.")
+    ] = 10
     overlap: Annotated[
         str,
         described(
@@ -121,7 +125,7 @@ def problem_of_schedule(schedule: Schedule) -> Optional[Problem]:
         ("every", _duration_problem(schedule.every, SHORTEST) if schedule.every is not None else None),
         ("timezone", _zone_problem(schedule.timezone)),
         ("start_at", _moment_problem(schedule.start_at)),
-        ("end_at", _moment_problem(schedule.end_at)),
+        ("end_at", _moment_problem(schedule.end_at) or _end_problem(schedule)),
         ("jitter", _duration_problem(schedule.jitter, 0.0) or _jitter_problem(schedule)),
         ("catch_up", _choice_problem(schedule.catch_up, CATCH_UP) or _catch_up_problem(schedule)),
         ("overlap", _choice_problem(schedule.overlap, OVERLAP)),
@@ -171,6 +175,11 @@ def _moment_problem(text: Optional[str]) -> Optional[str]:
     return None
 
 
+def _end_problem(schedule: Schedule) -> Optional[str]:
+    start, end = read_moment(schedule.start_at), read_moment(schedule.end_at)
+    return "it is before start_at" if start is not None and end is not None and end < start else None
+
+
 def _jitter_problem(schedule: Schedule) -> Optional[str]:
     every = schedule.every
     if every is None or _duration_problem(every, SHORTEST):
@@ -193,17 +202,20 @@ def seconds_of(duration: Duration) -> float:
     return parse_duration(duration) if isinstance(duration, str) else float(duration)
 
 
-def recurrence_of(schedule: Schedule, zone: str, begun: float) -> Recurrence:
+def recurrence_of(schedule: Schedule, zone: tzinfo, begun: float) -> Recurrence:
     """Its moments, with this time zone where it names none."""
     start = read_moment(schedule.start_at)
     every = None if schedule.every is None else seconds_of(schedule.every)
     begin = start if start is not None else (0.0 if every is None else float(int(begun)))
-    return Recurrence(schedule.cron, every, schedule.timezone or zone, begin, read_moment(schedule.end_at))
+    if schedule.timezone is not None:
+        zone = zone_of(schedule.timezone)
+    return Recurrence(schedule.cron, every, zone, begin, read_moment(schedule.end_at))
 
 
 def timing_of(schedule: Schedule) -> str:
     """What its moments are computed from: where that is another, what is past is settled."""
-    parts = (schedule.cron, schedule.every, schedule.timezone, schedule.start_at, schedule.end_at)
+    every = None if schedule.every is None else seconds_of(schedule.every)
+    parts = (schedule.cron, every, schedule.timezone, schedule.start_at, schedule.end_at)
     return " | ".join("-" if part is None else str(part) for part in parts)
 
 
@@ -241,8 +253,11 @@ def due_moments(
         recent = latest_moments(recurrence, max(since, now - jitter), now, int(jitter) + 2)
         later = [one for one in recent if fires_at(name, one, jitter) > now]
         until = later[0] - 0.001 if later else now
-    most = max(schedule.catch_up_limit, 1) + _ON_TIME
-    return latest_moments(recurrence, since, until, most) if until > since else []
+    return latest_moments(recurrence, since, until, _most_due(schedule))
+
+
+def _most_due(schedule: Schedule) -> int:
+    return max(schedule.catch_up_limit, 1) + _ON_TIME
 
 
 def next_firing(name: str, schedule: Schedule, recurrence: Recurrence, since: float) -> Optional[float]:
@@ -255,12 +270,14 @@ def settled(
     name: str, schedule: Schedule, record: Record, due: Sequence[float], *, now: float, active: bool
 ) -> Decision:
     """Settle the moments that are due. `active`: a job of it waits or runs."""
-    wanted = _caught_up(name, schedule, due, now)
+    record = _as_overlap_says(schedule, record)
+    wanted = _caught_up(name, schedule, parse_moment(record.since), due, now)
     if due:
         record = msgspec.structs.replace(record, since=format_moment(due[-1]))
-    if len(wanted) < len(due):
-        missed = len(due) - len(wanted)
-        record = _noted(record, due[0], f"and {missed - 1} more" if missed > 1 else "", "no worker ran")
+    if missed := len(due) - len(wanted):
+        # Of very many only the latest were looked at.
+        count = "many" if len(due) >= _most_due(schedule) else str(missed - 1)
+        record = _noted(record, due[0], f"and {count} more" if missed > 1 else "", "no worker ran")
     for moment in wanted:
         record = _settled_one(schedule, record, moment, busy=active or bool(record.firing))
     # Again at each look until it has ended: it may be about to be retried.
@@ -268,9 +285,20 @@ def settled(
     return Decision(_released(record, active=active), stops)
 
 
-def _caught_up(name: str, schedule: Schedule, due: Sequence[float], now: float) -> list[float]:
+def _as_overlap_says(schedule: Schedule, record: Record) -> Record:
+    """What waits, where `overlap` was another when it came."""
+    if schedule.overlap == "allow" and record.queued:
+        return msgspec.structs.replace(record, firing=[*record.firing, *record.queued], queued=[])
+    if schedule.overlap == "stop":
+        return msgspec.structs.replace(record, queued=record.queued[-1:])
+    return record
+
+
+def _caught_up(name: str, schedule: Schedule, since: float, due: Sequence[float], now: float) -> list[float]:
     jitter = seconds_of(schedule.jitter)
-    late = [one for one in due if now - fires_at(name, one, jitter) > LATE]
+    # One that is held by the wait of another before it comes with that.
+    comes = accumulate((fires_at(name, one, jitter) for one in [since, *due]), max)
+    late = [one for one, at in zip(due, islice(comes, 1, None)) if now - at > LATE]
     on_time = list(due[len(late) :])
     if schedule.catch_up == "all":
         return late[len(late) - min(len(late), schedule.catch_up_limit) :] + on_time
@@ -286,6 +314,9 @@ def _settled_one(schedule: Schedule, record: Record, moment: float, *, busy: boo
     if schedule.overlap == "skip":
         return _noted(record, moment, "", "the job before it had not ended")
     if schedule.overlap == "stop":
+        if record.queued:
+            passed = parse_moment(record.queued[-1])
+            record = _noted(record, passed, "", "the next one came before the one before it had ended")
         return msgspec.structs.replace(record, queued=[stamp])
     if len(record.queued) >= MOST_KEPT:
         return _noted(record, moment, "", f"{MOST_KEPT} wait already")
@@ -304,12 +335,12 @@ def _noted(record: Record, moment: float, more: str, why: str) -> Record:
     return msgspec.structs.replace(record, note=f"{what}: left out, {why}")
 
 
-def fired(record: Record, job_ids: Sequence[str], active: Sequence[str]) -> Record:
-    """These jobs were made for what was to be fired; of those before, these are `active`."""
+def fired(record: Record, job_ids: Sequence[str], active: Sequence[str], new: int) -> Record:
+    """These jobs are there for what was to be fired, so many of them new; before, these were `active`."""
     return msgspec.structs.replace(
         record,
         firing=[],
         jobs=[*active, *job_ids][-MOST_KEPT:],
-        fired=record.fired + len(job_ids),
+        fired=record.fired + new,
         last_due=record.firing[-1] if record.firing else record.last_due,
     )

@@ -11,6 +11,8 @@ from queuectl.codec import decode_one, decode_text, is_blank, schema_of
 from queuectl.complaints import Kind, complaint
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS
+from queuectl.moment import parse_moment
+from queuectl.names import id_problem
 from queuectl.schedule import Record, Schedule, problem_of_schedule, problem_of_template
 from queuectl.source import Source
 
@@ -49,8 +51,8 @@ class _Outside(msgspec.Struct):
     job: msgspec.Raw = msgspec.Raw()
 
 
-def decode_schedule(data: bytes) -> Schedule:
-    """The schedule that a file of these bytes holds.
+def decode_schedule(data: bytes, *, placeless: bool = False) -> Schedule:
+    """The schedule that a file of these bytes holds; `placeless` where a line's number tells nobody anything.
 
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
@@ -58,7 +60,7 @@ def decode_schedule(data: bytes) -> Schedule:
     if is_blank(data):
         raise InvalidInput("empty", hint=_SMALLEST, blank=True)
     text = decode_text(data)
-    whole = Source(text, text)
+    whole = Source(text, None if placeless else text)
     try:
         schedule = _DECODER.decode(text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
@@ -66,7 +68,7 @@ def decode_schedule(data: bytes) -> Schedule:
     if problem := problem_of_schedule(schedule):
         _complain(problem, whole)
     if problem := problem_of_template(schedule.job):
-        _complain(problem, _job_in(text) or whole, "job: ")
+        _complain(problem, _job_in(whole) or whole, "job: ")
     return schedule
 
 
@@ -76,7 +78,7 @@ def checked_schedule(schedule: Schedule) -> Schedule:
     Raises:
         InvalidInput: one of its fields cannot be.
     """
-    return decode_schedule(msgspec.json.encode(schedule))
+    return decode_schedule(msgspec.json.encode(schedule), placeless=True)
 
 
 def _complain(problem: Problem, source: Source, before: str = "") -> NoReturn:
@@ -89,7 +91,7 @@ def _refuse(whole: Source, error: Exception) -> NoReturn:
         msgspec.json.decode(whole.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as syntax:
         raise complaint(whole, syntax, SCHEDULE) from None
-    if (inner := _job_in(whole.text)) is not None:
+    if (inner := _job_in(whole)) is not None:
         try:
             decode_one(inner)
         except InvalidInput as mistake:
@@ -97,13 +99,14 @@ def _refuse(whole: Source, error: Exception) -> NoReturn:
     raise complaint(whole, error, SCHEDULE) from None
 
 
-def _job_in(text: str) -> Optional[Source]:
+def _job_in(whole: Source) -> Optional[Source]:
     """The text of a schedule's job, if that can be told."""
+    text = whole.text
     try:
         one = bytes(msgspec.json.decode(text.encode(), type=_Outside).job).decode()
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
-    return Source(one, text, text.index(one)) if one else None
+    return Source(one, whole.whole, text.index(one)) if one else None
 
 
 def encode_schedule(schedule: Schedule) -> bytes:
@@ -116,9 +119,13 @@ def encode_schedule(schedule: Schedule) -> bytes:
 def decode_record(data: bytes) -> Optional[Record]:
     """The record in these bytes; None where that is none (any more)."""
     try:
-        return _RECORDS.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        record = _RECORDS.decode(data)
+        for moment in (record.begun, record.since, *record.queued, *record.firing):
+            parse_moment(moment)
+    except (msgspec.DecodeError, RecursionError, ValueError):
         return None
+    # Places in the spool are looked at by them.
+    return None if any(id_problem(job_id) for job_id in record.jobs) else record
 
 
 def encode_record(record: Record) -> bytes:

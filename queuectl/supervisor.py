@@ -62,6 +62,8 @@ class Supervisor(Minder):
             self._next_mind = system.monotonic() + MIND_INTERVAL
         if shift.stops:
             return False
+        if rings.asked:
+            sweep.firing.hasten()
         # Asked first: what a worker met before it came to rest is in the index by now.
         all_rest = self._all_rest()
         more = sweep.look(rings.names, [*shift.crew.names, *shift.fellows.names])

@@ -109,9 +109,12 @@ class Sweep:
         # First everything that may run.
         more = self.full.goes_on or bool(self._names)
         more |= bool(self._drops) and self._settle_drops(now)
-        self.firing.look(now)
         dues = (self.store.index.promote(now), Groups(self.store, now).next_opening())
         self.next_due = min((due for due in dues if due is not None), default=None)
+        try:
+            more |= self.firing.look(now)
+        except OSError as error:
+            problem = problem or error
         if problem is not None:
             raise problem
         self._ended_well = True

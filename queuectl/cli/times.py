@@ -25,11 +25,10 @@ def moment_option(ctx: click.Context, parameter: click.Parameter, text: Optional
 
 
 def _local(text: str) -> float:
-    from queuectl.recurrence import zone_of
-    from queuectl.system.zone import zone_name
+    from queuectl.system.zone import local_zone
 
     try:
-        told = read_local(text, zone_of(zone_name()), system.now())
+        told = read_local(text, local_zone(), system.now())
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if told.remark:
@@ -40,12 +39,12 @@ def _local(text: str) -> float:
 def shown_moment(text: Optional[str], zone: Optional[str] = None) -> str:
     """A moment of a file by the clock of a zone, or of this machine; nothing for none."""
     from queuectl.recurrence import zone_of
-    from queuectl.system.zone import zone_name
+    from queuectl.system.zone import local_zone
 
     if text is None:
         return ""
     try:
-        return format_local(parse_moment(text), zone_of(zone or zone_name()))
+        return format_local(parse_moment(text), zone_of(zone) if zone else local_zone())
     except ValueError:
         return text
 

@@ -1,121 +1,31 @@
-"""Schedules make jobs: whoever looks at the folders for workers settles each moment of each schedule once.
-
-What is decided is written first, then the jobs are added, then that they were: a program that dies in between
-leaves a record by which the next one goes on, and a job's id tells for which moment it was made already.
-"""
+"""Schedules make jobs: whoever looks at the folders for workers settles each moment of each schedule once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Optional
 
-import msgspec
-
-from queuectl import events, locks, system
-from queuectl.errors import Conflict, DamagedRecord, InvalidInput, QueueError
+from queuectl import events, system
+from queuectl.errors import Busy, QueueError
 from queuectl.events import Event, Listener
-from queuectl.job import Job
-from queuectl.moment import format_moment, parse_moment
-from queuectl.queue.enqueue import enqueue
+from queuectl.moment import parse_moment
+from queuectl.names import fold
+from queuectl.queue.moments import Made, active_jobs, current, its_recurrence, make_job, settling
 from queuectl.queue.store import Store
 from queuectl.queue.verbs import cancel
-from queuectl.recurrence import Recurrence
-from queuectl.schedule import (
-    LATE,
-    Record,
-    Schedule,
-    begun,
-    due_moments,
-    fired,
-    job_of,
-    next_firing,
-    recurrence_of,
-    settled,
-    timing_of,
-)
+from queuectl.schedule import Record, Schedule, due_moments, fired, job_of, next_firing, settled
 from queuectl.spool.named import NamedFile
-from queuectl.state import WAITING, State
 
-LOCK = "schedules.lock"
-LOCK_PATIENCE = 5.0
-"""Seconds that are waited for somebody else who settles moments."""
 AGAIN = 1.0
 """Seconds between looks whether a job has ended that others wait for, and after what could not be done."""
 GONE_AFTER = 10.0
 """Seconds after which a file that is not there is one that was deleted: some editors do that to save it."""
-
-
-@contextmanager
-def settling(store: Store) -> Iterator[None]:
-    """Hold the lock under which moments are settled.
-
-    Raises:
-        Busy: somebody else holds it all the time.
-    """
-    with locks.exclusive(store.spool.lock_path(LOCK), LOCK_PATIENCE):
-        yield
-
-
-def its_recurrence(schedule: Schedule, record: Record) -> Recurrence:
-    """The moments of a schedule whose past is known.
-
-    Raises:
-        InvalidInput: this machine's time zone cannot be told, and it names none.
-    """
-    from queuectl.system.zone import zone_name
-
-    needs_zone = schedule.timezone is None and schedule.cron is not None
-    try:
-        zone = zone_name() if needs_zone else "UTC"
-    except ValueError as error:
-        raise InvalidInput(str(error), hint='let it name one: "timezone": "Europe/Berlin"') from error
-    return recurrence_of(schedule, zone, parse_moment(record.begun))
-
-
-def current(schedule: Schedule, record: Optional[Record], now: float) -> Record:
-    """What is known of its past, brought in line with what the schedule says now."""
-    if record is None or record.timing != timing_of(schedule):
-        new = begun(schedule, now)
-        return new if record is None else msgspec.structs.replace(new, jobs=record.jobs, fired=record.fired)
-    clock_went_back = parse_moment(record.since) > now + LATE
-    if record.paused != schedule.paused or clock_went_back:
-        return msgspec.structs.replace(record, paused=schedule.paused, since=format_moment(now))
-    return record
-
-
-def active_jobs(store: Store, record: Record) -> list[str]:
-    """Those of its jobs that wait or run."""
-    places = [store.spool.locate(job_id) for job_id in record.jobs]
-    states = (*WAITING, State.PROCESSING)
-    return [place.job_id for place in places if place is not None and place.state in states]
-
-
-def make_job(store: Store, job: Job, now: float) -> str:
-    """Add the job of a moment, unless it was; its id, which is another one where somebody has taken that.
-
-    Raises:
-        QueueError: as `enqueue`.
-    """
-    try:
-        enqueue(store, [job], rename=False, now=now)
-        return job.name
-    except Conflict:
-        if _was_made(store, job):
-            return job.name
-        [place] = enqueue(store, [job], rename=True, now=now)
-        return place.job_id
-
-
-def _was_made(store: Store, job: Job) -> bool:
-    try:
-        found = store.spool.find(job.name, store.config.max_job_bytes)
-    except DamagedRecord:
-        return False
-    if found is None:
-        return False
-    known = found[1].job
-    return (known.schedule, known.scheduled_at) == (job.schedule, job.scheduled_at)
+STEP = 0.05
+"""Seconds that are spent in one go: whoever looks does other things as well."""
+SCAN_PAUSE, SCAN_SHARE = 0.5, 20
+"""Seconds, at least, and times what it took, until the folder is gone through again that seems unchanged."""
 
 
 class _Known:
@@ -138,65 +48,118 @@ class Firing:
         self._gone: Optional[dict[str, float]] = None
         """Of those whose files have gone, since when on the monotonic clock."""
         self._said: dict[str, str] = {}
+        self._scanned: object = None
+        """What the folder was like when it was gone through last."""
+        self._next_scan = 0.0
+        self._unread: list[NamedFile] = []
+        self._now = 0.0
 
-    def look(self, now: float) -> None:
-        """Read what has changed, and add the jobs of the moments that have come.
+    def look(self, now: float) -> bool:
+        """Read what has changed, and add the jobs of the moments that have come; whether to go on at once.
 
         What is wrong with one of them is told, and keeps no other one from its jobs.
 
         Raises:
             OSError: the folder cannot be read just now.
         """
-        files = self.store.spool.schedules.found()
-        if files or self._known or self._gone is None or self._gone:
-            self._forget_gone(files)
-            self._read_changed(files)
-            for known in list(self._known.values()):
-                if known.due is not None and known.due <= now:
-                    self._attend(known, now)
+        end = system.monotonic() + STEP
+        if now < self._now:
+            # The clock was set back: what is due then is another question.
+            for known in self._known.values():
+                known.due = None if known.due is None else 0.0
+        self._now = now
+        self._scan()
+        self._read_changed(end)
+        over = self._attend_all(now, end)
         dues = [known.due for known in self._known.values() if known.due is not None]
         self.next_due = min(dues, default=None)
+        return bool(self._unread) or not over
+
+    def hasten(self) -> None:
+        """Somebody has touched a schedule: go through the folder at the next look."""
+        self._next_scan = 0.0
+
+    def _scan(self) -> None:
+        files, began = self.store.spool.schedules, system.monotonic()
+        folder = _seen(files.folder)
+        if folder == self._scanned and began < self._next_scan:
+            return
+        found = files.found()
+        self._scanned = folder
+        self._forget_gone(found)
+        changed = (file for name, file in found.items() if not self._is_known(name, file))
+        self._unread = list(changed)
+        took = system.monotonic() - began
+        self._next_scan = began + max(SCAN_PAUSE, took * SCAN_SHARE) if found else began
+
+    def _is_known(self, name: str, file: NamedFile) -> bool:
+        before = self._known.get(name)
+        return before is not None and before.file == file
 
     def _forget_gone(self, files: Mapping[str, NamedFile]) -> None:
+        now = system.monotonic()
         if self._gone is None:
-            # Those that went while nobody looked.
-            self._gone = dict.fromkeys(self.store.spool.schedules.kept_names(), 0.0)
+            # Those that went while nobody looked, perhaps.
+            self._gone = dict.fromkeys(self.store.spool.schedules.kept_names(), now)
         for name in [name for name in self._known if name not in files]:
             del self._known[name]
-            self._gone[name] = system.monotonic()
+            self._gone[name] = now
         for name, since in list(self._gone.items()):
             if name in files:
                 del self._gone[name]
-            elif system.monotonic() - since > GONE_AFTER:
-                self.store.spool.schedules.forget(name)
+            elif now - since > GONE_AFTER:
                 del self._gone[name]
+                # Where case does not count, another name of it leads to the same record.
+                if fold(name) not in map(fold, files):
+                    self.store.spool.schedules.forget(name)
 
-    def _read_changed(self, files: Mapping[str, NamedFile]) -> None:
-        for name, file in files.items():
-            before = self._known.get(name)
-            if before is not None and before.file == file:
-                continue
+    def _read_changed(self, end: float) -> None:
+        while self._unread and system.monotonic() < end:
+            file = self._unread.pop()
             try:
-                self._known[name] = _Known(file, self.store.spool.schedules.read(file))
-                self._said.pop(name, None)
-            except QueueError as error:
-                self._known[name] = _Known(file, None)
-                self._tell(file, str(error))
-            except OSError:
-                # Somebody saves it just now, or holds it open: at the next look.
+                schedule = self.store.spool.schedules.read(file, patience=0.0)
+            except FileNotFoundError:
                 continue
+            except (QueueError, OSError) as error:
+                if isinstance(error, OSError) and system.is_transient(error):
+                    # Somebody saves it just now, or holds it open: at the next look.
+                    continue
+                self._known[file.name] = _Known(file, None)
+                self._tell(file, error)
+                continue
+            self._known[file.name] = _Known(file, schedule)
+            self._said.pop(file.name, None)
+
+    def _attend_all(self, now: float, end: float) -> bool:
+        """Whether nothing is left that is due."""
+        due = [one for one in self._known.values() if one.due is not None and one.due <= now]
+        for number, known in enumerate(due):
+            if number and system.monotonic() >= end:
+                return False
+            try:
+                with settling(self.store, 0.0):
+                    self._attend(known, now)
+            except Busy:
+                # Another program is about it. One try for all of them.
+                for other in due[number:]:
+                    other.due = now + AGAIN
+                break
+        return True
 
     def _attend(self, known: _Known, now: float) -> None:
         assert known.schedule is not None
         try:
-            with settling(self.store):
-                known.due = self._settle(known.file.name, known.schedule, now)
+            due = self._settle(known.file.name, known.schedule, now)
+            known.due = due if due is None or due > now else now + AGAIN
             self._said.pop(known.file.name, None)
-        except (QueueError, OSError) as error:
+        except (QueueError, OSError, ValueError, ArithmeticError) as error:
+            # The last two of a time that nobody has thought of: it must not end the workers.
             known.due = now + AGAIN
-            self._tell(known.file, str(error))
+            self._tell(known.file, error)
 
-    def _tell(self, file: NamedFile, text: str) -> None:
+    def _tell(self, file: NamedFile, error: Exception) -> None:
+        # Not the path, in which a number changes each time.
+        text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         if self._said.get(file.name) != text:
             self._said[file.name] = text
             self.emit(Event(events.NOTICE, text=f"{self.store.spool.in_spool(file.path)}: {text}"))
@@ -229,12 +192,16 @@ class Firing:
 
     def _fire(self, name: str, schedule: Schedule, record: Record, now: float) -> Record:
         active = active_jobs(self.store, record)
-        made: list[str] = []
+        made: list[Made] = []
         for stamp in record.firing:
-            job_id = make_job(self.store, job_of(name, schedule, parse_moment(stamp)), now)
-            made.append(job_id)
-            self.emit(Event(events.JOB_SCHEDULED, job_id=job_id, text=f"by schedule {name}, for {stamp}"))
-        record = fired(record, made, [one for one in active if one not in made])
+            one = make_job(self.store, job_of(name, schedule, parse_moment(stamp)), now)
+            made.append(one)
+            if one.new:
+                text = f"by schedule {name}, for {stamp}"
+                self.emit(Event(events.JOB_SCHEDULED, job_id=one.job_id, text=text))
+        ids = [one.job_id for one in made]
+        others = [job_id for job_id in active if job_id not in ids]
+        record = fired(record, ids, others, sum(one.new for one in made))
         self.store.spool.schedules.write_record(name, record)
         return record
 
@@ -248,3 +215,11 @@ class Firing:
     def _tell_left_out(self, name: str, before: Record, after: Record) -> None:
         if after.note is not None and after.note != before.note:
             self.emit(Event(events.SCHEDULE_LEFT_OUT, text=f"schedule {name}: {after.note}"))
+
+
+def _seen(folder: str) -> Optional[tuple[int, int, int]]:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

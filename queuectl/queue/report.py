@@ -123,10 +123,7 @@ def _job_of(store: Store, worker: str) -> Optional[str]:
 
 def problems(store: Store) -> list[str]:
     """What needs a person's eye, a line each."""
-    lines = [f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()]
-    lines = lines[:PROBLEMS_SHOWN] + (
-        [f"and {len(lines) - PROBLEMS_SHOWN} more like these"] if len(lines) > PROBLEMS_SHOWN else []
-    )
+    lines = _few([f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()])
     lines += [
         *bad_files(store),
         *_in_vain(store),
@@ -139,17 +136,33 @@ def problems(store: Store) -> list[str]:
 
 def bad_files(store: Store) -> list[str]:
     """Of each file in `schedules` and `groups` that is none, a line."""
-    lines = []
+    lines: list[str] = []
     for files in (store.spool.schedules, store.spool.groups):
-        for file in files.found().values():
-            try:
-                files.read(file)
-            except InvalidInput as error:
-                lines.append(f"{store.spool.in_spool(file.path)}: {error}")
-            except OSError:
-                # Deleted or saved just now.
-                continue
-    return lines
+        try:
+            found = list(files.found().values())
+        except OSError as error:
+            lines.append(f"{store.spool.in_spool(files.folder)}: cannot be read: {error.strerror}")
+            continue
+        lines += [line for line in (_bad_file(store, files, file) for file in found) if line is not None]
+    return _few(lines)
+
+
+def _bad_file(store: Store, files: Any, file: Any) -> Optional[str]:
+    where = store.spool.in_spool(file.path)
+    try:
+        files.read(file, patience=0.0)
+    except InvalidInput as error:
+        return f"{where}: {error}"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{where}: cannot be read: {error.strerror}"
+    return None
+
+
+def _few(lines: list[str]) -> list[str]:
+    left = len(lines) - PROBLEMS_SHOWN
+    return [*lines[:PROBLEMS_SHOWN], f"and {left} more like these"] if left > 0 else lines
 
 
 def _in_vain(store: Store) -> list[str]:

@@ -14,11 +14,11 @@ from queuectl.errors import InvalidInput, QueueError
 from queuectl.job import KEPT_FIELDS
 from queuectl.moment import format_moment, parse_moment
 from queuectl.queue.enqueue import enqueue
-from queuectl.queue.firing import active_jobs, current, its_recurrence, settling
 from queuectl.queue.guard import guarded
+from queuectl.queue.moments import active_jobs, current, its_recurrence, settling
 from queuectl.queue.store import Store
 from queuectl.recurrence import moments
-from queuectl.schedule import LATE, Record, Schedule, fires_at, job_of, name_problem, seconds_of
+from queuectl.schedule import LATE, MOST_KEPT, Record, Schedule, fires_at, job_of, name_problem, seconds_of
 from queuectl.schedule_codec import checked_schedule
 from queuectl.spool import too_large
 from queuectl.spool.named import NamedFile
@@ -50,6 +50,9 @@ class Schedules:
             raise too_large(limit)
         with settling(self.store):
             over = self._files.found().get(name) if replace else None
+            if over is None and name not in self._files.found():
+                # Of one of this name that was deleted: this one counts from now.
+                self._files.forget(name)
             self._files.save(name, schedule, over=over)
             return self._files.get(name).path
 
@@ -80,20 +83,21 @@ class Schedules:
         for name, file in found.items():
             try:
                 schedule = self._files.read(file)
+                if names or not schedule.paused:
+                    streams.append(self._coming(name, schedule))
             except (InvalidInput, OSError):
                 if names:
                     raise
-                continue
-            if names or not schedule.paused:
-                streams.append(self._coming(name, schedule))
         return [
             {"schedule": name, "at": format_moment(moment)} for moment, name in islice(merge(*streams), count)
         ]
 
     def _coming(self, name: str, schedule: Schedule) -> Iterator[tuple[float, str]]:
         now, jitter = self._now(), seconds_of(schedule.jitter)
-        recurrence = its_recurrence(schedule, current(schedule, self._files.record(name), now))
-        coming = (fires_at(name, one, jitter) for one in moments(recurrence, now - jitter))
+        record = current(schedule, self._files.record(name), now)
+        begin = max(now - jitter, parse_moment(record.since))
+        recurrence = its_recurrence(schedule, record)
+        coming = (fires_at(name, one, jitter) for one in moments(recurrence, begin))
         # Jitter may put one before the one that comes before it: they are fired in their order.
         return ((one, name) for one in _rising(coming) if one > now)
 
@@ -148,7 +152,8 @@ class Schedules:
             record = current(schedule, self._files.record(name), now)
             [place] = enqueue(self.store, [job_of(name, schedule, now)], rename=True, now=now)
             jobs = [*active_jobs(self.store, record), place.job_id]
-            self._files.write_record(name, msgspec.structs.replace(record, jobs=list(dict.fromkeys(jobs))))
+            latest = list(dict.fromkeys(jobs))[-MOST_KEPT:]
+            self._files.write_record(name, msgspec.structs.replace(record, jobs=latest))
         return place.job_id
 
     # Rows

@@ -147,6 +147,9 @@ def _folders(root: str) -> Iterator[tuple[str, str]]:
     for name in layout.FOLDERS:
         if os.path.isdir(path := os.path.join(root, name)):
             yield name, os.path.realpath(path)
+    for kept in (f"{name}/{layout.RECORDS}" for name in (layout.SCHEDULES, layout.GROUPS)):
+        if os.path.isdir(path := os.path.join(root, *kept.split("/"))):
+            yield kept, os.path.realpath(path)
     processing = os.path.join(root, State.PROCESSING.folder)
     for name in sorted(system.names_in(processing)):
         if os.path.isdir(path := os.path.join(processing, name)):

@@ -19,7 +19,7 @@ class GroupFiles(NamedFiles):
     def __init__(self, spool: Home) -> None:
         super().__init__(spool, layout.GROUPS, NoSuchGroup)
 
-    def read(self, file: NamedFile) -> "Group":
+    def read(self, file: NamedFile, *, patience: float = 2.0) -> "Group":
         """The group in this file.
 
         Raises:
@@ -30,7 +30,7 @@ class GroupFiles(NamedFiles):
 
         if problem := id_problem(file.name):
             raise InvalidInput(problem.replace("an id", "a group's name"), hint="rename the file")
-        return decode_group(self.bytes_of(file))
+        return decode_group(self.bytes_of(file, patience=patience))
 
     def save(self, name: str, group: "Group", *, over: Optional[NamedFile] = None) -> None:
         """Write a group, a new one or over the one that was read. Raises as `write`."""

@@ -130,7 +130,10 @@ def ensure_spool(root: str) -> bool:
     Raises:
         SpoolUnusable: it holds other things, or cannot be made.
     """
-    return not is_whole(root) and make_spool(root)
+    if is_whole(root) or (is_spool(root) and not os.access(root, os.W_OK)):
+        # One of an earlier release that this user may only look at does as it is.
+        return False
+    return make_spool(root)
 
 
 def make_spool(root: str, *, force: bool = False) -> bool:

@@ -18,7 +18,7 @@ from queuectl.spool.tmp import TmpFolder
 LARGEST = 2**20
 """Bytes that are read of one at most."""
 
-Version = tuple[int, int, int]
+Version = tuple[int, int, int, int]
 
 
 class NamedFile(NamedTuple):
@@ -28,6 +28,11 @@ class NamedFile(NamedTuple):
     path: str
     version: Version
     """Another one whenever somebody has written to it, or put another in its place."""
+
+
+def _version(found: os.stat_result) -> Version:
+    # Its last change, too: somebody may have made it ours, who was refused before.
+    return (found.st_ino, found.st_ctime_ns, *system.file_stamp(found))
 
 
 class Home(Protocol):
@@ -62,7 +67,7 @@ class NamedFiles:
             with suppress(FileNotFoundError):
                 seen = os.lstat(path)
                 # Of `nightly.json` and `nightly.json.txt` the first counts.
-                found.setdefault(name, NamedFile(name, path, (seen.st_ino, *system.file_stamp(seen))))
+                found.setdefault(name, NamedFile(name, path, _version(seen)))
         return found
 
     def get(self, name: str) -> NamedFile:
@@ -76,7 +81,7 @@ class NamedFiles:
             raise self._missing(name)
         return file
 
-    def bytes_of(self, file: NamedFile) -> bytes:
+    def bytes_of(self, file: NamedFile, *, patience: float = 2.0) -> bytes:
         """What is in it.
 
         Raises:
@@ -84,7 +89,7 @@ class NamedFiles:
             OSError: it cannot be read just now.
         """
         try:
-            data, found = system.read_file(file.path, LARGEST)
+            data, found = system.read_file(file.path, LARGEST, patience=patience)
         except system.NotARegularFile as error:
             raise InvalidInput(f"not a plain file but a {error.kind}: never followed") from None
         if len(data) > LARGEST:

@@ -22,7 +22,7 @@ class ScheduleFiles(NamedFiles):
     def __init__(self, spool: Home) -> None:
         super().__init__(spool, layout.SCHEDULES, NoSuchSchedule)
 
-    def read(self, file: NamedFile) -> "Schedule":
+    def read(self, file: NamedFile, *, patience: float = 2.0) -> "Schedule":
         """The schedule in this file.
 
         Raises:
@@ -34,7 +34,7 @@ class ScheduleFiles(NamedFiles):
 
         if problem := name_problem(file.name):
             raise InvalidInput(problem, hint="rename the file")
-        return decode_schedule(self.bytes_of(file))
+        return decode_schedule(self.bytes_of(file, patience=patience))
 
     def save(self, name: str, schedule: "Schedule", *, over: Optional[NamedFile] = None) -> None:
         """Write a schedule, a new one or over the one that was read. Raises as `write`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from functools import cache
 
 
 @cache
-def zone_name() -> str:
-    """Its IANA name, `Europe/Berlin`, also where the system has names of its own for zones (Windows).
+def local_zone() -> tzinfo:
+    """It, also where the system has names of its own for zones (Windows) or none at all (a copied file).
 
     Told once: who has moved to another zone starts the program anew.
 
@@ -19,13 +20,10 @@ def zone_name() -> str:
     import tzlocal
 
     try:
-        # What is set in the environment may be no zone at all (`TZ=UTC0`); the name alone is not looked up.
-        name = getattr(tzlocal.get_localzone(), "key", None)
+        # What is set in the environment may be no zone at all (`TZ=UTC0`).
+        return tzlocal.get_localzone()
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:
         raise ValueError(f"this machine's time zone cannot be told: {_first_line(error)}") from error
-    if name is None:
-        raise ValueError("this machine's time zone has no name such as Europe/Berlin")
-    return str(name)
 
 
 def _first_line(error: Exception) -> str:

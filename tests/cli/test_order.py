@@ -1,4 +1,4 @@
-"""Order and limits by the command line: --after, --group, --batch, unique keys; hold, release, edit; group."""
+"""Order and limits by the command line: what jobs wait for, unique keys, hold, release, edit, groups."""
 
 from __future__ import annotations
 

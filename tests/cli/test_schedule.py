@@ -14,6 +14,7 @@ from queuectl.errors import Conflict, InvalidInput, NoSuchSchedule
 from queuectl.job import Job
 from queuectl.moment import format_moment, parse_moment
 from queuectl.queue import Queue
+from queuectl.recurrence import zone_of
 from queuectl.schedule import Schedule
 from tests.support.commandline import CommandLine
 from tests.support.spools import START, Clock
@@ -58,7 +59,7 @@ def holds(row: dict[str, Any], contract: dict[str, Any]) -> None:
 @pytest.fixture(autouse=True)
 def berlin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where this machine's clock is."""
-    monkeypatch.setattr("queuectl.system.zone.zone_name", lambda: "Europe/Berlin")
+    monkeypatch.setattr("queuectl.system.zone.local_zone", lambda: zone_of("Europe/Berlin"))
 
 
 def file_of(cli: CommandLine, name: str) -> Path:
@@ -131,6 +132,16 @@ class TestAdd:
         assert (refused.code, "--replace" in refused.err) == (4, True)
         cli.ok("schedule", "add", "s", "--every", "2h", "--replace", "--", "x")
         assert json.loads(file_of(cli, "s").read_bytes())["every"] == "2h"
+
+    def test_one_of_the_name_of_one_that_was_deleted_counts_from_now(self, cli: CommandLine) -> None:
+        cli.ok("schedule", "add", "s", "--every", "1h", "--", "x")
+        cli.ok("schedule", "run-now", "s")
+        record = cli.spool / "schedules" / "state" / "s.json"
+        assert record.exists()
+        file_of(cli, "s").unlink()
+        cli.ok("schedule", "add", "s", "--every", "1h", "--catch-up-limit", "0", "--", "x")
+        assert not record.exists()
+        assert json.loads(file_of(cli, "s").read_bytes())["catch_up_limit"] == 0
 
     def test_no_name_that_leads_elsewhere(self, cli: CommandLine) -> None:
         for name in ("../s", "a/b", "con", ""):
@@ -306,10 +317,10 @@ class TestAt:
     def test_with_a_zone_of_its_own_the_machines_need_not_be_known(
         self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def unknown() -> str:
+        def unknown() -> Any:
             raise ValueError("this machine's time zone cannot be told: ?")
 
-        monkeypatch.setattr("queuectl.system.zone.zone_name", unknown)
+        monkeypatch.setattr("queuectl.system.zone.local_zone", unknown)
         cli.ok("enqueue", "--id", "a", "--at", "2999-01-01T09:00:00+01:00", "--", "x")
         refused = cli("enqueue", "--at", "2999-01-01 09:00", "--", "x")
         assert (refused.code, "time zone cannot be told" in refused.err) == (2, True)

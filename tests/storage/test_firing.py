@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from queuectl import events, system
+from queuectl import events, locks, system
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue import firing
 from queuectl.queue.firing import GONE_AFTER, Firing
@@ -38,6 +38,7 @@ class Scheduler:
     def look(self, after: float = 0.0) -> list[str]:
         """Look, so much later; the ids of the jobs that were made by it."""
         self.desk.clock.advance(after)
+        self.firing.hasten()
         before = len(self.heard.events)
         self.firing.look(self.desk.clock())
         new = self.heard.events[before:]
@@ -127,7 +128,10 @@ class TestEachMoment:
         assert again.look() == []
         assert again.look(HOUR / 2) == []
 
-    @pytest.mark.parametrize("garbage", [b"", b"{}", b"\xff", b'{"timing": 7}', b"[1]"])
+    @pytest.mark.parametrize(
+        "garbage",
+        [b"", b"{}", b"\xff", b'{"timing": 7}', b"[1]", b'{"timing": "t", "begun": "x", "since": "x"}'],
+    )
     def test_with_a_garbled_record_too(self, desk: Desk, one: Scheduler, garbage: bytes) -> None:
         one.put()
         one.look()
@@ -135,6 +139,27 @@ class TestEachMoment:
         again = Scheduler(desk)
         assert again.look(HOUR / 2) == []
         assert again.look(HOUR) == [stamp(1.5)]
+
+    def test_whose_job_got_another_id_is_not_made_again_after_a_death(
+        self, desk: Desk, one: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one.put()
+        one.look()
+        desk.add(stamp(1), f"{stamp(1)}-2")
+        before = (desk.root / "schedules" / "state" / "s.json").read_bytes()
+        assert one.look(HOUR) == [f"{stamp(1)}-3"]
+        # As if it had died before it could note that.
+        (desk.root / "schedules" / "state" / "s.json").write_bytes(before)
+        assert Scheduler(desk).look() == [], "nothing new"
+        assert sorted(desk.ids()) == [stamp(1), f"{stamp(1)}-2", f"{stamp(1)}-3"]
+
+    def test_of_one_that_ended_while_nobody_worked_is_made_up_for_once(
+        self, desk: Desk, one: Scheduler
+    ) -> None:
+        one.put(every="1m", end_at="2027-01-15T09:00:00Z")
+        one.look()
+        assert one.look(5 * HOUR) == [stamp(1)]
+        assert (one.look(HOUR), one.firing.next_due) == ([], None)
 
 
 class TestWhatNobodyWorkedFor:
@@ -283,11 +308,18 @@ class TestWhatAPersonDoesToTheFile:
         one.put()
         assert one.look(HOUR) == [stamp(1)]
 
-    def test_deleted_while_nobody_looked(self, desk: Desk, one: Scheduler) -> None:
+    def test_deleted_while_nobody_looked(
+        self, desk: Desk, one: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = one.put()
         one.look()
         path.unlink()
-        Scheduler(desk).look()
+        later = Scheduler(desk)
+        later.look()
+        assert (desk.root / "schedules" / "state" / "s.json").exists(), "an editor saves it so, perhaps"
+        moment = system.monotonic() + GONE_AFTER + 1
+        monkeypatch.setattr(system, "monotonic", lambda: moment)
+        later.look()
         assert not (desk.root / "schedules" / "state" / "s.json").exists()
 
     @pytest.mark.parametrize(
@@ -363,13 +395,69 @@ class TestWhatCannotBeDone:
             assert "No space left" in one.told[0]
         assert one.look(firing.AGAIN) == [stamp(1)]
 
+    def test_an_error_that_nobody_has_thought_of_is_told_and_ends_nothing(
+        self, one: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def beyond(*_: object) -> None:
+            raise OverflowError("date value out of range")
+
+        one.put()
+        monkeypatch.setattr(firing, "due_moments", beyond)
+        assert (one.look(), one.look(HOUR)) == ([], [])
+        assert one.told == ["schedules/s.json: date value out of range"]
+
+    def test_what_cannot_be_written_is_told_once(
+        self, desk: Desk, one: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one.put()
+        (desk.root / "schedules" / "state").mkdir()
+        (desk.root / "schedules" / "state" / "s.json").mkdir()
+        for _ in range(3):
+            one.look(firing.AGAIN)
+        assert len(one.told) == 1
+
+    def test_while_another_program_holds_the_lock_the_look_goes_on(self, desk: Desk, one: Scheduler) -> None:
+        one.put("a"), one.put("b")
+        one.look()
+        lock = locks.try_lock(desk.store.spool.lock_path("schedules.lock"))
+        assert lock is not None
+        began = system.monotonic()
+        assert one.look(HOUR) == []
+        assert system.monotonic() - began < 2
+        assert one.told == []
+        lock.release()
+        assert len(one.look(firing.AGAIN)) == 2
+
+    @pytest.mark.skipif(
+        os.name == "nt" or os.geteuid() == 0, reason="needs a file that this user may not read"
+    )
+    def test_one_that_may_not_be_read_is_told(self, desk: Desk, one: Scheduler) -> None:
+        one.put().chmod(0)
+        one.look()
+        assert one.told == ["schedules/s.json: Permission denied"]
+        assert "schedules/s.json: cannot be read: Permission denied" in desk.queue.status().problems
+
+    def test_many_at_once_are_seen_to_in_several_goes(
+        self, desk: Desk, one: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(firing, "STEP", 0.0)
+        for number in range(5):
+            one.put(f"s{number}")
+        monkeypatch.setattr(firing, "STEP", 10.0)
+        one.look()
+        monkeypatch.setattr(firing, "STEP", 0.0)
+        desk.clock.advance(HOUR)
+        goes = [one.firing.look(desk.clock()) for _ in range(5)]
+        assert goes == [True] * 4 + [False]
+        assert len(desk.ids()) == 5
+
     def test_a_machine_whose_zone_cannot_be_told_wants_it_named(
         self, one: Scheduler, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def unknown() -> str:
+        def unknown() -> Any:
             raise ValueError("this machine's time zone cannot be told: ?")
 
-        monkeypatch.setattr("queuectl.system.zone.zone_name", unknown)
+        monkeypatch.setattr("queuectl.system.zone.local_zone", unknown)
         one.put(cron="0 9 * * *")
         one.put("named", cron="0 9 * * *", timezone="UTC")
         one.put("interval")
@@ -379,6 +467,20 @@ class TestWhatCannotBeDone:
 
 
 class TestAClockThatIsSet:
+    @pytest.mark.parametrize("hours", [5, 24 * 365])
+    def test_back_while_the_program_runs_it_goes_on_from_now(
+        self, desk: Desk, one: Scheduler, hours: int
+    ) -> None:
+        desk.clock.advance(hours * HOUR)
+        one.put(overlap="allow")
+        one.look()
+        one.look(HOUR)
+        desk.clock.advance(-hours * HOUR)
+        one.look()
+        assert one.firing.next_due is not None
+        assert one.firing.next_due <= desk.clock() + HOUR
+        assert one.look(HOUR) == [stamp(2)]
+
     def test_back_by_a_little_repeats_nothing(self, desk: Desk, one: Scheduler) -> None:
         one.put(overlap="allow")
         one.look()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, tzinfo
+from typing import Optional
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.localtime import format_local, read_local
-from queuectl.moment import format_moment
+from queuectl.moment import format_moment, parse_moment
 from queuectl.recurrence import zone_of
 
 BERLIN = zone_of("Europe/Berlin")
@@ -60,6 +63,47 @@ def test_of_a_time_that_comes_twice_the_first_is_meant_and_the_second_can_be_sai
     assert first.remark is not None
     second = read_local(first.remark.rsplit(" ", 1)[1], BERLIN, NOW)
     assert (second.moment - first.moment, second.remark) == (3600.0, None)
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "moment"),
+    [
+        # In the night in which the hour comes twice: what the clock will show next.
+        ("2027-10-31T00:10:00Z", "02:30", "2027-10-31T00:30:00.000Z"),
+        ("2027-10-31T01:10:00Z", "02:30", "2027-10-31T01:30:00.000Z"),
+        ("2027-10-31T01:40:00Z", "02:30", "2027-11-01T01:30:00.000Z"),
+        # On the day without it, later.
+        ("2027-03-28T01:10:00Z", "02:30", "2027-03-29T00:30:00.000Z"),
+    ],
+)
+def test_a_time_of_day_is_the_next_that_the_clock_shows(now: str, text: str, moment: str) -> None:
+    assert format_moment(read_local(text, BERLIN, parse_moment(now)).moment) == moment
+
+
+def test_one_that_the_clock_leaves_out_today_is_refused_until_then() -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        read_local("02:30", BERLIN, parse_moment("2027-03-28T00:10:00Z"))
+
+
+def test_a_zone_without_a_name_is_the_machines() -> None:
+    with pytest.raises(ValueError, match="does not exist in the time zone of this machine"):
+        read_local("2027-03-28 02:30", _Nameless(), NOW)
+
+
+class _Nameless(tzinfo):
+    """As of a file that was copied to /etc/localtime."""
+
+    def utcoffset(self, when: Optional[datetime]) -> Optional[timedelta]:
+        return None if when is None else when.replace(tzinfo=BERLIN).utcoffset()
+
+    def dst(self, when: Optional[datetime]) -> Optional[timedelta]:
+        return None if when is None else when.replace(tzinfo=BERLIN).dst()
+
+    def fromutc(self, when: datetime) -> datetime:
+        return BERLIN.fromutc(when.replace(tzinfo=BERLIN)).replace(tzinfo=self)
+
+    def __str__(self) -> str:
+        return "local"
 
 
 def test_a_moment_is_shown_by_the_clock_of_the_zone() -> None:

@@ -35,7 +35,11 @@ def shown(found: list[float], zone: str = BERLIN) -> list[str]:
 
 
 def cron(expression: str, zone: str = BERLIN) -> Recurrence:
-    return Recurrence(expression, None, zone)
+    return Recurrence(expression, None, zone_of(zone))
+
+
+def every(seconds: float, begin: float = 0.0, end: Optional[float] = None) -> Recurrence:
+    return Recurrence(None, seconds, begin=begin, end=end)
 
 
 class TestAsTheClocksChange:
@@ -74,7 +78,7 @@ class TestAsTheClocksChange:
 
     def test_an_interval_goes_by_elapsed_time(self) -> None:
         begin = at("2027-03-27 12:00", BERLIN)
-        found = next_moments(Recurrence(None, 86400.0, "UTC", begin), begin, 2)
+        found = next_moments(every(86400.0, begin), begin, 2)
         assert shown(found) == ["03-28 13:00 CEST", "03-29 13:00 CEST"]
 
 
@@ -138,12 +142,12 @@ def test_no_zone_of_that_name() -> None:
 class TestBetweenBeginAndEnd:
     def test_nothing_comes_before_it_begins_and_that_moment_counts(self) -> None:
         begin = at("2027-01-02 03:00")
-        for one in (Recurrence("0 3 * * *", None, "UTC", begin), Recurrence(None, 86400.0, "UTC", begin)):
+        for one in (Recurrence("0 3 * * *", None, begin=begin), every(86400.0, begin)):
             assert next_moments(one, 0.0, 2) == [begin, begin + 86400]
 
     def test_nor_after_it_ends(self) -> None:
         begin = at("2027-01-02 03:00")
-        one = Recurrence("0 3 * * *", None, "UTC", begin, begin + 86400)
+        one = Recurrence("0 3 * * *", None, begin=begin, end=begin + 86400)
         assert next_moments(one, 0.0, 9) == [begin, begin + 86400]
         assert next_moment(one, begin + 86400) is None
 
@@ -157,11 +161,11 @@ some_moment = st.floats(at("2020-01-01"), at("2032-01-01"))
 
 
 def recurrences() -> st.SearchStrategy[Recurrence]:
-    expressions, zones = st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES)
-    crons = st.builds(lambda one, zone: Recurrence(one, None, zone), expressions, zones)
+    crons = st.builds(cron, st.sampled_from(EXPRESSIONS), st.sampled_from(ZONES))
     begins = st.integers(1_500_000_000, 1_900_000_000)
-    intervals = st.integers(1_000, 10**9)
-    return crons | st.builds(lambda ms, begin: Recurrence(None, ms / 1000, "UTC", begin), intervals, begins)
+    ends = st.none() | st.integers(1_500_000_000, 1_900_000_000)
+    intervals = st.integers(1_000, 10**9).map(lambda ms: ms / 1000)
+    return crons | st.builds(every, intervals, begins, ends)
 
 
 @given(recurrences(), some_moment)
@@ -184,14 +188,22 @@ def test_the_latest_are_the_end_of_all(recurrence: Recurrence, after: float, cou
     found = next_moments(recurrence, after, count)
     until = found[-1] if found else after + 1
     assert latest_moments(recurrence, after, until, most) == found[-most:]
+    if recurrence.end is not None and next_moment(recurrence, until) is None:
+        assert latest_moments(recurrence, after, until + 1e6, most) == found[-most:]
     assert latest_moments(recurrence, until, until, most) == []
+
+
+def test_the_latest_of_one_that_ended_long_ago_are_its_last() -> None:
+    minutely = every(60.0, 0.0, 600.0)
+    assert latest_moments(minutely, 0.0, 1e9, 3) == [480.0, 540.0, 600.0]
+    assert latest_moments(minutely, 600.0, 1e9, 3) == []
 
 
 def test_the_latest_of_many_years_are_found_without_going_through_all() -> None:
     now = at("2027-01-15 08:00")
     minutely = cron("* * * * *", "UTC")
     assert latest_moments(minutely, 0.0, now, 3) == [now - 120, now - 60, now]
-    seconds = Recurrence(None, 1.0, "UTC", 0.0)
+    seconds = every(1.0)
     assert latest_moments(seconds, 0.0, now, 2) == [now - 1, now]
 
 

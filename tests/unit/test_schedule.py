@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import Any
 
 import msgspec
@@ -122,6 +123,19 @@ class TestOverlap:
         found = after([self.DUE], now=self.DUE, active=True, known=record(queued=stamps(1)), overlap="stop")
         assert found.queued == stamps(self.DUE)
 
+        assert found.note is not None, "the one that was to come is told"
+
+    @pytest.mark.parametrize(
+        ("overlap", "firing", "queued"),
+        [("allow", [1, 2, 3], []), ("stop", [], [3]), ("queue", [], [1, 2, 3])],
+    )
+    def test_what_waits_does_as_it_says_now(
+        self, overlap: str, firing: list[float], queued: list[float]
+    ) -> None:
+        known = record(queued=stamps(1, 2, 3))
+        found = after([], now=self.DUE, active=True, known=known, overlap=overlap)
+        assert (found.firing, found.queued) == (stamps(*firing), stamps(*queued))
+
     def test_a_stop_is_asked_for_until_it_has_come(self) -> None:
         waits = record(queued=stamps(1))
         assert settled("s", schedule(overlap="stop"), waits, [], now=self.DUE, active=True).stops
@@ -169,7 +183,7 @@ class TestJitter:
 
     def test_one_comes_when_its_wait_is_over(self) -> None:
         one = schedule(jitter=600.0)
-        recurrence = recurrence_of(one, "UTC", START)
+        recurrence = recurrence_of(one, timezone.utc, START)
         comes = next_firing("s", one, recurrence, START)
         assert comes == fires_at("s", START + HOUR, 600.0) > START + HOUR
         assert due_moments("s", one, recurrence, START, comes - 0.01) == []
@@ -177,8 +191,8 @@ class TestJitter:
 
     @given(st.floats(0, 7200), st.sampled_from([60.0, 100.0, 3600.0]))
     def test_asked_at_whatever_moments_each_comes_once_and_in_order(self, step: float, every: float) -> None:
-        one = schedule(every=every, jitter=every, catch_up="all", overlap="allow", catch_up_limit=10_000)
-        recurrence = recurrence_of(one, "UTC", START)
+        one = schedule(every=every, jitter=every, catch_up="all", overlap="allow", catch_up_limit=100)
+        recurrence = recurrence_of(one, timezone.utc, START)
         now, since, met = START, START, list[float]()
         while now < START + 3 * HOUR:
             now += max(step, 7.0)
@@ -196,16 +210,33 @@ def test_the_job_of_a_moment() -> None:
 
 
 def test_moments_that_are_told_apart_have_ids_that_are() -> None:
-    recurrence = Recurrence(None, 1.0, "UTC", START + 0.5)
+    recurrence = Recurrence(None, 1.0, begin=START + 0.5)
     assert len({job_id("s", START + 0.5 + number) for number in range(100)}) == 100
     assert next_firing("s", schedule(every=1.0), recurrence, START) == START + 0.5
 
 
 def test_what_is_known_of_its_jobs_has_an_end() -> None:
     known = record(firing=stamps(START), jobs=[str(one) for one in range(200)])
-    found = fired(known, ["new"], known.jobs)
+    found = fired(known, ["new"], known.jobs, 1)
     assert (len(found.jobs), found.jobs[-1], found.firing, found.fired) == (MOST_KEPT, "new", [], 1)
     assert found.last_due == format_moment(START)
+
+
+def test_none_that_is_held_up_by_the_wait_of_another_counts_as_missed() -> None:
+    """Of moments that are closer than their jitter."""
+    one = schedule(every=None, cron="* * * * *", timezone="UTC", jitter=3600.0, overlap="allow")
+    recurrence = recurrence_of(one, timezone.utc, START)
+    known, now, made = record(), START, list[str]()
+    while now < START + 6 * HOUR:
+        now += 10
+        due = due_moments("s", one, recurrence, parse_moment(known.since), now)
+        known = settled("s", one, known, due, now=now, active=False).record
+        made += known.firing
+        known = fired(known, [], [], 0)
+    assert known.note is None
+    expected = stamps(*(START + MINUTE * number for number in range(1, len(made) + 1)))
+    assert made == expected
+    assert len(made) > 200
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "con", "a" * 180, ".x"])

@@ -56,6 +56,8 @@ def test_it_is_written_as_it_is_read_and_without_what_only_a_job_in_the_spool_ha
         ({"timezone": "Berlin"}, "timezone: no time zone 'Berlin'"),
         ({"start_at": "2027-01-01 09:00"}, "start_at: '2027-01-01 09:00' is not an RFC 3339 time"),
         ({"end_at": "x"}, "end_at: 'x' is not an RFC 3339 time"),
+        ({"start_at": "2027-01-02T00:00:00Z", "end_at": "2027-01-01T00:00:00Z"}, "end_at: it is before"),
+        ({"catch_up_limit": 101}, "catch_up_limit: "),
         ({"jitter": "2h"}, "jitter: cannot be more than 'every'"),
         ({"jitter": -1}, "jitter: must be from 0"),
         ({"catch_up": "never"}, "catch_up: 'never' is not one of skip, once, all"),
@@ -136,6 +138,15 @@ def test_a_record_is_written_as_it_is_read_and_a_newer_release_may_add_to_it() -
     assert decode_record(data) == one
     assert decode_record(data.replace(b'"timing"', b'"more": 1, "timing"')) == one
     assert decode_record(b"{}") is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"since": "x"}, {"begun": ""}, {"queued": ["soon"]}, {"firing": ["x"]}, {"jobs": ["../../x"]}]
+)
+def test_a_record_whose_times_or_ids_are_none_is_none(changes: dict[str, Any]) -> None:
+    known = {"timing": "t", "begun": "2027-01-15T08:00:00Z", "since": "2027-01-15T08:00:00Z"}
+    assert decode_record(json.dumps(known).encode()) is not None
+    assert decode_record(json.dumps({**known, **changes}).encode()) is None
 
 
 def test_the_schema_says_what_an_editor_needs() -> None:

@@ -67,7 +67,7 @@ def add_schedule(
     if len(jobs) != 1:
         raise click.UsageError(f"a schedule has one job, these are {len(jobs)}")
     job = with_options(_unnamed(jobs[0], named_by_file=file is not None), fields)
-    said = {field: value for field, value in given.items() if value not in (None, False)}
+    said = {field: value for field, value in given.items() if value is not None and value is not False}
     with open_queue() as queue:
         path = queue.schedules.add(name, Schedule(job=job, **said), replace=replace)
     if as_json:
