@@ -25,6 +25,8 @@ from queuectl import errors, retry  # noqa: E402
 from queuectl.cli.root import root  # noqa: E402
 from queuectl.codec import job_schema  # noqa: E402
 from queuectl.config import SETTINGS, config_from, show_value  # noqa: E402
+from queuectl.group import Group  # noqa: E402
+from queuectl.group_codec import group_schema  # noqa: E402
 from queuectl.job import KEPT_FIELDS, USER_FIELDS  # noqa: E402
 from queuectl.moment import format_duration  # noqa: E402
 from queuectl.schedule import Schedule  # noqa: E402
@@ -139,6 +141,12 @@ def schedule_field_table() -> str:
     )
 
 
+def group_field_table() -> str:
+    """What a person may say of a group."""
+    names = [name for name in Group.__struct_encode_fields__ if name != "$schema"]
+    return _fields(names, group_schema())
+
+
 def _fields(names: Sequence[str], schema: bytes) -> str:
     kinds = loads(schema)
     properties: dict[str, dict[str, Any]] = kinds["$defs"][kinds["$ref"].rsplit("/", 1)[-1]]["properties"]
@@ -157,7 +165,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}s".replace("texts", "text")
+        return f"list of {_type(schema['items'])}s".replace("texts", "text").replace("afters", "objects")
     if isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_type(schema['additionalProperties'])}"
     if "$ref" in schema:
@@ -216,6 +224,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "exit-codes": exit_code_table,
     "job-fields": job_field_table,
     "kept-fields": kept_field_table,
+    "group-fields": group_field_table,
     "retry": retry_table,
     "schedule-fields": schedule_field_table,
 }

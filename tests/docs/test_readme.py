@@ -275,6 +275,21 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "spool" / "pending" / f"{job_id}.json").exists()
 
 
+def test_the_python_example_of_order_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block("docs/order.md", "python").text, {})
+    assert capsys.readouterr().out == "video 1 1\n"
+
+
+def test_the_json_contract_of_groups_names_what_is_printed(program: Program) -> None:
+    table = dict(table_rows(section("docs/order.md", "JSON, for programs")))
+    made = program.json("group", "set", "g", "--limit", "1")
+    assert set(made) == set(_JSON_FIELDS.findall(table["`group list`"]))
+    assert program.json("group", "list") == [made]
+
+
 def test_the_python_example_of_schedules_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
