@@ -107,6 +107,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     updated_at: Annotated[Optional[str], _described("Kept by queuectl: of the last change.")] = None
     exit_code: Annotated[Optional[ExitCode], _described("Kept by queuectl: of the last run.")] = None
     error: Annotated[Optional[str], _described("Kept by queuectl: why the last run failed.")] = None
+    result: Annotated[Any, _described("Kept by queuectl: what the last run left in QUEUECTL_RESULT.")] = None
     history: Annotated[list[Run], _described("Kept by queuectl: the runs so far.")] = []
 
     @property
@@ -143,7 +144,8 @@ def problem_of(job: Job) -> Optional[Problem]:
         ("env", _env_problem(job.env) if job.env else None),
         ("run_at", None if job.run_at is None else _run_at_problem(job.run_at)),
         ("tags", _tags_problem(job.tags) if job.tags else None),
-        ("meta", None if job.meta is None else _meta_problem(job.meta)),
+        ("meta", None if job.meta is None else _depth_problem(job.meta)),
+        ("result", None if job.result is None else _depth_problem(job.result)),
     )
     for field, text in checks:
         if text:
@@ -180,14 +182,14 @@ def _run_at_problem(run_at: str) -> Optional[str]:
     return None
 
 
-def _meta_problem(meta: dict[str, Any]) -> Optional[str]:
+def _depth_problem(value: Any) -> Optional[str]:
     # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
-    level: list[Any] = [meta]
+    level: list[Any] = [value]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return None
-    return f"nested too deeply to be a job's (more than {DEEPEST} levels)"
+    return f"nested too deeply (more than {DEEPEST} levels)"
 
 
 def _inside(value: Any) -> Iterable[Any]:
@@ -228,6 +230,7 @@ def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
         updated_at=stamp,
         exit_code=None,
         error=None,
+        result=None,
         history=[],
     )
 
@@ -243,6 +246,7 @@ def retried(job: Job, *, now: float) -> Job:
         updated_at=format_moment(now),
         exit_code=None,
         error=None,
+        result=None,
     )
 
 
@@ -261,9 +265,11 @@ def next_attempt(job: Job) -> int:
     return min(job.attempts + 1, MOST)
 
 
-def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
-    """A run that ended, with what follows from it."""
-    return _ended(job, run, state, run_at, now, attempts=next_attempt(job))
+def finished(
+    job: Job, run: Run, *, state: State, run_at: Optional[float], now: float, result: Any = None
+) -> Job:
+    """A run that ended, with what follows from it and what it has left."""
+    return _ended(job, run, state, run_at, now, attempts=next_attempt(job), result=result)
 
 
 def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
@@ -271,7 +277,7 @@ def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: f
     return _ended(job, run, state, run_at, now, crashes=min(job.crashes + 1, MOST))
 
 
-def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float, **counts: int) -> Job:
+def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float, **changes: Any) -> Job:
     return msgspec.structs.replace(
         job,
         state=state,
@@ -280,7 +286,7 @@ def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float
         exit_code=run.exit_code,
         error=run.error,
         history=[*job.history, run][-HISTORY_LIMIT:],
-        **counts,
+        **{"result": None, **changes},
     )
 
 

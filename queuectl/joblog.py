@@ -81,6 +81,16 @@ def log_mark(path: str, job: Job, now: float) -> None:
         return
 
 
+def log_note(path: str, text: str) -> None:
+    """Add a line of our own to what a command has printed."""
+    try:
+        with open(path, "ab", opener=system.open_plainly) as log:
+            log.write(f"\n--- {text} ---\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        # The listener of events is told, too.
+        return
+
+
 def tidy_log(path: str, limit: int) -> None:
     """Remove the log of a command that printed nothing (not on Windows); cut one that is too long."""
     try:
