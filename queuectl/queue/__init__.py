@@ -122,11 +122,7 @@ class Queue:
             NoSuchJob: there is none.
             DamagedRecord: its file holds no job.
         """
-        job_id = self.locate(job_id).job_id
-        found = self.store.spool.find(job_id, self.store.config.max_job_bytes)
-        if found is None:
-            raise NoSuchJob(job_id)
-        return whole_record(self.store, *found, self._now())
+        return whole_record(self.store, self.locate(job_id).job_id, self._now())
 
     @guarded
     def locate(self, job_id: str) -> Place:
@@ -148,6 +144,27 @@ class Queue:
         places = [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
         return list({place.job_id: place for place in places}.values())
 
+    @guarded
+    def wait(
+        self,
+        job_ids: Sequence[str],
+        *,
+        timeout: Optional[float] = None,
+        meanwhile: Callable[[list[str]], object] = lambda left: None,
+    ) -> list[dict[str, Any]]:
+        """Wait until each of these jobs has completed or is dead; their rows, with `outcome` and `result`.
+
+        `meanwhile` is called with the ids of those that are left, after each look.
+
+        Raises:
+            NoSuchJob: one of them is unknown, or was deleted.
+            TimedOut: some of them have not ended within `timeout` seconds.
+            DamagedRecord: one of them is a file that holds no job.
+        """
+        from queuectl.queue.waiting import wait
+
+        return wait(self.store, self._locate_all(job_ids), timeout=timeout, meanwhile=meanwhile)
+
     # Acting on jobs
 
     @guarded
@@ -167,20 +184,10 @@ class Queue:
     @guarded
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
-        from queuectl.errors import Conflict, DamagedRecord
+        from queuectl.queue.verbs import retry_all_dead
 
         self.refresh()
-        retried, refused = [], []
-        for entry in self.store.index.entries(state=State.DEAD):
-            try:
-                self.retry([entry.id], only=State.DEAD)
-                retried.append(entry.id)
-            except DamagedRecord as error:
-                refused.append(str(error))
-            except (Conflict, NoSuchJob):
-                # RACE: somebody has dragged it away or deleted it meanwhile.
-                continue
-        return tuple(retried), refused
+        return retry_all_dead(self.store, self._now())
 
     @guarded
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
+from queuectl.errors import NoSuchJob
 from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
 from queuectl.queue.store import Store
-from queuectl.spool import Place, Read, Spool
+from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
 from queuectl.spool.tmp import told_key
@@ -66,11 +67,19 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
     }
 
 
-def whole_record(store: Store, place: Place, read: Read, now: float) -> dict[str, Any]:
-    """One job as `show` tells it: all that its record says, and where its file and its log are."""
+def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
+    """One job as `show` tells it: all that its record says, and where its file and its log are.
+
+    Raises:
+        NoSuchJob, DamagedRecord: see `Queue.show`.
+    """
     from queuectl.codec import job_to_dict
     from queuectl.queue.entries import entry_of
 
+    found = store.spool.find(job_id, store.config.max_job_bytes)
+    if found is None:
+        raise NoSuchJob(job_id)
+    place, read = found
     entry = entry_of(place, read.job, read.version, now)
     return {
         **job_to_dict(read.job),

@@ -9,8 +9,9 @@ import click
 
 from queuectl.cli.common import Command, command, json_option, open_queue, print_json, spool_path
 from queuectl.cli.terminal import echo
+from queuectl.cli.waiting import print_and_wait, seconds
 from queuectl.errors import InvalidInput
-from queuectl.moment import format_moment, parse_duration, parse_moment
+from queuectl.moment import format_moment, parse_moment
 from queuectl.names import SHELLS
 
 if TYPE_CHECKING:
@@ -18,20 +19,6 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 _PROGRAM = "queuectl.program"
-LONGEST = 1e9
-"""Seconds, about 30 years: more is a mistake."""
-
-
-def _seconds(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[float]:
-    if text is None:
-        return None
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if seconds > LONGEST:
-        raise click.BadParameter(f"{text!r} is more than {LONGEST:g} seconds")
-    return seconds
 
 
 def _moment(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[str]:
@@ -78,16 +65,23 @@ class _EnqueueCommand(Command):
 )
 @click.option("--id", "job_id", help="The job's name; made up if left out.")
 @click.option("--priority", type=int, help="Higher runs first.")
-@click.option("--delay", callback=_seconds, metavar="TIME", help="Run not before so long: 90, 10m, 2h30m.")
+@click.option("--delay", callback=seconds, metavar="TIME", help="Run not before so long: 90, 10m, 2h30m.")
 @click.option("--run-at", callback=_moment, metavar="TIME", help="Run not before: 2027-01-01T09:00:00+01:00.")
 @click.option("--max-retries", type=click.IntRange(min=0), help="Runs after the first.")
-@click.option("--timeout", callback=_seconds, metavar="TIME", help="Kill the command after so long.")
+@click.option("--timeout", callback=seconds, metavar="TIME", help="Kill the command after so long.")
 @click.option("--cwd", help="Folder to run in.")
 @click.option("--shell", type=click.Choice(SHELLS), help="Shell for a command that is a string.")
 @click.option(
     "--env", multiple=True, callback=_variables, metavar="K=V", help="Environment variable; may be repeated."
 )
 @click.option("--tag", "tags", multiple=True, help="A word to find the job by; may be repeated.")
+@click.option("--wait", is_flag=True, help="Wait until they have ended for good, and end as they did.")
+@click.option(
+    "--wait-limit",
+    callback=seconds,
+    metavar="TIME",
+    help="Wait no longer than that; the jobs go on. (--timeout kills the command.)",
+)
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)
 def enqueue_command(
     as_json: bool,
@@ -95,13 +89,18 @@ def enqueue_command(
     job_id: Optional[str],
     delay: Optional[float],
     source: tuple[str, ...],
+    wait: bool,
+    wait_limit: Optional[float],
     **fields: Any,
-) -> None:
+) -> int:
     """Add jobs, all or none, and print their ids.
 
     A job comes from a file, as JSON, from standard input (-: one job, an array or JSON Lines), or is a
-    program to run, behind --. The options go over what the jobs say themselves.
+    program to run, behind --. The options go over what the jobs say themselves. With --wait the exit code is
+    that of queuectl wait.
     """
+    if wait_limit is not None and not wait:
+        raise click.UsageError("--wait-limit is for --wait; --timeout is for the job")
     if delay is not None and fields["run_at"] is not None:
         raise click.UsageError("--delay and --run-at say the same thing: give one")
     jobs = [_with_options(job, delay, fields) for job in _jobs(files, source)]
@@ -111,11 +110,14 @@ def enqueue_command(
         jobs = [_replaced(jobs[0], {"id": job_id})]
     with open_queue() as queue:
         places = queue.enqueue(jobs)
+        if wait:
+            return print_and_wait(queue, places, wait_limit, as_json=as_json)
         paths = [queue.store.spool.path(place) for place in places]
     if as_json:
         print_json([{"id": place.job_id, "file": path} for place, path in zip(places, paths)])
     else:
         echo("\n".join(place.job_id for place in places))
+    return 0
 
 
 def _jobs(files: tuple[str, ...], source: tuple[str, ...]) -> list[Job]:

@@ -9,9 +9,9 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.cli.terminal import cell, echo
+from queuectl.cli.terminal import cell, echo, how_far
 from queuectl.queue import Queue
-from queuectl.queue.report import Status
+from queuectl.queue.report import Status, WorkerRow
 from queuectl.state import State
 
 WATCH_SECONDS = 1.0
@@ -55,10 +55,15 @@ def _status_lines(status: Status) -> list[str]:
     if not status.workers:
         lines.append("workers     none (queuectl worker start)")
     for number, worker in enumerate(status.workers):
-        doing = f"runs {worker.job}" if worker.job else "idle"
+        doing = f"runs {worker.job}{_far(worker)}" if worker.job else "idle"
         lines.append(f"{'workers' if number == 0 else '':<12}{worker.name}  {doing}, since {worker.since}")
     lines += [f"{'problems' if number == 0 else '':<12}{text}" for number, text in enumerate(status.problems)]
     return lines
+
+
+def _far(worker: WorkerRow) -> str:
+    told = how_far(worker.percent, worker.progress)
+    return f" ({told})" if told else ""
 
 
 def _watch(queue: Queue) -> None:
@@ -126,9 +131,13 @@ def show_command(as_json: bool, secrets: bool, job_id: str) -> None:
 
 
 def _shown(value: object) -> str:
+    return _as_json(value) if isinstance(value, (list, dict)) else cell(str(value))
+
+
+def _as_json(value: object) -> str:
     from json import dumps
 
-    return cell(dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
+    return cell(dumps(value, ensure_ascii=False))
 
 
 def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
@@ -141,7 +150,9 @@ def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
     from queuectl.cli.tables import history_table, print_table
 
     for name, value in job.items():
-        if name != "history" and value not in (None, [], {}):
+        if name == "result" and value is not None:
+            echo(f"{name:<20}{_as_json(value)}")
+        elif name != "history" and value not in (None, [], {}):
             echo(f"{name:<20}{_shown(value)}")
     if job["history"]:
         echo()

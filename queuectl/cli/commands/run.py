@@ -68,22 +68,11 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     elif rows:
-        from queuectl.cli.tables import Table, print_table
+        from queuectl.cli.tables import fates_table, print_table
 
-        table = [[row["id"], row["state"], str(row["attempts"]), _fate(row)] for row in rows]
-        print_table(Table(["ID", "STATE", "ATTEMPTS", "WHAT BECAME OF IT"], table))
+        print_table(fates_table(rows))
     else:
         say("there was nothing to do")
-
-
-def _fate(row: dict[str, Any]) -> str:
-    if row["state"] == "failed":
-        return f"{row['error']}; next try at {row['run_at']}"
-    if row["state"] == "dead":
-        return f"{row['error']}; queuectl dlq retry {row['id']}"
-    if row["state"] == "pending":
-        return f"waits until {row['run_at']}" if row["run_at"] else "waits"
-    return row["error"] or f"queuectl logs {row['id']}"
 
 
 class _Watcher:
