@@ -12,7 +12,7 @@ from queuectl.errors import NoSuchJob
 from queuectl.names import id_problem
 from queuectl.queue import requests
 from queuectl.queue.guard import guarded
-from queuectl.queue.report import Status, job_row, live_workers, problems, whole_record
+from queuectl.queue.report import Coming, Status, coming, job_row, live_workers, problems, whole_record
 from queuectl.queue.store import Store
 from queuectl.spool import Place, layout
 from queuectl.state import State
@@ -97,6 +97,11 @@ class Queue:
             paused=self.paused,
             problems=problems(self.store),
         )
+
+    @guarded
+    def coming(self, limit: int) -> list[Coming]:
+        """The waiting jobs whose time is still to come, the soonest first, as the last look has them."""
+        return coming(self.store, limit)
 
     @guarded
     def jobs(

@@ -47,6 +47,19 @@ class Status(NamedTuple):
     problems: list[str]
 
 
+class Coming(NamedTuple):
+    """A waiting job whose time, `due`, is still to come; `attempt` is the number of that run."""
+
+    id: str
+    due: float
+    attempt: int
+
+
+def coming(store: Store, limit: int) -> list[Coming]:
+    """At most so many of them, the soonest first."""
+    return [Coming(one.id, one.due or 0.0, one.attempts + 1) for one in store.index.coming(limit)]
+
+
 def job_row(entry: Entry, config: Config) -> dict[str, Any]:
     """One job of `list`; `max_retries` is the limit that holds for it now."""
     return {

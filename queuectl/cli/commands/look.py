@@ -23,7 +23,7 @@ secrets_option = click.option("--secrets", is_flag=True, help="Show the values i
 
 @command("status", "queuectl status\nqueuectl status --watch")
 @json_option
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
+@click.option("--watch", is_flag=True, help="Go on showing it, with what comes next, until Ctrl+C.")
 def status_command(as_json: bool, watch: bool) -> None:
     """Show the counts, the workers, and what needs an eye."""
     if watch and as_json:
@@ -67,22 +67,16 @@ def _far(worker: WorkerRow) -> str:
 
 
 def _watch(queue: Queue) -> None:
-    show = _draw_again if system.is_interactive(sys.stdout) else _print_again
     try:
-        show(lambda: "\n".join(status_lines(queue.status())))
+        if system.is_interactive(sys.stdout):
+            from queuectl.cli.live import watch
+
+            watch(queue)
+        else:
+            _print_again(lambda: "\n".join(status_lines(queue.status())))
     except KeyboardInterrupt:
         # The way to end it.
         return
-
-
-def _draw_again(picture: Callable[[], str]) -> None:
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(Text(picture()), auto_refresh=False) as live:
-        while True:
-            system.sleep(WATCH_SECONDS)
-            live.update(Text(picture()), refresh=True)
 
 
 def _print_again(picture: Callable[[], str]) -> None:
