@@ -48,22 +48,27 @@ class Progress(NamedTuple):
 
 def take(tidings: Tidings) -> Result:
     """What the run that has just ended has left; its files are gone then."""
-    with suppress(OSError):
-        # One that somebody looks at (Windows) goes with its worker's other files.
-        system.remove(tidings.progress, patience=_PATIENCE)
+    # Asked first: most commands leave nothing, and to be refused takes longer.
+    if os.path.lexists(tidings.progress):
+        _remove(tidings.progress)
+    if not os.path.lexists(tidings.result):
+        return Result()
     try:
         data, _ = system.read_file(tidings.result, LARGEST_RESULT)
-    except (FileNotFoundError, NotADirectoryError):
-        return Result()
     except OSError as error:
         return _set_aside(tidings, error.strerror or str(error))
     try:
         value = parse_result(data)
     except InvalidInput as error:
         return _set_aside(tidings, str(error))
-    with suppress(OSError):
-        system.remove(tidings.result, patience=_PATIENCE)
+    _remove(tidings.result)
     return Result(value)
+
+
+def _remove(path: str) -> None:
+    # One that somebody looks at (Windows) goes with its worker's other files.
+    with suppress(OSError):
+        system.remove(path, patience=_PATIENCE)
 
 
 def _set_aside(tidings: Tidings, why: str) -> Result:
