@@ -60,7 +60,7 @@ class FollowedLog:
             self._file, self._at, self._last = (found.st_dev, found.st_ino), 0, b""
         if not self._is_where_it_was(log):
             self._go_on_behind(self._new_cut(log), log)
-        elif self._at <= self._limit // 4:
+        elif self._at <= self._limit // 4 < found.st_size != self._at:
             # What it says of a cut is still to come, and is shown as it stands there.
             self._cut = find_cut(log, self._limit)
 

@@ -51,7 +51,8 @@ class Board(NamedTuple):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
         """What rich draws: as many lines as there is room for, none of them folded."""
-        width, height = options.max_width, options.height or console.height
+        # Where there is no screen of its own (older consoles of Windows), a line is left for the cursor.
+        width, height = options.max_width, options.height or console.height - 1
         for line in self.lines(width, height, ascii_only=options.ascii_only or options.legacy_windows):
             line.truncate(width, overflow="ellipsis")
             line.no_wrap, line.end = True, "\n"

@@ -61,7 +61,13 @@ def _row_if_ended(store: Store, where: dict[str, Place], job_id: str) -> Optiona
     place = where[job_id] = _found(store.spool.locate(job_id), job_id)
     if place.state not in _ENDED:
         return None
-    place, read = _found(store.spool.find(job_id, store.config.max_job_bytes), job_id)
+    try:
+        place, read = _found(store.spool.find(job_id, store.config.max_job_bytes), job_id)
+    except OSError as error:
+        if not system.is_transient(error):
+            raise
+        # Somebody holds it open (Windows): it has ended, and the next look tells how.
+        return None
     if place.state not in _ENDED:
         # RACE: somebody has it run again just now.
         where[job_id] = place

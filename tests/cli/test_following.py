@@ -11,6 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from queuectl import system
+from queuectl.cli import following
 from queuectl.cli.following import FollowedLog
 from queuectl.joblog import trim_log
 from tests.support.commandline import CommandLine, LivingWorker
@@ -149,6 +150,17 @@ class TestLog:
         followed.path.write_bytes(b"two\n")
         followed.log.print_more()
         assert followed.shown == b"one and some more\ntwo\n"
+
+    def test_while_nothing_comes_it_is_hardly_read(
+        self, followed: Followed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        followed.prints(lines(0, 100))
+        followed.log.print_more()
+        looks: list[object] = []
+        monkeypatch.setattr(following, "find_cut", lambda *_: looks.append(None))
+        for _ in range(5):
+            followed.log.print_more()
+        assert looks == []
 
     def test_one_that_is_just_being_cut_is_not_shown_anew(
         self, followed: Followed, monkeypatch: pytest.MonkeyPatch

@@ -39,7 +39,7 @@ def board(
 
 
 def drawn(picture: Board, width: int = 80, height: int = 24) -> list[str]:
-    console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
+    console = Console(width=width, height=height, file=io.StringIO(), color_system=None, legacy_windows=False)
     lines = console.render_lines(picture, console.options.update(width=width, height=height), pad=False)
     texts = ["".join(segment.text for segment in line).rstrip() for line in lines]
     # Rich fills up what is left of the screen.

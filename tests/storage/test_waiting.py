@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from queuectl import system
-from queuectl.errors import DamagedRecord, NoSuchJob, TimedOut
+from queuectl.errors import DamagedRecord, NoSuchJob, SpoolUnusable, TimedOut
 from queuectl.job import Job
 from queuectl.queue.waiting import STEP, exit_code_of, exit_code_of_all
 from queuectl.runner import CANCELLED, Conditions, Outcome
@@ -154,6 +154,38 @@ class TestWaiting:
         time.acts = {2: lambda: desk.drag("a", "pending", "done")}
         (row,) = desk.queue.wait(["a"])
         assert (row["state"], len(time.pauses)) == ("completed", 2)
+
+
+class TestHeld:
+    """Its file, by somebody who looks at it, or by the system."""
+
+    @pytest.fixture
+    def held(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.add("a")
+        desk.run_once()
+        find, tries = desk.store.spool.find, [0]
+
+        def refused(*words: Any) -> Any:
+            tries[0] += 1
+            if tries[0] <= 2:
+                raise PermissionError(13, "somebody holds it")
+            return find(*words)
+
+        monkeypatch.setattr(desk.store.spool, "find", refused)
+
+    def test_for_a_moment_is_waited_for(
+        self, desk: Desk, time: Time, held: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(system, "is_transient", lambda error: True)
+        assert desk.queue.wait(["a"])[0]["state"] == "completed"
+        assert len(time.pauses) == 2
+
+    def test_for_good_is_told(
+        self, desk: Desk, time: Time, held: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(system, "is_transient", lambda error: False)
+        with pytest.raises(SpoolUnusable, match="somebody holds it"):
+            desk.queue.wait(["a"])
 
 
 class TestTimeout:
