@@ -8,7 +8,6 @@ worker's files. Named after the job, in `logs/`, they would have to be looked fo
 import os
 import re
 from contextlib import suppress
-from math import isfinite
 from typing import Any, NamedTuple, Optional
 
 from queuectl import system
@@ -184,6 +183,7 @@ def _from_json(text: str) -> Optional[Progress]:
 
 
 def _progress(percent: Optional[float], text: str) -> Optional[Progress]:
-    if percent is not None and not (isfinite(percent) and 0 <= percent <= _HUNDRED):
+    # Also not a number: that is neither.
+    if percent is not None and not 0 <= percent <= _HUNDRED:
         return None
     return Progress(percent, " ".join(text.split())[:_LONGEST_TEXT])

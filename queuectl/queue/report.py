@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
@@ -16,7 +16,9 @@ from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
 from queuectl.spool.tmp import told_key
-from queuectl.tidings import Progress, read_progress
+
+if TYPE_CHECKING:
+    from queuectl.tidings import Progress
 
 PROBLEMS_SHOWN = 50
 
@@ -135,14 +137,16 @@ def _written(store: Store, name: str) -> Optional[str]:
         return None
 
 
-def _with_progress(row: WorkerRow, progress: Optional[Progress]) -> WorkerRow:
+def _with_progress(row: WorkerRow, progress: Optional["Progress"]) -> WorkerRow:
     if progress is None:
         return row
     return row._replace(percent=progress.percent, progress=progress.text or None)
 
 
-def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, Progress]:
+def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, "Progress"]:
     """How far the commands of these workers are, as far as they tell; `runs` are the jobs, by worker."""
+    from queuectl.tidings import read_progress
+
     try:
         told = spool.tmp.told()
     except OSError:

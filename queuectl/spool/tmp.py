@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from binascii import crc32
 
 from queuectl import system
 from queuectl.names import LIFE_SUFFIX
@@ -74,6 +73,9 @@ class TmpFolder:
 
 
 def _mark(job_id: str) -> str:
+    # Lazily: `status` needs it only while something runs.
+    from binascii import crc32
+
     return f"{crc32(job_id.encode()):08x}"
 
 
