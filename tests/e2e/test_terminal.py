@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,31 @@ def test_status_watch_shows_what_runs_and_what_comes(program: Program) -> None:
         assert "Traceback" not in terminal.text
         assert "\x1b[?1049l" in terminal.text[-20:], "what was there before is back"
         program.ok("cancel", "copies")
+
+
+def test_status_watch_follows_the_size_of_the_terminal(program: Program) -> None:
+    program.env.pop("COLUMNS", None)
+    program.env.pop("LINES", None)
+    jobs = "".join(f'{{"command": "x", "run_at": "2999-01-0{day}T00:00:00Z"}}\n' for day in range(1, 8))
+    program.ok("enqueue", "-", stdin=jobs.encode())
+
+    def pictures() -> list[list[str]]:
+        """Each drawn from the upper left corner on; what the last is made of may still be coming."""
+        drawn = terminal.text.split("\x1b[H")[1:-1]
+        return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", one).splitlines() for one in drawn]
+
+    def is_drawn(lines: int, columns: int) -> bool:
+        last = pictures()[-1:]
+        return bool(last) and len(last[0]) == lines and max(map(len, last[0])) == columns
+
+    with Terminal(program, "status", "--watch", size=(30, 100)) as terminal:
+        wait_until(lambda: is_drawn(30, 100), "it fits", PATIENCE)
+        assert sum("attempt 1" in line for line in pictures()[-1]) == 7
+        terminal.resize(11, 60)
+        wait_until(lambda: is_drawn(11, 60), "it fits again", PATIENCE)
+        assert any(re.search(r"and \d more", line) for line in pictures()[-1])
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 0
 
 
 def test_run_shows_how_far_its_jobs_are(program: Program) -> None:
