@@ -132,6 +132,21 @@ def try_for_ever() -> None:
     system.replace = stubborn
 
 
+def take_by_a_name_of_its_own() -> None:
+    """A result is moved to a name that tells of no worker before it is read."""
+    from queuectl import tidings
+
+    take = tidings.take
+
+    def careless(one: tidings.Tidings) -> tidings.Result:
+        taken = os.path.join(os.path.dirname(one.result), "taken")
+        if os.path.lexists(one.result):
+            os.rename(one.result, taken)
+        return take(one._replace(result=taken))
+
+    tidings.take = careless
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "sound": lambda: None,
     "write_in_place": write_in_place,
@@ -139,6 +154,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "copy_then_remove": copy_then_remove,
     "move_then_stamp": move_then_stamp,
     "write_settings_anew": write_settings_anew,
+    "take_by_a_name_of_its_own": take_by_a_name_of_its_own,
     "acknowledge_anyway": acknowledge_anyway,
     "fail_with_a_traceback": fail_with_a_traceback,
     "try_for_ever": try_for_ever,
