@@ -171,7 +171,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return ", ".join(f"`{state.value}`" for state in State) if name == "State" else name.lower()
-    return _JSON_TYPES[schema["type"]]
+    return _JSON_TYPES[schema["type"]] if "type" in schema else "any JSON"
 
 
 def retry_table() -> str:

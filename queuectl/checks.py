@@ -35,7 +35,8 @@ def problem_of(job: Job) -> Optional[Problem]:
         ("after", _after_problem(job) if job.after else None),
         ("unique_key", None if job.unique_key is None else _label_problem(job.unique_key, "a unique key")),
         ("tags", _tags_problem(job.tags) if job.tags else None),
-        ("meta", None if job.meta is None else _meta_problem(job.meta)),
+        ("meta", None if job.meta is None else _depth_problem(job.meta)),
+        ("result", None if job.result is None else _depth_problem(job.result)),
     )
     for field, text in checks:
         if text:
@@ -98,14 +99,14 @@ def _run_at_problem(run_at: str) -> Optional[str]:
     return None
 
 
-def _meta_problem(meta: dict[str, Any]) -> Optional[str]:
+def _depth_problem(value: Any) -> Optional[str]:
     # How deep a decoder goes before it gives up depends on the Python; what is taken in must not.
-    level: list[Any] = [meta]
+    level: list[Any] = [value]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return None
-    return f"nested too deeply to be a job's (more than {DEEPEST} levels)"
+    return f"nested too deeply (more than {DEEPEST} levels)"
 
 
 def _inside(value: Any) -> Iterable[Any]:

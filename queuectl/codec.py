@@ -164,8 +164,8 @@ def encode_job(job: Job) -> bytes:
 
 
 def job_size(job: Job) -> int:
-    """The bytes of the job without white space and without the history of its runs."""
-    return len(msgspec.json.encode(msgspec.structs.replace(job, history=[])))
+    """The bytes of the job without white space and without what its runs have left in it."""
+    return len(msgspec.json.encode(msgspec.structs.replace(job, history=[], result=None)))
 
 
 def job_to_dict(job: Job) -> dict[str, Any]:

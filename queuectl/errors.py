@@ -99,6 +99,13 @@ class SpoolUnusable(QueueError):
     kind = "spool_unusable"
 
 
+class TimedOut(QueueError):
+    """What was waited for has not come about in the time that was given for it."""
+
+    exit_code = 125
+    kind = "timed_out"
+
+
 def system_error(error: OSError) -> SpoolUnusable:
     """What is told of something that the system refuses."""
     where = f": {error.filename}" if error.filename else ""

@@ -143,6 +143,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     ] = None
     exit_code: Annotated[Optional[ExitCode], described("Kept by queuectl: of the last run.")] = None
     error: Annotated[Optional[str], described("Kept by queuectl: why the last run failed.")] = None
+    result: Annotated[Any, described("Kept by queuectl: what the last run left in QUEUECTL_RESULT.")] = None
     history: Annotated[list[Run], described("Kept by queuectl: the runs so far.")] = []
 
     @property
@@ -176,6 +177,7 @@ def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
         updated_at=stamp,
         exit_code=None,
         error=None,
+        result=None,
         history=[],
     )
 
@@ -191,6 +193,7 @@ def retried(job: Job, *, now: float) -> Job:
         updated_at=format_moment(now),
         exit_code=None,
         error=None,
+        result=None,
     )
 
 
@@ -209,9 +212,11 @@ def next_attempt(job: Job) -> int:
     return min(job.attempts + 1, MOST)
 
 
-def finished(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
-    """A run that ended, with what follows from it."""
-    return _ended(job, run, state, run_at, now, attempts=next_attempt(job))
+def finished(
+    job: Job, run: Run, *, state: State, run_at: Optional[float], now: float, result: Any = None
+) -> Job:
+    """A run that ended, with what follows from it and what it has left."""
+    return _ended(job, run, state, run_at, now, attempts=next_attempt(job), result=result)
 
 
 def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: float) -> Job:
@@ -219,7 +224,7 @@ def crashed(job: Job, run: Run, *, state: State, run_at: Optional[float], now: f
     return _ended(job, run, state, run_at, now, crashes=min(job.crashes + 1, MOST))
 
 
-def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float, **counts: int) -> Job:
+def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float, **changes: Any) -> Job:
     return msgspec.structs.replace(
         job,
         state=state,
@@ -228,7 +233,7 @@ def _ended(job: Job, run: Run, state: State, run_at: Optional[float], now: float
         exit_code=run.exit_code,
         error=run.error,
         history=[*job.history, run][-HISTORY_LIMIT:],
-        **counts,
+        **{"result": None, **changes},
     )
 
 

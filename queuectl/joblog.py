@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import IO, Optional
+from typing import IO, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.job import Job, next_attempt
@@ -14,6 +14,14 @@ from queuectl.moment import format_moment
 _CUT = re.compile(rb"--- (\d{1,18}) bytes cut here \(log_max_bytes\) ---\n")
 """What a command prints may look so, too: a number of a thousand digits is none of ours."""
 _LONGEST_CUT = 80
+
+
+class Cut(NamedTuple):
+    """Where a log says, from one byte to another, how many bytes have been cut out of it there."""
+
+    start: int
+    end: int
+    gone: int
 
 
 class BlankLog:
@@ -81,6 +89,16 @@ def log_mark(path: str, job: Job, now: float) -> None:
         return
 
 
+def log_note(path: str, text: str) -> None:
+    """Add a line of our own to what a command has printed."""
+    try:
+        with open(path, "ab", opener=system.open_plainly) as log:
+            log.write(f"\n--- {text} ---\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        # The listener of events is told, too.
+        return
+
+
 def tidy_log(path: str, limit: int) -> None:
     """Remove the log of a command that printed nothing (not on Windows); cut one that is too long."""
     try:
@@ -123,10 +141,29 @@ def _size(path: str) -> Optional[int]:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+def find_cut(log: IO[bytes], limit: int) -> Optional[Cut]:
+    """Where the middle was cut out of a log of at most `limit` bytes; None if nothing was."""
+    log.seek(0)
+    return _cut_in(log.read(limit // 4 + _LONGEST_CUT), limit // 4)
+
+
+def _cut_in(begin: bytes, most: int) -> Optional[Cut]:
+    found = _CUT.search(begin)
+    # Behind a head without a line break it begins a line of its own.
+    if found is None or found.start() > most + 1:
+        return None
+    return Cut(found.start(), found.end(), int(found[1]))
+
+
+def printed_before(cut: Optional[Cut], limit: int, offset: int) -> int:
+    """How many bytes the command had printed before what is at `offset` in a log that was cut so."""
+    return offset if cut is None else min(cut.start, limit // 4) + cut.gone + offset - cut.end
+
+
 def _head(begin: bytes, most: int) -> tuple[bytes, int, int]:
     """Of a log's first bytes those that stay, where the middle begins, and how much was cut there before."""
-    if (before := _CUT.search(begin)) and before.start() <= most:
-        return begin[: before.start()], before.end(), int(before[1])
+    if before := _cut_in(begin, most):
+        return begin[: before.start], before.end, before.gone
     line_end = begin.rfind(b"\n", most // 2, most) + 1
     head = begin[: line_end or most]
     return head, len(head), 0

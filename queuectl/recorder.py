@@ -74,6 +74,8 @@ class Recorder:
 
     def end(self, got: Claim, outcome: Outcome) -> None:
         """Take in how a run ended; it is recorded with the others of its batch."""
+        if outcome.refused is not None:
+            self.tell(events.NOTICE, got, text=f"QUEUECTL_RESULT is not kept: {outcome.refused}")
         if outcome.verdict == INTERRUPTED:
             self._interrupted(got)
             return
@@ -87,7 +89,7 @@ class Recorder:
             error=outcome.error,
         )
         seconds = outcome.ended - outcome.started
-        self._batch.keep(End(got, run, self._decide(got.job, outcome), seconds))
+        self._batch.keep(End(got, run, self._decide(got.job, outcome), seconds, outcome.result))
 
     def record(self, *, patiently: bool = True) -> None:
         """Record what has ended, and take back the note that it runs.

@@ -9,11 +9,12 @@ import errno
 import os
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from queuectl import system
 from queuectl.job import Job, next_attempt, success_codes
-from queuectl.joblog import BlankLog, log_mark, tidy_log, trim_log
+from queuectl.joblog import BlankLog, log_mark, log_note, tidy_log, trim_log
+from queuectl.tidings import Result, Tidings, take
 
 if TYPE_CHECKING:
     from queuectl.system.process import Process
@@ -32,6 +33,10 @@ class Outcome(NamedTuple):
     error: Optional[str]
     started: float
     ended: float
+    result: Any = None
+    """What the command has left for its record."""
+    refused: Optional[str] = None
+    """Why what it has left could not be taken."""
 
 
 class Conditions(NamedTuple):
@@ -45,6 +50,8 @@ class Conditions(NamedTuple):
     inherit: Optional[int]
     blank: Optional[BlankLog] = None
     """To be the log of a command that prints nothing."""
+    tidings: Optional[Tidings] = None
+    """Where the command may tell of itself."""
     patience: float = 0.0
     lasts: Optional[Callable[[], bool]] = None
     """Called when the command has run for `patience` seconds, and again while it returns true. It must not
@@ -93,9 +100,10 @@ class Runner:
             process.wait()
             self._end()
             raise
-        verdict = self._end()
+        verdict, left = self._end(), _left(conditions)
         tidy_log(conditions.log_path, conditions.log_max_bytes)
-        return _outcome(job, conditions, code, verdict, started)
+        outcome = _outcome(job, conditions, code, verdict, started)
+        return outcome._replace(result=left.value, refused=left.problem)
 
     def _start(self, job: Job, conditions: Conditions) -> Process:
         from queuectl.system import process as processes
@@ -207,7 +215,17 @@ def _environment(own: Mapping[str, str], job: Job, conditions: Conditions) -> di
     }
     if job.schedule and job.scheduled_at:
         ours.update(QUEUECTL_SCHEDULE=job.schedule, QUEUECTL_SCHEDULED_AT=job.scheduled_at)
+    if conditions.tidings is not None:
+        ours["QUEUECTL_RESULT"] = conditions.tidings.result
+        ours["QUEUECTL_PROGRESS"] = conditions.tidings.progress
     return processes.environment(own, {**job.env, **ours})
+
+
+def _left(conditions: Conditions) -> Result:
+    left = Result() if conditions.tidings is None else take(conditions.tidings)
+    if left.problem is not None:
+        log_note(conditions.log_path, f"QUEUECTL_RESULT is not kept: {left.problem}")
+    return left
 
 
 def _start_error(job: Job, conditions: Conditions, error: OSError) -> str:

@@ -26,6 +26,7 @@ from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.recorder import Recorder
 from queuectl.runner import Conditions, Outcome, Runner
+from queuectl.tidings import Tidings
 
 
 class Worker:
@@ -41,6 +42,7 @@ class Worker:
         self.recorder = Recorder(store, name, self.hands, self.batch)
         self._config: Optional[Config] = None
         self._blank: Optional[BlankLog] = None
+        self._runs = 0
 
     def start(self) -> None:
         """Begin to live, for the others too.
@@ -196,6 +198,7 @@ class Worker:
             root=self.store.spool.root,
             log_path=self.store.spool.log_path(job.name),
             blank=self._blank,
+            tidings=self._tidings(job),
             shell=config.shell,
             timeout=config.timeout if job.timeout is None else job.timeout,
             log_max_bytes=config.log_max_bytes,
@@ -203,3 +206,8 @@ class Worker:
             patience=PATIENCE,
             lasts=self._thin_out if self.batch.waits or self.batch.ended else None,
         )
+
+    def _tidings(self, job: Job) -> Tidings:
+        self._runs += 1
+        spool = self.store.spool
+        return Tidings(*spool.tmp.tidings(self._runs, job.name), spool.refused_path(job.name))

@@ -18,6 +18,7 @@ _HOMES = {
     "list": "look",
     "show": "look",
     "logs": "logs",
+    "wait": "wait",
     "cancel": "act",
     "retry": "act",
     "hold": "waiting",

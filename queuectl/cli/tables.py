@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 from queuectl import system
-from queuectl.cli.terminal import cell, echo
+from queuectl.cli.terminal import cell, echo, how_far
 from queuectl.moment import format_duration, read_moment
+from queuectl.queue.report import WorkerRow
 
 LONGEST_ERROR = 32
 GAP = 2
@@ -92,6 +93,34 @@ def _short(error: Optional[str]) -> str:
 def _command(job: dict[str, Any]) -> str:
     command = job["command"]
     return " ".join((command if isinstance(command, str) else " ".join(command)).split())
+
+
+def fates_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """What became of jobs that somebody has run or waited for."""
+    table = [[row["id"], row["state"], str(row["attempts"]), fate(row)] for row in rows]
+    return Table(["ID", "STATE", "ATTEMPTS", "WHAT BECAME OF IT"], table)
+
+
+def fate(row: dict[str, Any]) -> str:
+    """In words, with what to do next."""
+    if row["state"] == "failed":
+        return f"{row['error']}; next try at {row['run_at']}"
+    if row["state"] == "dead":
+        return f"{row['error']}; queuectl dlq retry {row['id']}"
+    if row["state"] == "pending":
+        return f"waits until {row['run_at']}" if row["run_at"] else "waits"
+    return row["error"] or f"queuectl logs {row['id']}"
+
+
+def workers_table(workers: Sequence[WorkerRow]) -> Table:
+    """The living workers, and how far what they run is, where any tells."""
+    told = [how_far(row.percent, row.progress) for row in workers]
+    headings = ["NAME", "PID", "SINCE", "JOB", "PROGRESS"]
+    rows = [
+        [row.name, str(row.pid), row.since or "", row.job or "idle", far] for row, far in zip(workers, told)
+    ]
+    shown = len(headings) if any(told) else headings.index("PROGRESS")
+    return Table(headings[:shown], [row[:shown] for row in rows])
 
 
 def history_table(history: Sequence[dict[str, Any]]) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from typing import Optional
 
 import click
 
@@ -36,6 +37,12 @@ def _escaped(match: re.Match[str]) -> str:
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print for a person."""
     click.echo(lines(text), err=err)
+
+
+def how_far(percent: Optional[float], text: Optional[str]) -> str:
+    """What a command tells of its progress, in one line; nothing if it tells nothing."""
+    share = "" if percent is None else f"{percent:.4g} %"
+    return cell("  ".join(filter(None, [share, text])))
 
 
 class Screen:

@@ -68,6 +68,15 @@ class Order(Base):
         row = self._sql.execute("SELECT min(due) FROM jobs WHERE due IS NOT NULL").fetchone()
         return None if row[0] is None or row[0] >= PARKED else float(row[0])
 
+    def coming(self, limit: int) -> list[Entry]:
+        """The waiting jobs that are to run at a later moment, the soonest first."""
+        rows = self._sql.execute(
+            f"SELECT {FIELDS} FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS} "
+            "ORDER BY due, id LIMIT ?",
+            (limit,),
+        )
+        return [entry_from(row) for row in rows.fetchall()]
+
     def postpone(self, job_id: str, now: float, delay: float, why: str, since: float) -> None:
         """Pass this job over for `delay` seconds; `why` says what it cannot be, and has not been `since`."""
         with self.transaction():

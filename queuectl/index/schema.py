@@ -34,7 +34,7 @@ CREATE TABLE jobs (
     lane TEXT,
     batch TEXT,
     after TEXT,
-    hold INTEGER NOT NULL,
+    hold INTEGER NOT NULL DEFAULT 0,
     unique_key TEXT
 ) WITHOUT ROWID;
 CREATE INDEX jobs_fold ON jobs (fold);

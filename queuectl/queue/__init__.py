@@ -7,11 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
-from queuectl.errors import NoSuchJob
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
-from queuectl.queue.report import Status, job_row, live_workers, problems, whole_record
+from queuectl.queue.report import Coming, Status, coming, job_row, live_workers, problems, whole_record
 from queuectl.queue.store import Store
 from queuectl.spool import Place, layout
 from queuectl.state import State
@@ -107,6 +106,11 @@ class Queue(Acting):
         )
 
     @guarded
+    def coming(self, limit: int) -> list[Coming]:
+        """The waiting jobs whose time is still to come, the soonest first, as the last look has them."""
+        return coming(self.store, limit)
+
+    @guarded
     def jobs(
         self,
         *,
@@ -130,11 +134,7 @@ class Queue(Acting):
             NoSuchJob: there is none.
             DamagedRecord: its file holds no job.
         """
-        job_id = self.locate(job_id).job_id
-        found = self.store.spool.find(job_id, self.store.config.max_job_bytes)
-        if found is None:
-            raise NoSuchJob(job_id)
-        return whole_record(self.store, *found, self._now())
+        return whole_record(self.store, self.locate(job_id).job_id, self._now())
 
     # Acting on workers
 

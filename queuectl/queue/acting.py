@@ -50,6 +50,27 @@ class Acting:
     # Acting on jobs
 
     @guarded
+    def wait(
+        self,
+        job_ids: Sequence[str],
+        *,
+        timeout: Optional[float] = None,
+        meanwhile: Callable[[list[str]], object] = lambda left: None,
+    ) -> list[dict[str, Any]]:
+        """Wait until each of these jobs has completed or is dead; their rows, with `outcome` and `result`.
+
+        `meanwhile` is called with the ids of those that are left, after each look.
+
+        Raises:
+            NoSuchJob: one of them is unknown, or was deleted.
+            TimedOut: some of them have not ended within `timeout` seconds.
+            DamagedRecord: one of them is a file that holds no job.
+        """
+        from queuectl.queue.waiting import wait
+
+        return wait(self.store, self._locate_all(job_ids), timeout=timeout, meanwhile=meanwhile)
+
+    @guarded
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
         """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
 
@@ -66,20 +87,10 @@ class Acting:
     @guarded
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
-        from queuectl.errors import Conflict, DamagedRecord
+        from queuectl.queue.verbs import retry_all_dead
 
         self.refresh()
-        retried, refused = [], []
-        for entry in self.store.index.entries(state=State.DEAD):
-            try:
-                self.retry([entry.id], only=State.DEAD)
-                retried.append(entry.id)
-            except DamagedRecord as error:
-                refused.append(str(error))
-            except (Conflict, NoSuchJob):
-                # RACE: somebody has dragged it away or deleted it meanwhile.
-                continue
-        return tuple(retried), refused
+        return retry_all_dead(self.store, self._now())
 
     @guarded
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:

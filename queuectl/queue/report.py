@@ -1,34 +1,45 @@
 """What `status` and `list` tell: rows of jobs, the living workers, and what needs a person's eye."""
 
 import os
-from typing import Any, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
-from queuectl.errors import InvalidInput
+from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.index import STUCK_AFTER, Entry, command_of
 from queuectl.index.base import HELD, PARKED
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
-from queuectl.names import LIFE_SUFFIX, read_worker_name
+from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
 from queuectl.queue.store import Store
-from queuectl.spool import Place, Read
+from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
+from queuectl.spool.tmp import told_key
 from queuectl.state import State
+
+if TYPE_CHECKING:
+    from queuectl.tidings import Progress
 
 PROBLEMS_SHOWN = 50
 
 
 class WorkerRow(NamedTuple):
-    """A worker that lives; `since` is when it started (RFC 3339), `job` the id of what it runs."""
+    """A worker that lives; `since` is when it started (RFC 3339), `job` the id of what it runs.
+
+    `job_since` is when that started, `percent` and `progress` are what its command tells of how far it is.
+    """
 
     name: str
     pid: Optional[int]
     host: Optional[str]
     job: Optional[str]
     since: Optional[str]
+    job_since: Optional[str] = None
+    percent: Optional[float] = None
+    progress: Optional[str] = None
 
 
 class Status(NamedTuple):
@@ -39,6 +50,19 @@ class Status(NamedTuple):
     workers: list[WorkerRow]
     paused: bool
     problems: list[str]
+
+
+class Coming(NamedTuple):
+    """A waiting job whose time, `due`, is still to come; `attempt` is the number of that run."""
+
+    id: str
+    due: float
+    attempt: int
+
+
+def coming(store: Store, limit: int) -> list[Coming]:
+    """At most so many of them, the soonest first."""
+    return [Coming(one.id, one.due or 0.0, one.attempts + 1) for one in store.index.coming(limit)]
 
 
 def job_row(entry: Entry, config: Config) -> dict[str, Any]:
@@ -76,11 +100,19 @@ def _held_by(entry: Entry) -> Optional[str]:
     return "group" if entry.due == PARKED else None
 
 
-def whole_record(store: Store, place: Place, read: Read, now: float) -> dict[str, Any]:
-    """One job as `show` tells it: all that its record says, and where its file and its log are."""
+def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
+    """One job as `show` tells it: all that its record says, and where its file and its log are.
+
+    Raises:
+        NoSuchJob, DamagedRecord: see `Queue.show`.
+    """
     from queuectl.codec import job_to_dict
     from queuectl.queue.entries import entry_of
 
+    found = store.spool.find(job_id, store.config.max_job_bytes)
+    if found is None:
+        raise NoSuchJob(job_id)
+    place, read = found
     entry = entry_of(place, read.job, read.version, now)
     return {
         **job_to_dict(read.job),
@@ -101,16 +133,45 @@ def _log_of(store: Store, job_id: str) -> Optional[str]:
 def live_workers(store: Store) -> list[WorkerRow]:
     """The workers whose locks are held."""
     names = store.spool.workers()
-    return [_worker_row(store, name) for name in names if is_alive(store.spool, name)]
+    rows = [_worker_row(store, name) for name in names if is_alive(store.spool, name)]
+    runs = {row.name: row.job for row in rows if row.job is not None}
+    progress = progress_of(store.spool, runs) if runs else {}
+    return [_with_progress(row, progress.get(row.name)) for row in rows]
 
 
 def _worker_row(store: Store, name: str) -> WorkerRow:
     told = read_worker_name(name)
+    job = _job_of(store, name)
+    since = _written(store, name + LIFE_SUFFIX)
+    # The note of what it runs is written as that begins.
+    job_since = None if job is None else _written(store, name + RUN_SUFFIX)
+    return WorkerRow(name, told and told.pid, told and told.host, job, since, job_since)
+
+
+def _written(store: Store, name: str) -> Optional[str]:
     try:
-        since = format_moment(os.stat(store.spool.lock_path(name + LIFE_SUFFIX)).st_mtime)
+        return format_moment(os.stat(store.spool.lock_path(name)).st_mtime)
     except OSError:
-        since = None
-    return WorkerRow(name, told and told.pid, told and told.host, _job_of(store, name), since)
+        return None
+
+
+def _with_progress(row: WorkerRow, progress: Optional["Progress"]) -> WorkerRow:
+    if progress is None:
+        return row
+    return row._replace(percent=progress.percent, progress=progress.text or None)
+
+
+def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, "Progress"]:
+    """How far the commands of these workers are, as far as they tell; `runs` are the jobs, by worker."""
+    from queuectl.tidings import read_progress
+
+    try:
+        told = spool.tmp.told()
+    except OSError:
+        return {}
+    paths = {worker: told.get(told_key(worker, job_id)) for worker, job_id in runs.items()}
+    found = {worker: read_progress(path) for worker, path in paths.items() if path is not None}
+    return {worker: progress for worker, progress in found.items() if progress is not None}
 
 
 def _job_of(store: Store, worker: str) -> Optional[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import msgspec
 
@@ -37,6 +37,8 @@ class End(NamedTuple):
     decision: Decision
     seconds: float = 0.0
     """What it took."""
+    result: Any = None
+    """What it has left."""
 
     @property
     def target(self) -> Place:
@@ -74,7 +76,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
 def _as_ended(end: End, job: Job, now: float) -> Job:
     run_at = now + end.decision.delay if end.decision.delay else None
     job = dated(job, created_of(end.claim.job, end.claim.version))
-    return finished(job, end.run, state=end.decision.state, run_at=run_at, now=now)
+    return finished(job, end.run, state=end.decision.state, run_at=run_at, now=now, result=end.result)
 
 
 def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIENCE) -> Optional[Place]:

@@ -35,6 +35,21 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
         store.spool.sync(State.PENDING)
 
 
+def retry_all_dead(store: Store, now: float) -> tuple[tuple[str, ...], list[str]]:
+    """See `Queue.retry_all_dead`."""
+    retried_ids, refused = [], []
+    for entry in store.index.entries(state=State.DEAD):
+        try:
+            retry(store, [Place(State.DEAD, entry.id)], only=State.DEAD, now=now)
+            retried_ids.append(entry.id)
+        except DamagedRecord as error:
+            refused.append(str(error))
+        except Conflict:
+            # RACE: somebody has dragged it away or deleted it meanwhile.
+            continue
+    return tuple(retried_ids), refused
+
+
 def _runnable(store: Store, place: Place) -> Read:
     from queuectl.codec import job_size
 

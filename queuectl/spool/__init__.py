@@ -310,13 +310,14 @@ class Spool(Paths):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
     def delete(self, place: Place) -> None:
-        """Delete the job's file and its log for good.
+        """Delete the job's file, its log, and a result that was kept beside that, for good.
 
         A log that a viewer holds open (Windows), or that a person has made a folder, stays.
         """
         system.remove(self.path(place))
-        with suppress(OSError):
-            system.remove(self.log_path(place.job_id), patience=0.1)
+        for path in (self.log_path(place.job_id), self.refused_path(place.job_id)):
+            with suppress(OSError):
+                system.remove(path, patience=0.1)
 
     def sync(self, *states: State) -> None:
         """Make the names in these states' folders outlive a power cut."""

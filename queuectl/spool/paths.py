@@ -31,6 +31,10 @@ class Paths:
         """The file of what the job's command printed."""
         return os.path.join(self.root, layout.LOGS, job_id + ".log")
 
+    def refused_path(self, job_id: str) -> str:
+        """The file in which the job's command has left a result that cannot be kept in the record."""
+        return os.path.join(self.root, layout.LOGS, job_id + ".result")
+
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""
         return os.path.join(self.root, layout.LOCKS, name)

@@ -9,8 +9,10 @@ from queuectl.state import State
 if TYPE_CHECKING:
     from queuectl.job import Job
 
-ROOM = 64 * 1024
-"""Bytes that a record may have over its job's size, for the history of its runs."""
+LARGEST_RESULT = 64 * 1024
+"""Bytes up to which what a command leaves as its result is kept in the record."""
+ROOM = 64 * 1024 + 2 * LARGEST_RESULT
+"""Bytes that a record may have over its job's size, for its runs and the result of the last."""
 LARGEST = 64 * 2**20
 """Bytes up to which we read a record that was a job once, whatever the setting is now."""
 

@@ -6,6 +6,7 @@ import os
 import re
 
 from queuectl import system
+from queuectl.names import LIFE_SUFFIX
 from queuectl.spool import layout
 
 ABANDONED_AGE = 86400.0
@@ -13,6 +14,9 @@ ABANDONED_AGE = 86400.0
 
 _OURS = r"~[0-9a-f]{12}~"
 """In the names that we give: what a person has put there is theirs, however old."""
+RESULT, PROGRESS = "result", "progress"
+_TIDINGS = rf"([^~]+)~([0-9]+)-([0-9a-f]{{8}})\.({RESULT}|{PROGRESS})"
+"""What a run may write: a job's id may hold what a shell obeys, so that a path of it would need quotes."""
 
 
 class TmpFolder:
@@ -20,6 +24,7 @@ class TmpFolder:
 
     def __init__(self, root: str) -> None:
         self._path = os.path.join(root, layout.TMP)
+        self._locks = os.path.join(root, layout.LOCKS)
         self.owner = "-"
         """In front of the names of our files: a worker's are removed once it has died."""
 
@@ -27,10 +32,31 @@ class TmpFolder:
         """A path for a file on its way to a place of this name."""
         return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
 
+    def tidings(self, number: int, job_id: str) -> tuple[str, str]:
+        """The paths at which our owner's `number`-th run, of this job, may leave a result and tell how far
+        it is.
+        """
+        begin = os.path.join(self._path, f"{self.owner}~{number}-{_mark(job_id)}.")
+        return begin + RESULT, begin + PROGRESS
+
+    def told(self) -> dict[tuple[str, str], str]:
+        """Of each worker and job whose run tells of its progress, the path at which it does."""
+        found: dict[tuple[str, str], tuple[int, str]] = {}
+        for name in system.names_in(self._path):
+            if (match := re.fullmatch(_TIDINGS, name)) and match[4] == PROGRESS:
+                key = (match[1], match[3])
+                found[key] = max(found.get(key, (0, "")), (int(match[2]), name))
+        return {key: os.path.join(self._path, name) for key, (_, name) in found.items()}
+
     def abandoned(self, now: float) -> list[str]:
         """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
-        ours = (one for one in self._files() if re.search(_OURS, one.name))
+        ours = (one for one in self._files() if re.search(_OURS, one.name) or self._is_ownerless(one.name))
         return [one.path for one in ours if now - _written(one, now) > ABANDONED_AGE]
+
+    def _is_ownerless(self, name: str) -> bool:
+        # A command may run for days, and tell of itself once.
+        match = re.fullmatch(_TIDINGS, name)
+        return match is not None and not os.path.lexists(os.path.join(self._locks, match[1] + LIFE_SUFFIX))
 
     def remove_of(self, owner: str) -> None:
         """Remove the files of a worker that has gone."""
@@ -44,6 +70,18 @@ class TmpFolder:
                 return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
         except FileNotFoundError:
             return []
+
+
+def _mark(job_id: str) -> str:
+    # Lazily: `status` needs it only while something runs.
+    from binascii import crc32
+
+    return f"{crc32(job_id.encode()):08x}"
+
+
+def told_key(worker: str, job_id: str) -> tuple[str, str]:
+    """Under which `TmpFolder.told` tells of this run."""
+    return worker, _mark(job_id)
 
 
 def _written(file: os.DirEntry[str], now: float) -> float:

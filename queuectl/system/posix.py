@@ -191,6 +191,11 @@ def sync_folder(path: str) -> None:
         os.close(folder)
 
 
+def exit_status(code: int) -> int:
+    """What is left of an exit code where a program ends with it: its last eight bits."""
+    return code & 0xFF
+
+
 def machine_name() -> str:
     """The name of this machine, as it calls itself."""
     return os.uname().nodename

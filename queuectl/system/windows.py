@@ -165,6 +165,11 @@ def sync_folder(path: str) -> None:
     """Nothing: Windows cannot sync a folder; NTFS journals its entries."""
 
 
+def exit_status(code: int) -> int:
+    """An exit code as Python takes it: 32 bits, the first of which is the sign."""
+    return code - 2**32 if code >= 2**31 else code
+
+
 def machine_name() -> str:
     """The name of this machine, as it calls itself."""
     import socket

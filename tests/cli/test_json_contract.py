@@ -48,6 +48,7 @@ WHOLE = {
     "unique_key": (str, type(None)),
     "schedule": (str, type(None)),
     "scheduled_at": (str, type(None)),
+    "result": (dict, list, str, int, float, type(None)),
     "history": list,
     "file": str,
     "log": (str, type(None)),
@@ -128,7 +129,7 @@ def test_jobs_in_every_state(cli: CommandLine, worker: LivingWorker) -> None:
     assert status["paused"] is False
     assert status["problems"] == []
     (row,) = status["workers"]
-    assert set(row) == {"name", "pid", "host", "job", "since"}
+    assert set(row) == {"name", "pid", "host", "job", "since", "job_since", "percent", "progress"}
     assert (row["name"], row["pid"], row["job"]) == (worker.name, os.getpid(), "runs")
     assert worker.name.startswith(f"{row['host']}-{row['pid']}-")
     assert MOMENT.fullmatch(row["since"])

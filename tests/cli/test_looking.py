@@ -14,6 +14,7 @@ import pytest
 from queuectl import system
 from queuectl.cli import main
 from queuectl.cli.commands import logs
+from queuectl.cli.following import FollowedLog
 from tests.support.commandline import CommandLine, LivingWorker
 
 
@@ -315,8 +316,9 @@ class TestFollowing:
                     file.write(more.pop())
 
         raw = self.out(monkeypatch, written)
-        printed = logs._print_from(str(log), 0, logs._write_bytes)
-        assert logs._print_from(str(log), printed, logs._write_bytes) == log.stat().st_size
+        followed = FollowedLog(str(log), logs._write_bytes, 10_000)
+        for _ in range(2):
+            followed.print_more()
         assert raw.getvalue() == b"one\ntwo\n"
 
     @pytest.mark.parametrize(("ends_after", "told"), [(2, False), (5, True)])

@@ -81,6 +81,12 @@ class TestEnqueue:
         assert cli.json("list") == []
 
 
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person sits at the terminal."""
+    monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: True)
+
+
 class TestHoldReleaseEdit:
     def test_they_do_what_they_say(self, cli: CommandLine) -> None:
         cli.ok("enqueue", "--id", "a", "--priority", "1", "--tag", "t", "--", "x")
@@ -101,6 +107,7 @@ class TestHoldReleaseEdit:
         worker.claim()
         assert "only one that waits can be changed" in cli.fails(4, "edit", "a", "--priority", "1")
 
+    @pytest.mark.usefixtures("somebody")
     def test_edit_opens_an_editor_with_what_the_user_may_set(
         self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -119,6 +126,7 @@ class TestHoldReleaseEdit:
         record = cli.record("pending", "a")
         assert (record["command"], record["priority"], record["tags"]) == (["y"], 3, ["u"])
 
+    @pytest.mark.usefixtures("somebody")
     def test_what_is_deleted_in_the_editor_is_taken_away(
         self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -136,6 +144,7 @@ class TestHoldReleaseEdit:
             ('{"command": "x", "id": "b"}', 2, "a job's id cannot be changed"),
         ],
     )
+    @pytest.mark.usefixtures("somebody")
     def test_an_editor_that_saves_no_job_changes_nothing(
         self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, saved: Any, code: int, told: str
     ) -> None:
@@ -144,6 +153,10 @@ class TestHoldReleaseEdit:
         monkeypatch.setattr(click, "edit", lambda text, extension: saved)
         assert told in cli.fails(code, "edit", "a")
         assert cli.files() == before
+
+    def test_where_nobody_is_there_to_edit_options_are_wanted(self, cli: CommandLine) -> None:
+        cli.ok("enqueue", "--id", "a", "--", "x")
+        assert "nobody is here to edit it" in cli.fails(2, "edit", "a")
 
 
 class TestGroup:

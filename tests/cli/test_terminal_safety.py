@@ -141,7 +141,7 @@ def test_a_notice_beside_the_progress_of_run_is_harmless(
     monkeypatch.setenv("COLUMNS", "400")
     for asks_for_escapes in ("FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(asks_for_escapes, raising=False)
-    with _Watcher(1) as watcher:
+    with _Watcher(1, "spool") as watcher:
         watcher(Event(events.NOTICE, text=f"[/red][b]{EVIL}"))
     told = capsys.readouterr().err
     assert "[/red][b]echo \\x1b]0;owned" in told

@@ -21,6 +21,7 @@ from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
 from queuectl.job import HISTORY_LIMIT, Job
 from queuectl.names import MAX_ID_BYTES
+from queuectl.queue.report import WorkerRow
 from queuectl.schedule import LATE, MOST_KEPT, Schedule
 from queuectl.schedule_codec import decode_schedule
 from queuectl.spool import layout
@@ -236,9 +237,7 @@ def test_the_json_contract_names_what_is_printed(program: Program) -> None:
     assert set(job) == listed
     assert str(sorted(enqueued)).replace("'", '"') == '["file", "id"]'
     status = program.json("status")
-    assert set(status) | {"name", "pid", "host", "job", "since"} == set(
-        _JSON_FIELDS.findall(table["`status`"])
-    )
+    assert {*status, *WorkerRow._fields} == set(_JSON_FIELDS.findall(table["`status`"]))
     assert {"history", "worker", "file", "log"} <= set(program.json("show", "one"))
     assert set(program.json("config", "get")) == set(SETTINGS)
     (program.spool / "pending" / "stray.txt").write_text("x", encoding="utf-8")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from tests.support.commands import python
 from tests.support.program import PATIENCE, ROOT, WINDOWS, Program
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_until
@@ -54,6 +56,62 @@ def test_status_watch_renews_itself_until_ctrl_c(program: Program) -> None:
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 0
         assert "Traceback" not in terminal.text
+
+
+def test_status_watch_shows_what_runs_and_what_comes(program: Program) -> None:
+    program.ok("config", "set", "backoff_base", "1000")
+    program.ok("enqueue", "--id", "fails", "--", *python("raise SystemExit(3)"))
+    tells = "import os, time\nopen(os.environ['QUEUECTL_PROGRESS'], 'w').write('40 copying')\ntime.sleep(600)"
+    with program.workers(), Terminal(program, "status", "--watch", columns=100) as terminal:
+        program.wait_in("failed", "fails")
+        program.ok("enqueue", "--id", "copies", "--", *python(tells))
+        wait_until(lambda: "40 %  copying" in terminal.text, "how far it is", PATIENCE)
+        assert "copies" in terminal.text
+        assert "next        fails  in 16 min" in terminal.text
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+        assert "\x1b[?1049l" in terminal.text[-20:], "what was there before is back"
+        program.ok("cancel", "copies")
+
+
+def test_status_watch_follows_the_size_of_the_terminal(program: Program) -> None:
+    program.env.pop("COLUMNS", None)
+    program.env.pop("LINES", None)
+    jobs = "".join(f'{{"command": "x", "run_at": "2999-01-0{day}T00:00:00Z"}}\n' for day in range(1, 8))
+    program.ok("enqueue", "-", stdin=jobs.encode())
+
+    def pictures() -> list[list[str]]:
+        """Each drawn from the upper left corner on; what the last is made of may still be coming."""
+        drawn = terminal.text.split("\x1b[H")[1:-1]
+        return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", one).splitlines() for one in drawn]
+
+    def is_drawn(lines: int, columns: int) -> bool:
+        last = pictures()[-1:]
+        return bool(last) and len(last[0]) == lines and max(map(len, last[0])) == columns
+
+    with Terminal(program, "status", "--watch", size=(30, 100)) as terminal:
+        wait_until(lambda: is_drawn(30, 100), "it fits", PATIENCE)
+        assert sum("attempt 1" in line for line in pictures()[-1]) == 7
+        terminal.resize(11, 60)
+        wait_until(lambda: is_drawn(11, 60), "it fits again", PATIENCE)
+        assert any(re.search(r"and \d more", line) for line in pictures()[-1])
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 0
+
+
+def test_run_shows_how_far_its_jobs_are(program: Program) -> None:
+    tells = (
+        "import os, time\nopen(os.environ['QUEUECTL_PROGRESS'], 'w').write('40 copying')\n"
+        f"while not os.path.exists({str(program.here / 'go')!r}): time.sleep(0.05)"
+    )
+    program.ok("enqueue", "--id", "copies", "--", *python(tells))
+    with Terminal(program, "run") as terminal:
+        wait_until(lambda: "40 %  copying" in terminal.text, "how far it is", PATIENCE)
+        (program.here / "go").touch()
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
+    assert program.where("copies") == ["done"]
 
 
 def test_purge_asks(program: Program) -> None:

@@ -156,7 +156,7 @@ class TestCommandLines:
 
         monkeypatch.setattr(Queue, "pause", lambda queue: {}["x"])
         with pytest.raises(AssertionError, match="KeyError"):
-            try_lines(original, 20, SEED)
+            try_lines(original, 80, SEED)
 
 
 # Settings

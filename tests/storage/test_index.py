@@ -101,13 +101,22 @@ class TestTheOrderOfClaims:
         index.promote(START + 1)
         assert ready(index) == ["a", "b"]
 
-    @pytest.mark.parametrize("asked", ["ready", "promote", "has_ready", "stuck", "runs_crashed"])
+    def test_what_comes_next_is_told_soonest_first(self, index: Index) -> None:
+        index.put(
+            [entry("now"), entry("b", due=START + 9), entry("a", due=START + 5), entry("c", due=START + 5)]
+        )
+        index.put([entry("over", state="completed")])
+        assert [row.id for row in index.coming(9)] == ["a", "c", "b"]
+        assert [row.id for row in index.coming(2)] == ["a", "c"]
+
+    @pytest.mark.parametrize("asked", ["ready", "promote", "has_ready", "stuck", "runs_crashed", "coming"])
     def test_costs_the_same_however_many_wait(self, index: Index, asked: str) -> None:
         answers: dict[str, Callable[[], bool]] = {
             "ready": lambda: len(ready(index, 2)) == 2,
             "promote": lambda: index.promote(START) == START + 1,
             "has_ready": lambda: index.has_ready(START),
             "stuck": lambda: index.stuck() == [],
+            "coming": lambda: len(index.coming(9)) == 9,
             "runs_crashed": lambda: not index.runs_crashed("host-1-", "-abc"),
         }
 

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -15,7 +15,7 @@ from queuectl.cli import main
 from queuectl.names import make_worker_name
 from queuectl.queue.claims import Claim, claim
 from queuectl.queue.store import Store
-from queuectl.runner import COMPLETED, FAILED, Outcome
+from queuectl.runner import COMPLETED, FAILED, Conditions, Outcome
 from queuectl.worker import Worker
 from tests.support.program import Result
 
@@ -97,15 +97,23 @@ class LivingWorker:
         self._worker.close()
         self.store.close()
 
-    def run(self, code: int = 0, *, printed: bytes = b"") -> None:
-        """Run the next job, whose command prints this and ends with this exit code."""
+    def run(
+        self,
+        code: int = 0,
+        *,
+        printed: bytes = b"",
+        result: Any = None,
+        meanwhile: Callable[[Conditions], object] = lambda setting: None,
+    ) -> None:
+        """Run the next job, whose command prints this, leaves this result and ends with this exit code."""
 
         def ends(job: Any, setting: Any) -> Outcome:
             with open(setting.log_path, "ab") as log:
                 log.write(printed)
+            meanwhile(setting)
             now = system.now()
             error = f"exit code {code}" if code else None
-            return Outcome(FAILED if code else COMPLETED, code, error, now, now)
+            return Outcome(FAILED if code else COMPLETED, code, error, now, now, result)
 
         self._worker.runner.run = ends  # type: ignore[method-assign]
         assert self._worker.run_once(), "there was a job to run"

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, Optional
 
 from tests.support.program import PATIENCE, Program
 
@@ -14,20 +14,26 @@ from tests.support.program import PATIENCE, Program
 class Terminal:
     """`queuectl ARGS` with a terminal for stdin, stdout and stderr."""
 
-    def __init__(self, program: Program, *args: str, columns: int = 120) -> None:
+    def __init__(
+        self, program: Program, *args: str, columns: int = 120, size: Optional[tuple[int, int]] = None
+    ) -> None:
+        """With a `size` (lines, columns) it is that of the terminal, and can be changed."""
         import pty
 
         ours, theirs = pty.openpty()
+        self._ours = ours
+        fixed = {} if size else {"COLUMNS": str(columns), "LINES": "40"}
+        if size:
+            self.resize(*size)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args],
             cwd=program.here,
-            env={**program.env, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"},
+            env={**program.env, "TERM": "xterm", **fixed},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
         )
         os.close(theirs)
-        self._ours = ours
         self._seen: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -49,6 +55,13 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
+
+    def resize(self, lines: int, columns: int) -> None:
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def end(self) -> int:
         code = self.process.wait(PATIENCE)

@@ -22,6 +22,7 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
         "Busy": 5,
         "DamagedRecord": 6,
         "SpoolUnusable": 7,
+        "TimedOut": 125,
         "Interrupted": 130,
     }
 

@@ -166,3 +166,23 @@ def test_a_count_never_grows_beyond_what_a_record_may_hold(end: Any) -> None:
     ended = end(job, Run(outcome="failed"), state=State.FAILED, run_at=None, now=NOW)
     assert (ended.attempts, ended.crashes) == (MOST, MOST)
     assert decode_job(encode_job(ended)) == ended
+
+
+class TestResult:
+    """Of the last run, whatever came of it, and of no other."""
+
+    OLD = msgspec.structs.replace(WORN, result={"rows": 3})
+
+    def test_a_run_leaves_its_own_or_none(self) -> None:
+        done = finished(self.OLD, FAILED_RUN, state=State.FAILED, run_at=NOW, now=NOW, result=[1])
+        assert done.result == [1]
+        assert finished(self.OLD, FAILED_RUN, state=State.FAILED, run_at=NOW, now=NOW).result is None
+        assert crashed(self.OLD, FAILED_RUN, state=State.DEAD, run_at=None, now=NOW).result is None
+
+    def test_who_begins_anew_has_none(self) -> None:
+        assert retried(self.OLD, now=NOW).result is None
+        assert accepted(self.OLD, job_id="a", now=NOW).result is None
+
+    def test_until_then_it_stays(self) -> None:
+        for change in (claimed(self.OLD, now=NOW), cancelled(self.OLD, now=NOW), renamed(self.OLD, "b")):
+            assert change.result == {"rows": 3}

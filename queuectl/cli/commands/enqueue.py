@@ -12,6 +12,7 @@ from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, re
 from queuectl.cli.terminal import echo
 from queuectl.cli.tie_options import key_options, taken_ties, taken_unique, tie_options
 from queuectl.cli.times import moment_option
+from queuectl.cli.waiting import print_and_wait
 from queuectl.moment import format_moment
 
 
@@ -41,6 +42,13 @@ from queuectl.moment import format_moment
     help="Run not before: '2027-01-01 09:00' or 09:00 by this machine's clock, 2027-01-01T09:00:00Z.",
 )
 @click.option("--hold", is_flag=True, help="It waits until queuectl release.")
+@click.option("--wait", is_flag=True, help="Wait until they have ended for good, and end as they did.")
+@click.option(
+    "--wait-limit",
+    callback=seconds,
+    metavar="TIME",
+    help="Wait no longer than that; the jobs go on. (--timeout kills the command.)",
+)
 @tie_options
 @key_options
 @job_options
@@ -51,13 +59,18 @@ def enqueue_command(
     job_id: Optional[str],
     delay: Optional[float],
     source: tuple[str, ...],
+    wait: bool,
+    wait_limit: Optional[float],
     **fields: Any,
-) -> None:
+) -> int:
     """Add jobs, all or none, and print their ids.
 
     A job comes from a file, as JSON, from standard input (-: one job, an array or JSON Lines), or is a
-    program to run, behind --. The options go over what the jobs say themselves.
+    program to run, behind --. The options go over what the jobs say themselves. With --wait the exit code is
+    that of queuectl wait.
     """
+    if wait_limit is not None and not wait:
+        raise click.UsageError("--wait-limit is for --wait; --timeout is for the job")
     if delay is not None and fields["run_at"] is not None:
         raise click.UsageError("--delay and --at say the same thing: give one")
     if delay is not None:
@@ -71,8 +84,11 @@ def enqueue_command(
         jobs = [replaced(jobs[0], {"id": job_id})]
     with open_queue() as queue:
         places = queue.enqueue(jobs, unique=unique)
+        if wait:
+            return print_and_wait(queue, places, wait_limit, as_json=as_json)
         paths = [queue.store.spool.path(place) for place in places]
     if as_json:
         print_json([{"id": place.job_id, "file": path} for place, path in zip(places, paths)])
     else:
         echo("\n".join(place.job_id for place in places))
+    return 0

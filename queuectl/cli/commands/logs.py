@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 import click
 
@@ -13,12 +12,11 @@ from queuectl.cli.common import command, open_queue, say
 from queuectl.cli.terminal import Screen
 from queuectl.errors import NoSuchJob
 from queuectl.queue import Queue
+from queuectl.spool import Place
 from queuectl.state import State
 
-_STEP = 0.1
-_PATIENCE = 3.0
-"""Seconds after which it is told that nobody works: one that was just started needs a moment."""
-_PIECE = 2**20
+if TYPE_CHECKING:
+    from queuectl.cli.following import FollowedLog
 
 
 @command("logs", "queuectl logs job_success\nqueuectl logs nightly --follow")
@@ -31,38 +29,43 @@ def logs_command(follow: bool, raw: bool, job_id: str) -> None:
     """Print what a job's command has printed.
 
     Into a file or a pipe byte for byte; on a terminal control characters are shown, not obeyed. Each further
-    attempt is set apart by a line.
+    attempt is set apart by a line. With --follow, how an attempt has failed and when the next one comes is
+    told on stderr.
     """
+    from queuectl.cli.following import FollowedLog
+
     write = _write_bytes if raw or not system.is_interactive(sys.stdout) else _writer_of_text()
     with open_queue() as queue:
         job_id = queue.locate(job_id).job_id
-        path = queue.store.spool.log_path(job_id)
-        printed = _print_from(path, 0, write)
-        patience = system.monotonic() + _PATIENCE
-        while follow:
-            # Ended first, read then: what it printed last is there by then.
-            ended = _has_ended(queue, job_id)
-            printed = _print_from(path, printed, write)
-            if ended:
-                break
-            if system.monotonic() > patience:
-                patience = float("inf")
-                _say_if_nobody_works(queue, job_id)
-            system.sleep(_STEP)
-    if printed == 0:
+        log = FollowedLog(queue.store.spool.log_path(job_id), write, queue.store.config.log_max_bytes)
+        log.print_more()
+        if follow:
+            _follow(queue, job_id, log)
+    if not log.printed:
         say(f"{job_id} has printed nothing")
 
 
-def _say_if_nobody_works(queue: Queue, job_id: str) -> None:
-    if not queue.status().workers:
-        say(f"{job_id} has not ended, and no worker runs: queuectl worker start")
+def _follow(queue: Queue, job_id: str, log: FollowedLog) -> None:
+    from queuectl.cli.following import STEP, Attempts
+    from queuectl.cli.waiting import Patience
+
+    patience, attempts = Patience(queue), Attempts(queue, job_id)
+    while (place := _place(queue, job_id)) is not None:
+        # Looked for first, read then: what was printed before that is there by then.
+        log.print_more()
+        attempts.tell(place)
+        if place.state in (State.COMPLETED, State.DEAD):
+            return
+        patience([job_id])
+        system.sleep(STEP)
+    log.print_more()
 
 
-def _has_ended(queue: Queue, job_id: str) -> bool:
+def _place(queue: Queue, job_id: str) -> Optional[Place]:
     try:
-        return queue.locate(job_id).state in (State.COMPLETED, State.DEAD)
+        return queue.locate(job_id)
     except NoSuchJob:
-        return True
+        return None
 
 
 def _write_bytes(data: bytes) -> None:
@@ -73,18 +76,3 @@ def _write_bytes(data: bytes) -> None:
 def _writer_of_text() -> Callable[[bytes], None]:
     screen = Screen()
     return lambda data: click.echo(screen.text(data), nl=False)
-
-
-def _print_from(path: str, start: int, write: Callable[[bytes], None]) -> int:
-    """Print the file from byte `start` on; up to where (a log that was cut meanwhile is printed anew)."""
-    try:
-        with open(path, "rb", opener=system.open_plainly) as log:
-            printed = start if log.seek(0, os.SEEK_END) >= start else 0
-            log.seek(printed)
-            while data := log.read(_PIECE):
-                write(data)
-                printed += len(data)
-    except FileNotFoundError:
-        return start
-    sys.stdout.flush()
-    return printed

@@ -9,9 +9,9 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.cli.terminal import cell, echo
+from queuectl.cli.terminal import cell, echo, how_far
 from queuectl.queue import Queue
-from queuectl.queue.report import Status
+from queuectl.queue.report import Status, WorkerRow
 from queuectl.state import State
 
 WATCH_SECONDS = 1.0
@@ -23,7 +23,7 @@ secrets_option = click.option("--secrets", is_flag=True, help="Show the values i
 
 @command("status", "queuectl status\nqueuectl status --watch")
 @json_option
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
+@click.option("--watch", is_flag=True, help="Go on showing it, with what comes next, until Ctrl+C.")
 def status_command(as_json: bool, watch: bool) -> None:
     """Show the counts, the workers, and what needs an eye."""
     if watch and as_json:
@@ -55,29 +55,28 @@ def _status_lines(status: Status) -> list[str]:
     if not status.workers:
         lines.append("workers     none (queuectl worker start)")
     for number, worker in enumerate(status.workers):
-        doing = f"runs {worker.job}" if worker.job else "idle"
+        doing = f"runs {worker.job}{_far(worker)}" if worker.job else "idle"
         lines.append(f"{'workers' if number == 0 else '':<12}{worker.name}  {doing}, since {worker.since}")
     lines += [f"{'problems' if number == 0 else '':<12}{text}" for number, text in enumerate(status.problems)]
     return lines
 
 
+def _far(worker: WorkerRow) -> str:
+    told = how_far(worker.percent, worker.progress)
+    return f" ({told})" if told else ""
+
+
 def _watch(queue: Queue) -> None:
-    show = _draw_again if system.is_interactive(sys.stdout) else _print_again
     try:
-        show(lambda: "\n".join(status_lines(queue.status())))
+        if system.is_interactive(sys.stdout):
+            from queuectl.cli.live import watch
+
+            watch(queue)
+        else:
+            _print_again(lambda: "\n".join(status_lines(queue.status())))
     except KeyboardInterrupt:
         # The way to end it.
         return
-
-
-def _draw_again(picture: Callable[[], str]) -> None:
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(Text(picture()), auto_refresh=False) as live:
-        while True:
-            system.sleep(WATCH_SECONDS)
-            live.update(Text(picture()), refresh=True)
 
 
 def _print_again(picture: Callable[[], str]) -> None:
@@ -127,9 +126,13 @@ def show_command(as_json: bool, secrets: bool, job_id: str) -> None:
 
 def shown_value(value: object) -> str:
     """A value of a record, in one line."""
+    return _as_json(value) if isinstance(value, (list, dict)) else cell(str(value))
+
+
+def _as_json(value: object) -> str:
     from json import dumps
 
-    return cell(dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value))
+    return cell(dumps(value, ensure_ascii=False))
 
 
 def hidden_env(job: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +150,9 @@ def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
     from queuectl.cli.tables import history_table, print_table
 
     for name, value in job.items():
-        if name != "history" and value not in (None, [], {}):
+        if name == "result" and value is not None:
+            echo(f"{name:<20}{_as_json(value)}")
+        elif name != "history" and value not in (None, [], {}):
             echo(f"{name:<20}{shown_value(value)}")
     if job["history"]:
         echo()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
@@ -14,8 +14,13 @@ from queuectl.cli.log import Log, sentence
 from queuectl.cli.terminal import cell
 from queuectl.errors import Interrupted
 from queuectl.events import Event
+from queuectl.spool import Spool
+
+if TYPE_CHECKING:
+    from queuectl.cli.live import Running
 
 _ENDS = (events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_CANCELLED)
+_ASK_SECONDS = 0.5
 
 
 @command("run", "queuectl run examples\nqueuectl run nightly.json --count 4")
@@ -33,9 +38,10 @@ def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str
     from queuectl.shift import Plan
 
     ids = _enqueue(paths, trust_writers=trust_writers) if paths else []
-    watcher = _Watcher(len(ids))
+    root = ensure_spool()
+    watcher = _Watcher(len(ids), root)
     plan = Plan(workers=count, drain=True, trust_writers=trust_writers)
-    pool = Pool(ensure_spool(), plan, watcher)
+    pool = Pool(root, plan, watcher)
     with watcher:
         pool.run()
     ids += [job_id for job_id in watcher.touched if job_id not in ids]
@@ -68,42 +74,32 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     elif rows:
-        from queuectl.cli.tables import Table, print_table
+        from queuectl.cli.tables import fates_table, print_table
 
-        table = [[row["id"], row["state"], str(row["attempts"]), _fate(row)] for row in rows]
-        print_table(Table(["ID", "STATE", "ATTEMPTS", "WHAT BECAME OF IT"], table))
+        print_table(fates_table(rows))
     else:
         say("there was nothing to do")
-
-
-def _fate(row: dict[str, Any]) -> str:
-    if row["state"] == "failed":
-        return f"{row['error']}; next try at {row['run_at']}"
-    if row["state"] == "dead":
-        return f"{row['error']}; queuectl dlq retry {row['id']}"
-    if row["state"] == "pending":
-        return f"waits until {row['run_at']}" if row["run_at"] else "waits"
-    return row["error"] or f"queuectl logs {row['id']}"
 
 
 class _Watcher:
     """Listens to the workers: a progress bar on a terminal, else the same lines as `worker start`."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, root: str) -> None:
         self.touched: dict[str, None] = {}
-        self._expected = expected
+        self._expected, self._spool = expected, Spool(root)
         self._ended: set[str] = set()
+        self._runs: dict[str, tuple[str, float]] = {}
+        self._told: list[Running] = []
+        self._ask_at = 0.0
         self._log: Optional[Log] = None if system.is_interactive(sys.stderr) else Log()
         self._progress: Any = None
         self._bar: Any = None
 
     def __enter__(self) -> _Watcher:
         if self._log is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+            from queuectl.cli.live import RunProgress
 
-            columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._progress = RunProgress(self._telling)
             self._bar = self._progress.add_task("", total=self._expected or None)
             self._progress.start()
         return self
@@ -120,10 +116,37 @@ class _Watcher:
         elif event.kind == events.NOTICE:
             self._progress.console.print(cell(event.text), markup=False)
         elif event.job_id is not None:
-            from rich.markup import escape
+            self._note_run(event)
+            self._move_on(event, event.job_id)
 
-            self._progress.update(self._bar, description=escape(cell(f"{event.job_id} {sentence(event)}")))
-            if event.kind in _ENDS and event.job_id not in self._ended:
-                self._ended.add(event.job_id)
-                total = max(self._expected, len(self._ended)) or None
-                self._progress.update(self._bar, completed=len(self._ended), total=total)
+    def _note_run(self, event: Event) -> None:
+        worker, job_id = event.worker or "", event.job_id or ""
+        if event.kind == events.JOB_STARTED:
+            self._runs[worker] = (job_id, system.monotonic())
+        elif event.kind in (*_ENDS, events.JOB_INTERRUPTED) and self._runs.get(worker, ("",))[0] == job_id:
+            # Quick ones are told of together, when another one runs.
+            del self._runs[worker]
+
+    def _move_on(self, event: Event, job_id: str) -> None:
+        from rich.markup import escape
+
+        self._progress.update(self._bar, description=escape(cell(f"{job_id} {sentence(event)}")))
+        if event.kind in _ENDS and job_id not in self._ended:
+            self._ended.add(job_id)
+            total = max(self._expected, len(self._ended)) or None
+            self._progress.update(self._bar, completed=len(self._ended), total=total)
+
+    def _telling(self) -> list[Running]:
+        """Those that run and tell how far they are; asked by who draws, in a thread of its own."""
+        from queuectl.cli.live import Running
+        from queuectl.queue.report import progress_of
+
+        now, runs = system.monotonic(), dict(self._runs)
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_SECONDS
+            far = progress_of(self._spool, {worker: job_id for worker, (job_id, _) in runs.items()})
+            self._told = [
+                Running(runs[worker][0], now - runs[worker][1], told.percent, told.text)
+                for worker, told in far.items()
+            ]
+        return self._told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Optional
 
 import click
@@ -69,6 +70,8 @@ def _edited(job: dict[str, Any]) -> dict[str, Any]:
     from queuectl.codec import decode_job
     from queuectl.job import USER_FIELDS
 
+    if not system.is_interactive(sys.stdin):
+        raise click.UsageError("nobody is here to edit it: give options, or -- PROGRAM ARG...")
     before = {name: job[name] for name in USER_FIELDS if job.get(name) not in (None, [], {}, False)}
     text = click.edit(msgspec.json.format(msgspec.json.encode(before), indent=2).decode(), extension=".json")
     if text is None:

@@ -100,9 +100,8 @@ def list_workers(as_json: bool) -> None:
     if as_json:
         print_json([worker._asdict() for worker in workers])
     elif workers:
-        from queuectl.cli.tables import Table, print_table
+        from queuectl.cli.tables import print_table, workers_table
 
-        rows = [[row.name, str(row.pid), row.since or "", row.job or "idle"] for row in workers]
-        print_table(Table(["NAME", "PID", "SINCE", "JOB"], rows))
+        print_table(workers_table(workers))
     else:
         say("no workers run")

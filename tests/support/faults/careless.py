@@ -143,6 +143,21 @@ def name_by_chance() -> None:
     firing.job_of = lambda *args: replace(job_of(*args), id=new_id(args[-1]))
 
 
+def take_by_a_name_of_its_own() -> None:
+    """A result is moved to a name that tells of no worker before it is read."""
+    from queuectl import tidings
+
+    take = tidings.take
+
+    def careless(one: tidings.Tidings) -> tidings.Result:
+        taken = os.path.join(os.path.dirname(one.result), "taken")
+        if os.path.lexists(one.result):
+            os.rename(one.result, taken)
+        return take(one._replace(result=taken))
+
+    tidings.take = careless
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "sound": lambda: None,
     "write_in_place": write_in_place,
@@ -151,6 +166,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "move_then_stamp": move_then_stamp,
     "write_settings_anew": write_settings_anew,
     "name_by_chance": name_by_chance,
+    "take_by_a_name_of_its_own": take_by_a_name_of_its_own,
     "acknowledge_anyway": acknowledge_anyway,
     "fail_with_a_traceback": fail_with_a_traceback,
     "try_for_ever": try_for_ever,

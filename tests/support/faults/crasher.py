@@ -99,8 +99,14 @@ def enqueue(spool: str, *ids: str) -> None:
             say(place.job_id)
 
 
-def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """One worker runs one job, without a command: it only says that it ran."""
+def work(
+    spool: str,
+    verdict: str = "completed",
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    leaves: bytes = b"",
+) -> None:
+    """One worker runs one job, without a command: it only says that it ran, and leaves this as its result."""
     from queuectl import events, system
     from queuectl.hands import Hands
     from queuectl.queue.store import Store
@@ -115,7 +121,8 @@ def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None
         meanwhile()
         now = system.now()
         code = {"completed": 0, "failed": 1}.get(verdict)
-        return Outcome(verdict, code, f"exit code {code}" if code else None, now, now)
+        outcome = Outcome(verdict, code, f"exit code {code}" if code else None, now, now)
+        return outcome if not leaves else _leaving(leaves, setting.tidings, outcome)
 
     hands = Hands(
         emit=lambda event: told.append(event.kind),
@@ -133,6 +140,22 @@ def work(spool: str, verdict: str = "completed", *, meanwhile: Callable[[], None
     settled = {events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_INTERRUPTED}
     if not settled.intersection(told):
         unfinished("no run is recorded")
+
+
+def _leaving(data: bytes, tidings: Any, outcome: Any) -> Any:
+    """As a command and its runner do; what a command is refused is its own affair."""
+    from queuectl.tidings import take
+
+    for path, content in ((tidings.progress, b"40 on its way"), (tidings.result, data)):
+        try:
+            with open(path, "wb") as file:
+                file.write(content)
+        except OSError:
+            continue
+        if content == data:
+            say("left it")
+    left = take(tidings)
+    return outcome._replace(result=left.value, refused=left.problem)
 
 
 def complete_batch(spool: str) -> None:
@@ -292,6 +315,8 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "take_in": take_in,
     "complete": work,
     "fail": lambda spool: work(spool, "failed"),
+    "leave": lambda spool: work(spool, leaves=b'{"rows": 3}'),
+    "leave_rubbish": lambda spool: work(spool, "failed", leaves=b"no JSON"),
     "interrupt": lambda spool: work(spool, "interrupted"),
     "complete_beside": complete_beside,
     "complete_batch": complete_batch,

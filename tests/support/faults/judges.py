@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from json import dumps
 from pathlib import Path
 from typing import Optional
 
@@ -84,6 +85,23 @@ def judge_run(ends_in: str, spool: Path, said: list[str], ended: bool, *, before
     assert run_all(spool) == ([] if final else ["job"])
     check(spool, ["job"])
     assert places(spool) == {"job": "dead" if found["state"] == "dead" else "done"}
+
+
+def judge_left(ends_in: str, data: bytes, spool: Path, said: list[str], ended: bool) -> None:
+    """As `judge_run`, of a job that leaves this: it is in the record of the run, or lies beside the log."""
+    carry_on(spool)
+    (found,) = rows(spool, "job")
+    ran = [run["outcome"] for run in found["history"]] in (["completed"], ["failed"])
+    assert found["result"] is None or (ran and dumps(found["result"]).encode() == data)
+    beside = {path.name: path.read_bytes() for path in (spool / "logs").iterdir()}
+    beside.pop("job.log", None)
+    assert len(beside) <= 1, "nothing strays"
+    for name, kept in beside.items():
+        # What a command has not synced, a power cut may take.
+        assert name.startswith("job.result") and len(kept) <= len(data)
+    if ended and ran and "left it" in said:
+        assert found["result"] is not None or list(beside.values()) == [data]
+    judge_run(ends_in, spool, said, ended)
 
 
 def judge_batch(spool: Path, said: list[str], ended: bool) -> None:

@@ -215,6 +215,18 @@ _ALL = (
     Scenario("run to a retry", partial(one_waits, max_retries=1), "fail", _run_of("failed")),
     Scenario("run to death", partial(one_waits, max_retries=0), "fail", _run_of("dead")),
     Scenario("retry to success", one_failed, "complete", _run_of("completed", before=1)),
+    Scenario(
+        "run that leaves a result",
+        one_waits,
+        "leave",
+        partial(judges.judge_left, "completed", b'{"rows": 3}'),
+    ),
+    Scenario(
+        "run that leaves no JSON",
+        partial(one_waits, max_retries=1),
+        "leave_rubbish",
+        partial(judges.judge_left, "failed", b"no JSON"),
+    ),
     Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),
     Scenario("interrupted run", one_waits, "interrupt", _run_of("pending")),
     Scenario("interrupted retry", one_failed, "interrupt", _run_of("pending", before=1)),
