@@ -154,9 +154,9 @@ class TestCommandLines:
         """The control."""
         from queuectl.queue import Queue
 
-        monkeypatch.setattr(Queue, "pause", lambda queue: {}["x"])
+        monkeypatch.setattr(Queue, "locate", lambda queue, job_id: {}["x"])
         with pytest.raises(AssertionError, match="KeyError"):
-            try_lines(original, 80, SEED)
+            try_lines(original, 20, SEED)
 
 
 # Settings

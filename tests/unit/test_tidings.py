@@ -7,9 +7,10 @@ from typing import Any, Optional
 
 import pytest
 
-from queuectl.checks import DEEPEST, Job
+from queuectl.checks import DEEPEST
 from queuectl.codec import decode_job, encode_job
 from queuectl.errors import InvalidInput
+from queuectl.job import Job
 from queuectl.spool.place import LARGEST_RESULT
 from queuectl.tidings import Progress, parse_progress, parse_result
 
