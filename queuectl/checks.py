@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional, Union
 
-from queuectl.job import OUTCOMES, Job, parents
+import msgspec
+
+from queuectl.job import OUTCOMES, Hook, Job, parents
 from queuectl.moment import parse_moment
 from queuectl.names import SHELLS, id_problem
 
@@ -34,6 +36,7 @@ def problem_of(job: Job) -> Optional[Problem]:
         ("batch", None if job.batch is None else _label_problem(job.batch, "a batch")),
         ("after", _after_problem(job) if job.after else None),
         ("unique_key", None if job.unique_key is None else _label_problem(job.unique_key, "a unique key")),
+        *((event, _hook_problem(job, event)) for event in ("on_success", "on_failure", "on_dead")),
         ("tags", _tags_problem(job.tags) if job.tags else None),
         ("meta", None if job.meta is None else _depth_problem(job.meta)),
         ("result", None if job.result is None else _depth_problem(job.result)),
@@ -68,6 +71,21 @@ def _label_problem(label: str, what: str) -> Optional[str]:
 def _group_problem(name: str) -> Optional[str]:
     problem = id_problem(name)
     return problem and problem.replace("an id", "a group's name")
+
+
+def _hook_problem(job: Job, event: str) -> Optional[str]:
+    hook: Optional[Hook] = getattr(job, event)
+    if hook is None:
+        return None
+    if not isinstance(hook, dict):
+        return _command_problem(hook)
+    if list(hook) == ["file"]:
+        return None if isinstance(hook["file"], str) and hook["file"].strip("\0 ") else "'file' names no file"
+    try:
+        problem = problem_of(msgspec.convert(hook, Job))
+    except msgspec.ValidationError as error:
+        return f'no command, no job, and no {{"file": ...}}: {error}'
+    return None if problem is None else f"{problem.field}: {problem.text}"
 
 
 def _shell_problem(job: Job) -> Optional[str]:

@@ -71,6 +71,16 @@ class NoSuchGroup(QueueError):
         super().__init__(f"no limits are set for group {name!r}", hint="queuectl group list shows the groups")
 
 
+class NoSuchHook(QueueError):
+    """For this event there is no hook for all jobs."""
+
+    exit_code = 3
+    kind = "no_such_hook"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no hook {name!r} for all jobs", hint="queuectl hook list shows them")
+
+
 class Conflict(QueueError):
     """The id is taken, or the job's state does not allow what was asked."""
 

@@ -24,6 +24,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 SUCCESS, FAILURE, ANY = "success", "failure", "any"
 OUTCOMES = (SUCCESS, FAILURE, ANY)
 """What a job may want of those that it waits for."""
+Hook = Union[str, list[str], dict[str, Any]]
+"""A command, a job, or the file of one."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -120,6 +122,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     unique_key: Annotated[
         Optional[str], described("Of jobs with one key enqueue adds no second while the first is to be done.")
     ] = None
+    on_success: Annotated[Optional[Hook], described("What to run when it has completed; see below.")] = None
+    on_failure: Annotated[Optional[Hook], described("What to run after each run of it that failed.")] = None
+    on_dead: Annotated[Optional[Hook], described("What to run when it has failed for good.")] = None
     tags: Annotated[list[str], described("Words to find the job by.")] = []
     meta: Annotated[Optional[dict[str, Any]], described("Your own data; queuectl only keeps it.")] = None
 
@@ -141,6 +146,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     scheduled_at: Annotated[
         Optional[str], described("Kept by queuectl: the moment of that schedule that it is for.")
     ] = None
+    hook_of: Annotated[Optional[str], described("Kept by queuectl: the job whose hook it is.")] = None
     exit_code: Annotated[Optional[ExitCode], described("Kept by queuectl: of the last run.")] = None
     error: Annotated[Optional[str], described("Kept by queuectl: why the last run failed.")] = None
     result: Annotated[Any, described("Kept by queuectl: what the last run left in QUEUECTL_RESULT.")] = None

@@ -104,6 +104,7 @@ class Recorder:
                 self._record_surely(end)
             left = []
         self._ended([end.claim for end in ends if end not in left])
+        self._tell_troubles()
         self._batch.keep_still(left)
         if self._batch.current is None:
             self._forget_run()
@@ -116,6 +117,11 @@ class Recorder:
         with suppress(sqlite3.Error):
             if grouped or self._store.index.has_children(ids):
                 self.hands.unblocked()
+
+    def _tell_troubles(self) -> None:
+        for text in self._store.troubles:
+            self.hands.emit(Event(events.NOTICE, self._worker, text=text))
+        self._store.troubles.clear()
 
     def _record_together(self, ends: list[End]) -> list[End]:
         """One try; those that are left."""

@@ -112,6 +112,13 @@ def _program_job(program: list[str]) -> Job:
     return Job(command=program, cwd=here if elsewhere else None)
 
 
+def unnamed(job: Job) -> Job:
+    """The job of a file without the name that it has from there."""
+    from msgspec.structs import replace
+
+    return replace(job, id=None)
+
+
 def with_options(job: Job, fields: dict[str, Any]) -> Job:
     """The job with those of these fields that were given."""
     changes = {name: value for name, value in fields.items() if value not in (None, (), {}, [])}

@@ -28,6 +28,7 @@ _HOMES = {
     "resume": "act",
     "schedule": "schedule",
     "group": "group",
+    "hook": "hook",
     "dlq": "dlq",
     "config": "config",
     "init": "house",

@@ -62,7 +62,14 @@ _STYLES = {"completed": "green", "failed": "yellow", "dead": "red", "processing"
 def jobs_table(jobs: Sequence[dict[str, Any]], now: float) -> Table:
     """The rows of `list`."""
     rows = [
-        [job["id"], job["state"], _attempts(job), _next_run(job, now), _short(job["error"]), _command(job)]
+        [
+            job["id"],
+            job["state"],
+            _attempts(job),
+            _next_run(job, now),
+            _short(job["error"]),
+            command_text(job["command"]),
+        ]
         for job in jobs
     ]
     return Table(["ID", "STATE", "ATTEMPTS", "NEXT RUN", "ERROR", "COMMAND"], rows)
@@ -90,8 +97,8 @@ def _short(error: Optional[str]) -> str:
     return text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
 
 
-def _command(job: dict[str, Any]) -> str:
-    command = job["command"]
+def command_text(command: Any) -> str:
+    """A command in one line."""
     return " ".join((command if isinstance(command, str) else " ".join(command)).split())
 
 

@@ -1,4 +1,6 @@
-"""Options of `enqueue` and `edit` that tie a job to others: what it waits for, its batch, its unique key."""
+"""Options of `enqueue` and `edit` that tie a job to others: what it waits for, its batch, its unique key,
+its hooks.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,11 @@ _TIES: tuple[Callable[[Any], Any], ...] = (
     click.option("--after-any", multiple=True, metavar="ID", help="Run once it has ended, however."),
     click.option("--batch", metavar="NAME", help="What it belongs to: others may wait for all of it."),
 )
+_HOOKS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--on-success", metavar="COMMAND", help="Run this when it has completed."),
+    click.option("--on-failure", metavar="COMMAND", help="Run this after each run of it that failed."),
+    click.option("--on-dead", metavar="COMMAND", help="Run this when it has failed for good."),
+)
 _KEYS: tuple[Callable[[Any], Any], ...] = (
     click.option("--unique-key", metavar="KEY", help="While another job with it is to be done, add none."),
     click.option(
@@ -41,6 +48,11 @@ _KEYS: tuple[Callable[[Any], Any], ...] = (
 def tie_options(function: Function) -> Function:
     """What a job waits for, and its batch."""
     return reduce(lambda made, option: option(made), reversed(_TIES), function)
+
+
+def hook_options(function: Function) -> Function:
+    """What is to be run when a job has ended."""
+    return reduce(lambda made, option: option(made), reversed(_HOOKS), function)
 
 
 def key_options(function: Function) -> Function:

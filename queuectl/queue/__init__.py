@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.queue.doctor import Finding
     from queuectl.queue.groups import GroupVerbs
+    from queuectl.queue.hook_verbs import HookVerbs
     from queuectl.queue.schedules import Schedules
     from queuectl.queue.ties import Unique
 
@@ -76,6 +77,13 @@ class Queue(Acting):
 
         given = [as_job(job) for job in jobs]
         return enqueue(self.store, given, rename=rename, now=self._now(), unique=unique)
+
+    @property
+    def hooks(self) -> HookVerbs:
+        """What is run whenever a job has ended."""
+        from queuectl.queue.hook_verbs import HookVerbs
+
+        return HookVerbs(self.store)
 
     @property
     def groups(self) -> GroupVerbs:

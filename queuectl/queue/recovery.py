@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from typing import Callable, NamedTuple, Optional
 
 import msgspec
@@ -27,6 +28,7 @@ from queuectl.names import (
     read_worker_name,
 )
 from queuectl.queue.claims import policy_of
+from queuectl.queue.hooks import fire
 from queuectl.queue.intake import set_aside
 from queuectl.queue.liveness import is_alive, is_lost, mark_lost, noted_runs, outlived_by_command
 from queuectl.queue.requests import asked
@@ -230,10 +232,13 @@ def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded
         return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
     if read.job.state in FINISHED:
         version = read.version if read.faithful else None
+        fire(store, read.job, now)
         target = store.transfer(place, read.job, now, read=read.version, version=version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, reason, delay = unrecorded(place, read)
-    target = store.transfer(place, job, now, read=read.version)
+    ran = job.history[-1:] != read.job.history[-1:]
+    hook = partial(fire, store, now=now) if ran else lambda job: None
+    target = store.transfer(place, job, now, read=read.version, stamped=hook)
     return Recovered(target.job_id, worker, job.state, reason, delay)
 
 

@@ -196,9 +196,9 @@ def problems(store: Store) -> list[str]:
 
 
 def bad_files(store: Store) -> list[str]:
-    """Of each file in `schedules` and `groups` that is none, a line."""
+    """Of each file in `schedules`, `groups` and `hooks` that is none, a line."""
     lines: list[str] = []
-    for files in (store.spool.schedules, store.spool.groups):
+    for files in (store.spool.schedules, store.spool.groups, store.spool.hooks):
         try:
             found = list(files.found().values())
         except OSError as error:

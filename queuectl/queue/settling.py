@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, Optional
 
 import msgspec
@@ -18,6 +19,7 @@ from queuectl.job import Job, Run, dated, finished
 from queuectl.names import next_free
 from queuectl.queue.claims import Claim
 from queuectl.queue.entries import created_of, entry_of
+from queuectl.queue.hooks import fire
 from queuectl.queue.intake import show_quarantined
 from queuectl.queue.store import Store
 from queuectl.retry import Decision
@@ -64,6 +66,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         try:
             # One that somebody holds must not keep the others waiting.
             store.spool.put_over(path, place, read=end.claim.version, patience=CLAIM_PATIENCE)
+            fire(store, job, now)
             store.spool.move(place, end.target, patience=CLAIM_PATIENCE)
         except (OSError, Conflict):
             continue
@@ -95,7 +98,8 @@ def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIE
         if edited is None:
             _keep_aside(store, place, version, now)
         job = _as_ended(end, edited or claim.job, now)
-        target = store.transfer(place, job, now, read=version, patience=patience)
+        hook = partial(fire, store, now=now)
+        target = store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
         store.kept.pop(place.job_id, None)
         return target
     except OSError:

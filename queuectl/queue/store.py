@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from queuectl import locks
 from queuectl.config import Config, config_from
@@ -30,6 +30,8 @@ class Store:
         self.index = index
         self.kept: dict[str, tuple[int, int]] = {}
         """Of jobs whose files were edited to no job while they ran, the version that was kept in `dead`."""
+        self.troubles: list[str] = []
+        """What went wrong beside a job, for whoever has a listener to tell."""
         self._config: Optional[Config] = None
         self._stored: dict[str, str] = {}
 
@@ -126,12 +128,13 @@ class Store:
         read: Optional[tuple[int, int]] = None,
         version: Optional[tuple[int, int]] = None,
         patience: float = SETTLE_PATIENCE,
+        stamped: Callable[[Job], object] = lambda job: None,
     ) -> Place:
         """Change of state: stamp the record where it is, then move it to where `job.state` belongs.
 
         Where another file lies under its name there, it takes the next free one. `read` is the version that
         the job was read from; `version` that of a file which holds this record already and needs no stamp.
-        `patience` is the seconds to wait for whoever holds the file.
+        `patience` is the seconds to wait for whoever holds the file; `stamped` is called between the two.
 
         Raises:
             FileNotFoundError: somebody has taken the file away.
@@ -140,20 +143,29 @@ class Store:
         """
         target = Place(job.state, place.job_id)
         if self.spool.is_there(target):
-            return self._transfer_beside(place, job, now, read or version)
+            return self._transfer_beside(place, job, now, read or version, stamped)
         if version is None:
             job, version = self.stamp(place, job, read, patience=patience)
+        stamped(job)
         self.spool.move(place, target, patience=patience)
         self.record(target, job, version, now)
         return target
 
-    def _transfer_beside(self, place: Place, job: Job, now: float, read: Optional[tuple[int, int]]) -> Place:
+    def _transfer_beside(
+        self,
+        place: Place,
+        job: Job,
+        now: float,
+        read: Optional[tuple[int, int]],
+        stamped: Callable[[Job], object],
+    ) -> Place:
         from queuectl.job import renamed
 
         # Under the lock: the next free name may be that of a job which ends at this moment.
         with self.naming():
             target = Place(job.state, next_free(place.job_id, self.is_taken))
             job, version = self.stamp(place, renamed(job, target.job_id), read)
+            stamped(job)
             self.spool.move(place, target)
         # The row of the old name stays: another file has that name, and the next look says where.
         self.record(target, job, version, now)

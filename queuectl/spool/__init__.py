@@ -27,6 +27,7 @@ from queuectl.state import WAITING, State
 if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.spool.groups import GroupFiles
+    from queuectl.spool.hooks import HookFiles
     from queuectl.spool.schedules import ScheduleFiles
 
 __all__ = [
@@ -190,6 +191,13 @@ class Spool(Paths):
         from queuectl.spool.groups import GroupFiles
 
         return GroupFiles(self)
+
+    @cached_property
+    def hooks(self) -> HookFiles:
+        """The files of what is run for every job's end."""
+        from queuectl.spool.hooks import HookFiles
+
+        return HookFiles(self)
 
     @cached_property
     def trust(self) -> Trust:

@@ -9,7 +9,8 @@ from queuectl import system
 from queuectl.errors import SpoolUnusable, system_error
 from queuectl.state import State
 
-LOGS, TMP, LOCKS, SCHEDULES, GROUPS = "logs", "tmp", "locks", "schedules", "groups"
+LOGS, TMP, LOCKS = "logs", "tmp", "locks"
+SCHEDULES, GROUPS, HOOKS = "schedules", "groups", "hooks"
 RECORDS = "state"
 """In `schedules/` and `groups/`: what queuectl keeps of each."""
 INDEX = "index.sqlite3"
@@ -21,7 +22,7 @@ FORMAT_NUMBER = 1
 PAUSED = ("paused.txt", "paused.txt.txt")
 """The second is what Notepad makes of the first where Windows hides extensions."""
 STATE_FOLDERS = {state.folder: state for state in State}
-FOLDERS = (*STATE_FOLDERS, SCHEDULES, GROUPS, LOGS, TMP, LOCKS)
+FOLDERS = (*STATE_FOLDERS, SCHEDULES, GROUPS, HOOKS, LOGS, TMP, LOCKS)
 
 _FORMAT_LINE = "A spool of queuectl, format"
 _FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
@@ -45,6 +46,8 @@ it lies in is its state.
                {"cron": "0 3 * * *", "job": {"command": "echo hello"}} in it.
   groups       Limits of groups of jobs, for example video.json with
                {"limit": 1} in it, for jobs that say "group": "video".
+  hooks        on_success.json, on_failure.json, on_dead.json: jobs that are
+               run whenever another one has ended so.
   logs         What the commands printed.
   tmp, locks   queuectl's own.
 
@@ -106,7 +109,10 @@ def refuse_to_lead_root(root: str) -> None:
 
     if not os.path.isdir(root) or not access.is_visited_by_root(root):
         return
-    folders = [root, *(os.path.join(root, name) for name in (State.PROCESSING.folder, SCHEDULES, GROUPS))]
+    folders = [
+        root,
+        *(os.path.join(root, name) for name in (State.PROCESSING.folder, SCHEDULES, GROUPS, HOOKS)),
+    ]
     for path in (os.path.join(folder, name) for folder in folders for name in system.names_in(folder)):
         if _is_also_elsewhere(path):
             raise SpoolUnusable(

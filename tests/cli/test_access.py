@@ -23,8 +23,8 @@ from tests.support.program import WINDOWS, wipe
 
 SOMEBODY = 54321
 """A user id that nobody has."""
-FOLDERS = ("pending", "processing", "done", "failed", "dead", "schedules", "groups", "logs", "tmp")
-FOLDERS += ("locks",)
+FOLDERS = ("pending", "processing", "done", "failed", "dead", "schedules", "groups", "hooks")
+FOLDERS += ("logs", "tmp", "locks")
 
 posix = pytest.mark.skipif(WINDOWS, reason="permission bits")
 as_root = pytest.mark.skipif(WINDOWS or os.geteuid() != 0, reason="only root gives files to others")

@@ -26,6 +26,8 @@ PRINTS_DATA = {
     "schedule run-now",
     "group set",
     "group list",
+    "hook set",
+    "hook list",
     "dlq list",
     "dlq show",
     "config get",
@@ -60,6 +62,9 @@ COMMANDS = {
     "group pause",
     "group resume",
     "group remove",
+    "hook set",
+    "hook list",
+    "hook remove",
     "hold",
     "release",
     "edit",
@@ -122,7 +127,7 @@ def test_options_that_all_have(path: tuple[str, ...], command: click.Command) ->
 
 def test_no_arguments_are_a_wish_for_help(cli: CommandLine) -> None:
     assert cli.ok().out.startswith("Usage: queuectl ")
-    for group in ("worker", "schedule", "group", "dlq", "config"):
+    for group in ("worker", "schedule", "group", "hook", "dlq", "config"):
         assert cli(group).out.startswith(f"Usage: queuectl {group} ")
 
 

@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from json import loads
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,7 +20,8 @@ from queuectl import retry
 from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
-from queuectl.job import HISTORY_LIMIT, Job
+from queuectl.hook import hook_job
+from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
 from queuectl.queue.report import WorkerRow
 from queuectl.schedule import LATE, MOST_KEPT, Schedule
@@ -203,7 +205,9 @@ def test_every_job_that_is_shown_is_one() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/*.json")), ids=_ids)
 def test_every_example_is_a_job_and_in_the_list(path: Path) -> None:
-    if path.parent.name == "schedules":
+    if path.parent.name == "hooks":
+        assert decode_job(path.read_bytes()).id is None
+    elif path.parent.name == "schedules":
         assert decode_schedule(path.read_bytes()).job.command
     else:
         assert decode_job(path.read_bytes()).id in (None, path.stem)
@@ -272,6 +276,34 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert waiting == "1"
     assert second == f"{job_id} ['python', 'report.py']"
     assert (tmp_path / "spool" / "pending" / f"{job_id}.json").exists()
+
+
+def test_the_python_example_of_hooks_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block("docs/hooks.md", "python").text, {})
+    assert capsys.readouterr().out == "['on_dead']\n"
+
+
+def test_the_json_contract_of_hooks_names_what_is_printed(program: Program) -> None:
+    made = program.json("hook", "set", "on_dead", '{"command": "x"}')
+    assert set(made) == {"event", "file"}
+    [row] = program.json("hook", "list")
+    assert set(row) == {"event", "command", "problem", "file"}
+    text = read("docs/hooks.md")
+    assert '`{"event", "command", "problem", "file"}`' in text
+    assert '`{"event", "file"}`' in text
+
+
+def test_what_a_hook_is_told_is_what_is_written() -> None:
+    run = Run(outcome="failed", finished_at="2027-01-15T08:00:00.000Z")
+    made = hook_job(Job(command="x"), Job(id="import", command="y", history=[run]), "on_dead", "log")
+    assert f"(`{made.id}`)" in read("docs/hooks.md")
+    told = section("docs/hooks.md", "What a hook is told")
+    named = set(re.findall(r"`([a-z_]+)`", told.partition("In its environment")[0]))
+    assert named - {"stdin", "env"} == set(loads(made.stdin or ""))
+    assert set(re.findall(r"`(QUEUECTL_[A-Z_]+)`", told)) == set(made.env)
 
 
 def test_the_python_example_of_order_runs(

@@ -324,6 +324,7 @@ class TestLayout:
                 "dead",
                 "schedules",
                 "groups",
+                "hooks",
                 "logs",
                 "tmp",
                 "locks",

@@ -18,6 +18,7 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
         "NoSuchJob": 3,
         "NoSuchSchedule": 3,
         "NoSuchGroup": 3,
+        "NoSuchHook": 3,
         "Conflict": 4,
         "Busy": 5,
         "DamagedRecord": 6,

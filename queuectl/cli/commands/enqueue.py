@@ -10,7 +10,7 @@ from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, replaced, seconds, with_options
 from queuectl.cli.terminal import echo
-from queuectl.cli.tie_options import key_options, taken_ties, taken_unique, tie_options
+from queuectl.cli.tie_options import hook_options, key_options, taken_ties, taken_unique, tie_options
 from queuectl.cli.times import moment_option
 from queuectl.cli.waiting import print_and_wait
 from queuectl.moment import format_moment
@@ -51,6 +51,7 @@ from queuectl.moment import format_moment
 )
 @tie_options
 @key_options
+@hook_options
 @job_options
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)
 def enqueue_command(

@@ -8,7 +8,7 @@ import click
 
 from queuectl.cli.commands.look import hidden_env, secrets_option, shown_value
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
-from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, with_options
+from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, unnamed, with_options
 from queuectl.cli.terminal import echo
 from queuectl.cli.times import moment_option, shown_moment, until_moment
 from queuectl.names import CATCH_UP, OVERLAP
@@ -66,7 +66,7 @@ def add_schedule(
     jobs = given_jobs((file,) if file else (), source)
     if len(jobs) != 1:
         raise click.UsageError(f"a schedule has one job, these are {len(jobs)}")
-    job = with_options(_unnamed(jobs[0], named_by_file=file is not None), fields)
+    job = with_options(unnamed(jobs[0]) if file else jobs[0], fields)
     said = {field: value for field, value in given.items() if value is not None and value is not False}
     with open_queue() as queue:
         path = queue.schedules.add(name, Schedule(job=job, **said), replace=replace)
@@ -74,13 +74,6 @@ def add_schedule(
         print_json({"name": name, "file": path})
     else:
         echo(path)
-
-
-def _unnamed(job: Any, *, named_by_file: bool) -> Any:
-    """The job of a file without the name that it has from there."""
-    from msgspec.structs import replace
-
-    return replace(job, id=None) if named_by_file else job
 
 
 @command("list", "queuectl schedule list --json", schedule_command)

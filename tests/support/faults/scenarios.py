@@ -227,6 +227,7 @@ _ALL = (
         "leave_rubbish",
         partial(judges.judge_left, "failed", b"no JSON"),
     ),
+    Scenario("run with a hook", partial(one_waits, on_success=["x"]), "complete", judges.judge_hook),
     Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),
     Scenario("interrupted run", one_waits, "interrupt", _run_of("pending")),
     Scenario("interrupted retry", one_failed, "interrupt", _run_of("pending", before=1)),
