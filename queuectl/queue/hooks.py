@@ -24,12 +24,17 @@ from queuectl.spool import Place
 from queuectl.state import State
 
 
-def fire(store: Store, job: Job, now: float) -> None:
-    """Add what is to be run for the end of this job's last run; trouble with it is noted in the store."""
+def fire(store: Store, place: Place, job: Job, now: float) -> None:
+    """Add what is to be run for the end of this job's last run, which is recorded at `place`.
+
+    Trouble with it is noted in the store.
+    """
     for event in events_of(job):
         for source, found in _hooks(store, job, event):
             try:
                 template = found if isinstance(found, Job) else _template(store, found, job)
+                # Else a power cut could undo the run, and leave what was made for it.
+                store.spool.sync_claim(place)
                 _add(store, hook_job(template, job, event, store.spool.log_path(job.name)), source, now)
             except (QueueError, OSError, sqlite3.Error, msgspec.ValidationError, ValueError) as error:
                 store.troubles.append(f"{event} of {job.name} is not run: {_why(error)}")

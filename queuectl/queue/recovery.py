@@ -232,12 +232,12 @@ def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded
         return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
     if read.job.state in FINISHED:
         version = read.version if read.faithful else None
-        fire(store, read.job, now)
+        fire(store, place, read.job, now)
         target = store.transfer(place, read.job, now, read=read.version, version=version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, reason, delay = unrecorded(place, read)
     ran = job.history[-1:] != read.job.history[-1:]
-    hook = partial(fire, store, now=now) if ran else lambda job: None
+    hook = partial(fire, store, place, now=now) if ran else lambda job: None
     target = store.transfer(place, job, now, read=read.version, stamped=hook)
     return Recovered(target.job_id, worker, job.state, reason, delay)
 

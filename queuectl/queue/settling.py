@@ -66,7 +66,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         try:
             # One that somebody holds must not keep the others waiting.
             store.spool.put_over(path, place, read=end.claim.version, patience=CLAIM_PATIENCE)
-            fire(store, job, now)
+            fire(store, place, job, now)
             store.spool.move(place, end.target, patience=CLAIM_PATIENCE)
         except (OSError, Conflict):
             continue
@@ -98,7 +98,7 @@ def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIE
         if edited is None:
             _keep_aside(store, place, version, now)
         job = _as_ended(end, edited or claim.job, now)
-        hook = partial(fire, store, now=now)
+        hook = partial(fire, store, place, now=now)
         target = store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
         store.kept.pop(place.job_id, None)
         return target

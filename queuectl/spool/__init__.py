@@ -327,6 +327,11 @@ class Spool(Paths):
             with suppress(OSError):
                 system.remove(path, patience=0.1)
 
+    def sync_claim(self, place: Place) -> None:
+        """Make a record in a worker's folder outlive a power cut. Raises OSError."""
+        system.sync_folder(os.path.join(self.root, State.PROCESSING.folder))
+        system.sync_folder(os.path.dirname(self.path(place)))
+
     def sync(self, *states: State) -> None:
         """Make the names in these states' folders outlive a power cut."""
         for state in states:

@@ -19,8 +19,8 @@ def test_a_hook_is_run_and_told_of_what(program: Program) -> None:
     (program.spool / "hooks" / "on_dead.json").write_text(
         json.dumps({"command": python(code)}), encoding="utf-8"
     )
-    own = {"command": python("exit(1)"), "max_retries": 0}
-    job = {"command": python("exit(3)"), "max_retries": 0, "on_failure": own}
+    own = {"command": python("raise SystemExit(1)"), "max_retries": 0}
+    job = {"command": python("raise SystemExit(3)"), "max_retries": 0, "on_failure": own}
     with program.workers(2) as workers:
         program.drop("bad.json", job)
         program.wait_in("dead", "bad")

@@ -101,7 +101,7 @@ def test_a_rate_lets_so_many_start_and_then_the_next(program: Program) -> None:
 
 def test_a_batch_its_completion_job_and_a_part_that_fails(program: Program, ledger: Ledger) -> None:
     parts = [ledger.job(f"p{number}", id=f"p{number}", batch="b") for number in range(8)]
-    parts.append({"id": "bad", "command": python("exit(1)"), "batch": "b", "max_retries": 0})
+    parts.append({"id": "bad", "command": python("raise SystemExit(1)"), "batch": "b", "max_retries": 0})
     parts.append(
         {"id": "alarm", "command": ledger.command("alarm"), "after": [{"batch": "b", "on": "failure"}]}
     )

@@ -116,6 +116,11 @@ def work(
     told: list[str] = []
     pauses: list[float] = []
 
+    def hear(event: Any) -> None:
+        told.append(event.kind)
+        if "is not run" in event.text:
+            say("no hook")
+
     def run(job: Any, setting: Any) -> Outcome:
         say(f"ran {job.name}")
         meanwhile()
@@ -124,11 +129,7 @@ def work(
         outcome = Outcome(verdict, code, f"exit code {code}" if code else None, now, now)
         return outcome if not leaves else _leaving(leaves, setting.tidings, outcome)
 
-    hands = Hands(
-        emit=lambda event: told.append(event.kind),
-        pause=pauses.append,
-        gives_up=lambda: len(pauses) >= PATIENCE,
-    )
+    hands = Hands(emit=hear, pause=pauses.append, gives_up=lambda: len(pauses) >= PATIENCE)
     with Store.open(spool) as store:
         worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands)
         worker.runner.run = run  # type: ignore[method-assign]
