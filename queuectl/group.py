@@ -16,6 +16,8 @@ MOST_STARTS = 10_000
 """Starts that are remembered for a rate."""
 UNLIMITED = 1_000_000
 """Slots of a group that has no limit: more than there are workers."""
+_SLACK = 1.0
+"""Seconds by which clocks are corrected all the time."""
 _RATE = r"(?a)\s*(\d{1,5})\s*/\s*(.+?)\s*\Z"
 _UNITS = {
     **dict.fromkeys(("s", "sec", "second"), 1.0),
@@ -110,6 +112,6 @@ def with_starts(starts: Sequence[str], group: Group, now: float, count: int) -> 
 
 
 def moments_of(starts: Sequence[str], now: float) -> list[float]:
-    """These starts in seconds since the epoch, none in the future: the clock was set back then."""
+    """These starts in seconds since the epoch, in order; none in the future: the clock has been set back."""
     found = (read_moment(one) for one in starts)
-    return sorted(min(one, now) for one in found if one is not None)
+    return sorted(one for one in found if one is not None and one <= now + _SLACK)

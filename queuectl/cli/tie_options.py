@@ -76,11 +76,13 @@ def _parent(text: str, outcome: str) -> Any:
     return text if outcome == SUCCESS else After(id=text, on=outcome)
 
 
-def taken_unique(fields: dict[str, Any]) -> Any:
+def taken_unique(fields: dict[str, Any], *, keyed: bool) -> Any:
     """What is to become of a job whose key another one has, by these options, which are taken out."""
     if_exists, over, within = (fields.pop(name) for name in ("if_exists", "unique_over", "unique_for"))
     if (if_exists, over, within) == (None, None, None):
         return None
+    if not keyed:
+        raise click.UsageError("--if-exists, --unique-over and --unique-for are about a --unique-key")
     from queuectl.queue.ties import REFUSE, Unique
 
     return Unique(if_exists or REFUSE, _states(over), within)

@@ -36,15 +36,21 @@ class Lanes(Base):
 
     def let_in(self, lane: str, slots: int) -> None:
         """Have so many jobs of this group be ready, and no more."""
-        count = (
-            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} LIMIT ?)"
-        )
-        ready = int(self._sql.execute(count, (lane, slots + 1)).fetchone()[0])
-        if ready > slots:
+        # One that has crashed before may have to wait for another such: it takes no slot of the others.
+        count = f"SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} AND crashes = 0 LIMIT ?"
+        ready = len(self._sql.execute(count, (lane, slots + 1)).fetchall())
+        if ready > slots or (ready and self._is_out_of_order(lane)):
             self._park(lane)
             ready = 0
         if ready < slots and self.is_parked(lane):
             self._let_in(lane, slots - ready)
+
+    def _is_out_of_order(self, lane: str) -> bool:
+        """Whether one that waits for this group goes before one that was let in."""
+        query = f"SELECT priority, created FROM jobs WHERE lane = ? AND due IS ? AND {WAITS} ORDER BY "
+        first = self._sql.execute(f"{query} priority DESC, created LIMIT 1", (lane, PARKED)).fetchone()
+        last = self._sql.execute(f"{query} priority, created DESC LIMIT 1", (lane, None)).fetchone()
+        return first is not None and last is not None and (-first[0], first[1]) < (-last[0], last[1])
 
     def _park(self, lane: str) -> None:
         with self.transaction():

@@ -10,14 +10,17 @@ from typing import Optional
 
 from queuectl.index.base import HELD, PARKED, Base
 from queuectl.index.rows import Entry, checked_id
+from queuectl.names import fold
 
 BATCH = "/"
 """In front of a batch that is waited for, which so is no id."""
+ALL = "all"
+"""In place of a folder, in the table of looks."""
 _OF_BATCH = "SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2)"
 _KEEPS = f"""CASE WHEN substr(parent, 1, 1) = '{BATCH}'
     THEN EXISTS ({_OF_BATCH} AND one.state IN ('pending', 'processing', 'failed'))
         OR (wants = 'success' AND EXISTS ({_OF_BATCH} AND one.state = 'dead')) OR NOT EXISTS ({_OF_BATCH})
-    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.id = parent
+    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.fold = parent
         AND (one.state = 'completed' OR (one.state = 'dead' AND wants <> 'success'))) END"""
 """Whether what is waited for goes on, or has come to an end that does not do. (One that waits for a failure
 which has not come is freed: a claim sees to it.)
@@ -38,7 +41,7 @@ class Links(Base):
             return
         with self.transaction():
             for entry in waiting:
-                pairs = [(entry.id, parent, wants) for wants, parent in _links(entry)]
+                pairs = [(entry.id, _folded(parent), wants) for wants, parent in _links(entry)]
                 self._sql.execute("DELETE FROM links WHERE child = ?", (entry.id,))
                 self._sql.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", pairs)
                 self._sql.execute(f"{SET_FREE} AND id = ?", (entry.id,))
@@ -47,12 +50,52 @@ class Links(Base):
         """Whether a job waits, or has waited, for one of these few."""
         places = ", ".join("?" * len(ids))
         query = f"SELECT 1 FROM links WHERE parent IN ({places}) LIMIT 1"
-        return self._sql.execute(query, ids).fetchone() is not None
+        return self._sql.execute(query, list(map(fold, ids))).fetchone() is not None
+
+    def hold(self, job_id: str) -> None:
+        """This one waits, whatever the rows of others say: they are behind."""
+        with self.transaction():
+            self._sql.execute("UPDATE jobs SET due = ? WHERE id = ?", (HELD, job_id))
+
+    def unlink(self, job_ids: Sequence[str]) -> None:
+        """These wait for nobody any more."""
+        with self.transaction():
+            self._sql.executemany("DELETE FROM links WHERE child = ?", ((one,) for one in job_ids))
+
+    def look_at_batches(self) -> None:
+        """Free what waits for batches that have ended: a job has left one, or all are known now."""
+        with self.transaction():
+            self._sql.execute(
+                f"{SET_FREE} AND id IN (SELECT child FROM links WHERE parent > '/' AND parent < '0')"
+            )
+
+    def parents_of(self, job_ids: Sequence[str]) -> list[str]:
+        """The jobs that these few wait for, in the form in which ids are compared."""
+        places = ", ".join("?" * len(job_ids))
+        query = (
+            "SELECT DISTINCT parent FROM links JOIN jobs ON jobs.id = child "
+            f"WHERE fold IN ({places}) AND due = {HELD} AND substr(parent, 1, 1) <> '{BATCH}'"
+        )
+        return [str(row[0]) for row in self._sql.execute(query, list(job_ids))]
+
+    def mark_whole(self, now: float) -> None:
+        """All that lies in the folders has been looked at since this index was made."""
+        if not self.is_whole():
+            with self.transaction():
+                self._sql.execute("INSERT OR REPLACE INTO looks VALUES (?, '', 0, '', ?)", (ALL, now))
+            self.look_at_batches()
+
+    def is_whole(self) -> bool:
+        """Whether it knows of all jobs, as far as nobody has just added one by hand."""
+        return self._sql.execute("SELECT 1 FROM looks WHERE folder = ?", (ALL,)).fetchone() is not None
 
     def batch_goes_on(self, batch: str) -> Optional[bool]:
         """Whether a job of this batch waits or runs; None if there is none of it."""
         query = "SELECT max(state IN ('pending', 'processing', 'failed')) FROM jobs WHERE batch = ?"
         found = self._sql.execute(query, (batch,)).fetchone()[0]
+        if not self.is_whole():
+            # Of one that is being made anew not all jobs may be known.
+            return True
         return None if found is None else bool(found)
 
     def batch_has_dead(self, batch: str) -> bool:
@@ -63,14 +106,19 @@ class Links(Base):
     def waits_in_vain(self, most: int) -> list[tuple[str, str]]:
         """So many at most of those that wait, with one other each that is dead or not there."""
         rows = self._sql.execute(
-            "SELECT child, parent FROM links JOIN jobs AS it ON it.id = child "
-            "LEFT JOIN jobs AS other ON other.id = parent "
-            f"WHERE it.due = {HELD} AND substr(parent, 1, 1) <> '{BATCH}' "
-            "AND (other.state IS NULL OR (other.state = 'dead' AND wants = 'success')) "
+            "SELECT child, coalesce(other.id, parent) FROM links JOIN jobs AS it ON it.id = child "
+            "LEFT JOIN jobs AS other ON other.fold = parent "
+            f"WHERE it.due = {HELD} AND it.hold = 0 AND CASE WHEN substr(parent, 1, 1) = '{BATCH}' "
+            f"THEN wants = 'success' AND EXISTS ({_OF_BATCH} AND one.state = 'dead') "
+            "ELSE other.state IS NULL OR (other.state = 'dead' AND wants = 'success') END "
             "GROUP BY child ORDER BY child LIMIT ?",
             (most,),
         )
         return [(checked_id(child), str(parent)) for child, parent in rows]
+
+
+def _folded(parent: str) -> str:
+    return parent if parent.startswith(BATCH) else fold(parent)
 
 
 def written_link(wants: str, parent: str) -> str:

@@ -9,6 +9,7 @@ from typing import Optional
 
 from queuectl.index.base import Base
 from queuectl.index.connection import impatient
+from queuectl.index.links import ALL
 from queuectl.index.rows import Look, Oddity, look_from
 
 _ODDITIES = "SELECT path, reason, mtime_ns, size, seen FROM oddities"
@@ -49,7 +50,9 @@ class Notes(Base):
 
     def looks(self) -> list[Look]:
         """The last looks at the folders."""
-        rows = self._sql.execute("SELECT folder, inode, changed_ns, owner, at FROM looks").fetchall()
+        rows = self._sql.execute(
+            "SELECT folder, inode, changed_ns, owner, at FROM looks WHERE folder <> ?", (ALL,)
+        )
         return [look for look in map(look_from, rows) if look is not None]
 
     def put_looks(self, looks: Sequence[Look]) -> None:

@@ -51,7 +51,7 @@ CREATE TABLE links (
     child TEXT NOT NULL,
     parent TEXT NOT NULL,
     wants TEXT NOT NULL,
-    PRIMARY KEY (child, parent)
+    PRIMARY KEY (child, parent, wants)
 ) WITHOUT ROWID;
 CREATE INDEX links_parent ON links (parent);
 CREATE TABLE oddities (
@@ -72,8 +72,8 @@ CREATE TABLE looks (
 """
 _TRIGGERS = (
     f"""CREATE TRIGGER ended AFTER INSERT ON jobs WHEN NEW.state IN ('completed', 'dead')
-    AND EXISTS (SELECT 1 FROM links WHERE parent IN (NEW.id, '/' || NEW.batch)) BEGIN
-    {SET_FREE} AND id IN (SELECT child FROM links WHERE parent IN (NEW.id, '/' || NEW.batch)); END""",
+    AND EXISTS (SELECT 1 FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch)) BEGIN
+    {SET_FREE} AND id IN (SELECT child FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch)); END""",
     f"""CREATE TRIGGER gone AFTER DELETE ON jobs WHEN OLD.batch IS NOT NULL BEGIN
     {SET_FREE} AND id IN (SELECT child FROM links WHERE parent = '/' || OLD.batch); END""",
 )

@@ -32,7 +32,9 @@ class Whereabouts(Links):
     def drop(self, job_ids: Iterable[str]) -> None:
         """Forget these ids."""
         with self.transaction():
-            self._sql.executemany("DELETE FROM jobs WHERE id = ?", ((job_id,) for job_id in job_ids))
+            ids = [(job_id,) for job_id in job_ids]
+            self._sql.executemany("DELETE FROM jobs WHERE id = ?", ids)
+            self._sql.executemany("DELETE FROM links WHERE child = ?", ids)
 
     def is_empty(self) -> bool:
         """Whether it knows of no job."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from queuectl import system
 from queuectl.errors import NoSuchJob
@@ -12,6 +12,9 @@ from queuectl.queue.guard import guarded
 from queuectl.queue.store import Store
 from queuectl.spool import Place
 from queuectl.state import State
+
+if TYPE_CHECKING:
+    from queuectl.queue.edits import Editable
 
 
 class Acting:
@@ -143,13 +146,24 @@ class Acting:
         release(self.store, self._locate_all(job_ids), anyway=anyway, now=self._now())
 
     @guarded
-    def edit(self, job_id: str, changes: Mapping[str, Any]) -> None:
+    def editable(self, job_id: str) -> Editable:
+        """What a person may set of a job that waits, as it is, for `edit`. Raises as `hold`."""
+        from queuectl.queue.edits import editable
+
+        return editable(self.store, self.locate(job_id))
+
+    @guarded
+    def edit(
+        self, job_id: str, changes: Mapping[str, Any], *, version: Optional[tuple[int, int]] = None
+    ) -> None:
         """Give a job that waits other values of these fields; None takes one away.
 
+        With the `version` that `editable` has told, only if nobody has changed it since.
+
         Raises:
-            InvalidInput: that would be no job.
-            NoSuchJob, Conflict, DamagedRecord: as `hold`.
+            InvalidInput: that would be no job, or wait for itself.
+            NoSuchJob, Conflict, DamagedRecord: as `hold`; or a job that it is to wait for is not there.
         """
         from queuectl.queue.edits import change
 
-        change(self.store, [self.locate(job_id)], changes, now=self._now())
+        change(self.store, [self.locate(job_id)], changes, now=self._now(), version=version)

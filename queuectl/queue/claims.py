@@ -103,7 +103,6 @@ def claim_some(
         finally:
             # What was moved is ours, whatever came then.
             store.record_all(look.rows)
-            groups.keep_starts()
     return look.claims
 
 
@@ -123,6 +122,8 @@ class _Look:
         self.claims: list[Claim] = []
         self.rows: list[Entry] = []
         self._tried: set[str] = set()
+        self._alone = False
+        """What is claimed is to start at once: how many do in a time is counted."""
         self._alike: dict[str, list[str]] = {}
 
     def take(self, entries: Sequence[Entry], most: int) -> None:
@@ -141,7 +142,7 @@ class _Look:
                 if not self.claims:
                     raise
                 return
-            if self.claims and entry.crashes:
+            if self.claims and (entry.crashes or self._alone):
                 return
 
     def _try(self, entry: Entry) -> None:
@@ -184,9 +185,10 @@ class _Look:
             # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
             raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
         target = Place(State.PROCESSING, place.job_id, self.worker)
-        store.spool.move(place, target, patience=CLAIM_PATIENCE)
         if job.group is not None:
             self.groups.claim(job.group)
+            self._alone = self.groups.has_rate(job.group)
+        store.spool.move(place, target, patience=CLAIM_PATIENCE)
         self.claims.append(Claim(job, target, version, entry.stuck_since))
         self.rows.append(_row_of(entry, target, job, version, now))
         _forget_note(store, place.job_id)
@@ -196,7 +198,12 @@ class _Look:
         store, now, job = self.store, self.now, read.job
         if (job.hold or job.after) and hold_back(store, place, job, read.version, now):
             return True
-        if job.group is not None and self.groups.slots(job.group).free <= 0:
+        if job.group is None:
+            return False
+        if self.claims and self.groups.has_rate(job.group):
+            # Not behind others: it would start when they have ended.
+            return True
+        if self.groups.slots(job.group).free <= 0:
             # The row was behind: of another group, or of none.
             store.record_all([entry_of(place, job, read.version, now)._replace(due=PARKED)])
             return True

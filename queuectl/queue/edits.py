@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 import msgspec
 
-from queuectl.codec import checked, job_size
+from queuectl.codec import decode_one, job_size
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import USER_FIELDS, Job, is_first
 from queuectl.moment import format_moment
 from queuectl.queue.store import Store
+from queuectl.queue.ties import check_parents, refuse_circle
 from queuectl.queue.verbs import moved_on, read_waiting
+from queuectl.source import Source
 from queuectl.spool import FileChanged, Place, Read, too_large
 from queuectl.state import WAITING
 
 _FIXED = ("$schema", "id")
 
 
-def change(store: Store, places: Sequence[Place], changes: Mapping[str, Any], *, now: float) -> None:
-    """Give these jobs other values of some fields, all or none; see `Queue.edit` and `Queue.hold`."""
+class Editable(NamedTuple):
+    """What a person may set of a job that waits, as it is, and the version of its file."""
+
+    fields: dict[str, Any]
+    version: tuple[int, int]
+
+
+def editable(store: Store, place: Place) -> Editable:
+    """See `Queue.editable`."""
+    read = _waiting(store, place)
+    plain = msgspec.to_builtins(read.job)
+    return Editable({name: plain[name] for name in USER_FIELDS if name in plain}, read.version)
+
+
+def change(
+    store: Store,
+    places: Sequence[Place],
+    changes: Mapping[str, Any],
+    *,
+    now: float,
+    version: Optional[tuple[int, int]] = None,
+) -> None:
+    """Give these jobs other values of some fields; see `Queue.edit` and `Queue.hold`."""
     unknown = [name for name in changes if name not in USER_FIELDS or name in _FIXED]
     if unknown:
         raise InvalidInput(f"{unknown[0]!r} is no field that can be changed")
     with store.claiming():
         reads = [_waiting(store, place) for place in places]
+        if version is not None and reads[0].version != version:
+            raise moved_on(places[0])
         jobs = [_changed(store, read.job, changes) for read in reads]
+        if changes.get("after"):
+            jobs = check_parents(store, jobs)
+            for job in jobs:
+                refuse_circle(store, job)
         _write(store, places, reads, jobs, now)
 
 
@@ -50,12 +79,13 @@ def _waiting(store: Store, place: Place) -> Read:
 
 
 def _changed(store: Store, job: Job, changes: Mapping[str, Any]) -> Job:
-    plain = {**msgspec.to_builtins(job), **msgspec.to_builtins(dict(changes))}
-    kept = {name: value for name, value in plain.items() if value is not None}
     try:
-        changed = checked(msgspec.convert(kept, Job))
-    except msgspec.ValidationError as error:
-        raise InvalidInput(str(error)) from None
+        plain = {**msgspec.to_builtins(job), **msgspec.to_builtins(dict(changes))}
+        kept = {name: value for name, value in plain.items() if value is not None}
+        # By way of text: what is wrong is told as of a file.
+        changed = decode_one(Source(msgspec.json.encode(kept).decode(), None))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a job's fields are JSON values: {error}") from None
     limit = store.config.max_job_bytes
     if job_size(changed) > limit:
         raise too_large(limit)
@@ -73,4 +103,7 @@ def _write(
             raise moved_on(place) from None
         except FileChanged:
             raise moved_on(place) from None
+        store.index.unlink([place.job_id])
         store.record(place, job, version, now)
+        if read.job.batch not in (None, job.batch):
+            store.index.look_at_batches()

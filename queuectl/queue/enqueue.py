@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 from queuectl import system
 from queuectl.codec import checked, decode_job, job_size
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
-from queuectl.job import Job, accepted
+from queuectl.job import Job, accepted, parents
 from queuectl.names import fold, next_free
 from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
@@ -21,7 +21,8 @@ from queuectl.queue.ties import (
     Unique,
     check_parents,
     give_way,
-    holder_of,
+    holders_of,
+    read_those,
     refuse_doubles,
     refuse_holder,
 )
@@ -32,6 +33,10 @@ TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 
 
+class _Taken(Conflict):
+    """The id is another job's."""
+
+
 class _Prepared:
     """A job whose record lies in `tmp/`, at `path`."""
 
@@ -39,8 +44,8 @@ class _Prepared:
         self.path, self.job, self.version = path, job, version
         self.place = Place(State.PENDING, job.name)
         self.admitted = False
-        self.holder: Optional[Place] = None
-        """The other job that has its unique key."""
+        self.holders: list[Place] = []
+        """The other jobs that have its unique key."""
 
 
 def enqueue(
@@ -50,15 +55,15 @@ def enqueue(
     limit = store.config.max_job_bytes
     if any(job_size(job) > limit for job in jobs):
         raise too_large(limit)
-    if store.index.is_empty():
-        # Deleted, perhaps: it must know which ids differ from a new one in case only.
+    if store.index.is_empty() or any(job.unique_key is not None or job.after for job in jobs):
+        # It must know which ids differ from a new one in case only, who has a key, what belongs to a batch.
         reconcile_all(store, now, spare=True)
-    check_parents(store, jobs)
+    jobs = check_parents(store, jobs)
     refuse_doubles(jobs)
     for tries in range(TRIES):
         try:
             return _enqueue(store, jobs, rename=rename, now=now, unique=unique or Unique())
-        except Conflict:
+        except _Taken:
             # RACE: somebody has taken a name that we had chosen before we had the lock again.
             ours = rename or any(job.id is None for job in jobs)
             if not ours or tries == TRIES - 1:
@@ -127,10 +132,12 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
 def _admit(store: Store, prepared: Sequence[_Prepared], now: float, unique: Unique) -> list[Place]:
     workers = store.spool.workers()
     for one in prepared:
-        one.holder = holder_of(store, one.job, unique, now)
-        if one.holder is not None and unique.if_exists != RETURN:
-            refuse_holder(one.job, one.holder, unique)
-    new = [one for one in prepared if one.holder is None or unique.if_exists != RETURN]
+        one.holders = holders_of(store, one.job, unique, now)
+        if one.holders and unique.if_exists != RETURN:
+            refuse_holder(one.job, one.holders[0], unique)
+    new = [one for one in prepared if not one.holders or unique.if_exists != RETURN]
+    _refuse_orphans(prepared, new)
+    replaced = [(one.job, read_those(store, one.holders)) for one in new]
     for one in new:
         _refuse_known(store, one.job.name, workers)
     try:
@@ -143,10 +150,20 @@ def _admit(store: Store, prepared: Sequence[_Prepared], now: float, unique: Uniq
         raise
     # RACE: one that a person has just moved is in all the same, and the next look finds it.
     store.record_all([entry_of(one.place, one.job, one.version, now) for one in new])
-    for one in new:
-        if one.holder is not None:
-            give_way(store, one.holder, one.job, now)
-    return [one.place if one.admitted or one.holder is None else one.holder for one in prepared]
+    for job, waiting in replaced:
+        give_way(store, waiting, job, now)
+    return [one.place if one.admitted else one.holders[0] for one in prepared]
+
+
+def _refuse_orphans(prepared: Sequence[_Prepared], new: Sequence[_Prepared]) -> None:
+    """Refuse that one waits for another of the call in whose place a job is that was there before."""
+    answered = {one.job.name for one in prepared} - {one.job.name for one in new}
+    for one in new if answered else ():
+        if waits := answered.intersection(parent.id for parent in parents(one.job) if parent.id):
+            raise Conflict(
+                f"{one.job.name} would wait for {sorted(waits)[0]}, in whose place another job is returned",
+                hint="add it in a call of its own",
+            )
 
 
 def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> None:
@@ -175,7 +192,7 @@ def _refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
         return
     known = store.spool.locate(job_id)
     where = known.state.value if known else "under a name that differs in case only"
-    raise Conflict(
+    raise _Taken(
         f"a job {job_id!r} is in this spool already ({where})",
         hint="give another id, or retry that one",
     )

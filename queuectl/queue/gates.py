@@ -5,6 +5,7 @@ The index lets in what may pass; the files are asked before it does.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,9 +15,11 @@ from queuectl.errors import InvalidInput, QueueError
 from queuectl.group import UNLIMITED, Group, Slots, moments_of, slots, with_starts
 from queuectl.index.base import HELD
 from queuectl.job import ANY, FAILURE, SUCCESS, After, Job, is_first, parents, skipped
+from queuectl.names import fold
 from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
 from queuectl.spool import Place
+from queuectl.spool.named import NamedFile
 from queuectl.spool.scan import Found
 from queuectl.state import State
 
@@ -59,10 +62,19 @@ def _outcome(store: Store, one: After) -> Optional[str]:
         if goes_on is not False:
             return None if goes_on else ""
         return FAILURE if store.index.batch_has_dead(one.batch) else SUCCESS
-    place = store.spool.locate(one.id or "")
+    place = find_named(store, one.id or "")
     if place is None:
         return ""
     return {State.COMPLETED: SUCCESS, State.DEAD: FAILURE}.get(place.state)
+
+
+def find_named(store: Store, job_id: str) -> Optional[Place]:
+    """Where the job of this id lies, or of one that is the same but for case and Unicode form."""
+    place = store.spool.locate(job_id)
+    if place is not None:
+        return place
+    places = map(store.spool.locate, store.index.alike(fold(job_id)))
+    return next((one for one in places if one is not None), None)
 
 
 def hold_back(store: Store, place: Place, job: Job, version: tuple[int, int], now: float) -> bool:
@@ -74,6 +86,9 @@ def hold_back(store: Store, place: Place, job: Job, version: tuple[int, int], no
         store.transfer(place, skipped(job, now=now, why=wait.why), now, read=version)
         return True
     store.record_all([entry_of(place, job, version, now)._replace(due=HELD)])
+    # Also where the row of another says otherwise: else it would be looked at again and again.
+    with suppress(sqlite3.Error):
+        store.index.hold(place.job_id)
     # RACE: what it waits for may have ended between the question and the row, and told nobody.
     return job.hold or waits_for(store, job) is not None
 
@@ -87,19 +102,31 @@ class Groups:
         self._groups: Optional[dict[str, Optional[Group]]] = None
         self._running: Optional[Counter[str]] = None
         self._claimed: Counter[str] = Counter()
+        self._starts: dict[str, list[float]] = {}
+        self._unreadable = False
+        """The folder cannot be gone through: what the limits are nobody knows."""
 
     def slots(self, name: str) -> Slots:
         """How many jobs of this group may start now."""
+        name = fold(name)
         group = self._all.get(name, _OPEN)
-        if group is None:
+        if group is None or self._unreadable:
             # Its file is damaged: what its limits were nobody knows.
             return Slots(0)
         if group.limit is None and group.rate is None:
             return Slots(0 if group.paused else UNLIMITED)
-        starts = moments_of(self._files.starts(name), self._now) if group.rate else []
-        starts += [self._now] * self._claimed[name]
         running = self._runs[name] + self._claimed[name] if group.limit else 0
-        return slots(group, running, starts, self._now)
+        return slots(group, running, self._started(name) if group.rate else [], self._now)
+
+    def has_rate(self, name: str) -> bool:
+        """Whether so many of this group may start in a time."""
+        group = self._all.get(fold(name))
+        return group is not None and group.rate is not None
+
+    def _started(self, name: str) -> list[float]:
+        if name not in self._starts:
+            self._starts[name] = moments_of(self._files.starts(name), self._now)
+        return self._starts[name]
 
     def let_in(self) -> None:
         """Have of each group that waits so many jobs be ready as may start."""
@@ -124,27 +151,31 @@ class Groups:
         return min((one for one in opens if one is not None), default=None)
 
     def claim(self, name: str) -> None:
-        """One of its jobs starts."""
-        self._claimed[name] += 1
+        """One of its jobs is about to start; of a group with a rate that is kept first.
 
-    def keep_starts(self) -> None:
-        """Remember when jobs of groups with a rate were started. No error if that cannot be done just now."""
-        for name, count in self._claimed.items():
-            group = self._all.get(name)
-            if group is not None and group.rate is not None:
-                with suppress(OSError):
-                    starts = with_starts(self._files.starts(name), group, self._now, count)
-                    self._files.write_starts(name, starts)
+        Raises:
+            OSError: it cannot be kept.
+        """
+        name = fold(name)
+        group = self._all.get(name)
+        if group is not None and group.rate is not None:
+            self._files.write_starts(name, with_starts(self._files.starts(name), group, self._now, 1))
+            self._started(name).append(self._now)
+        self._claimed[name] += 1
 
     @property
     def _all(self) -> Mapping[str, Optional[Group]]:
         if self._groups is None:
-            self._groups = {name: self._read(name) for name in self._files.found()}
+            try:
+                found = self._files.found()
+            except OSError:
+                found, self._unreadable = {}, True
+            self._groups = {fold(name): self._read(file) for name, file in found.items()}
         return self._groups
 
-    def _read(self, name: str) -> Optional[Group]:
+    def _read(self, file: NamedFile) -> Optional[Group]:
         try:
-            return self._files.read(self._files.get(name))
+            return self._files.read(file, patience=0.0)
         except (QueueError, OSError):
             return None
 
@@ -157,7 +188,7 @@ class Groups:
             found = [one for one in seen if isinstance(one, Found)]
             known = self._store.index.lanes_of([one.job_id for one in found])
             groups = (known[one.job_id] if one.job_id in known else self._group_of(one) for one in found)
-            self._running = Counter(group for group in groups if group is not None)
+            self._running = Counter(fold(group) for group in groups if group is not None)
         return self._running
 
     def _group_of(self, found: Found) -> Optional[str]:

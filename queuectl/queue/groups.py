@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import msgspec
 
@@ -11,11 +12,12 @@ from queuectl.errors import InvalidInput, QueueError
 from queuectl.group import Group
 from queuectl.group_codec import checked_group
 from queuectl.moment import format_moment
-from queuectl.names import id_problem
+from queuectl.names import fold, id_problem
 from queuectl.queue.gates import Groups
 from queuectl.queue.guard import guarded
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
+from queuectl.spool.named import NamedFile
 
 
 class GroupVerbs:
@@ -35,9 +37,12 @@ class GroupVerbs:
         if problem := id_problem(name):
             raise InvalidInput(problem.replace("an id", "a group's name"))
         with self.store.claiming():
-            file = self._files.found().get(name)
+            file = self._files.named(name)
             before = Group() if file is None else self._files.read(file)
-            group = checked_group(msgspec.structs.replace(before, **changes))
+            try:
+                group = checked_group(msgspec.structs.replace(before, **changes))
+            except TypeError as error:
+                raise InvalidInput(f"not a field of a group, or not a value: {error}") from None
             self._files.save(name, group, over=file)
         return group
 
@@ -47,15 +52,22 @@ class GroupVerbs:
         now = self._now()
         reconcile_all(self.store, now, spare=True)
         counts, files = self.store.index.lane_counts(), self._files.found()
-        names = sorted({*files, *counts})
-        return [self._row(name, counts.get(name, {}), now) for name in names]
+        names = {fold(name): name for name in (*counts, *files)}
+        of_lanes: dict[str, Counter[str]] = defaultdict(Counter)
+        for lane, states in counts.items():
+            of_lanes[fold(lane)].update(states)
+        groups = Groups(self.store, now)
+        return [
+            self._row(name, files.get(name), of_lanes[key], groups) for key, name in sorted(names.items())
+        ]
 
-    def _row(self, name: str, counts: Mapping[str, int], now: float) -> dict[str, Any]:
-        file = self._files.found().get(name)
+    def _row(
+        self, name: str, file: Optional[NamedFile], counts: Mapping[str, int], groups: Groups
+    ) -> dict[str, Any]:
         row: dict[str, Any] = dict.fromkeys(("limit", "rate", "paused", "description", "opens_at", "problem"))
         try:
             group = Group() if file is None else self._files.read(file)
-            opens = Groups(self.store, now).slots(name).opens
+            opens = groups.slots(name).opens
             row.update({field: getattr(group, field) for field in ("limit", "rate", "paused", "description")})
             row["opens_at"] = None if opens is None else format_moment(opens)
         except (QueueError, OSError) as error:

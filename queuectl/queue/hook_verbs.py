@@ -34,7 +34,7 @@ class HookVerbs:
             raise InvalidInput("id: each of its jobs gets its own: leave it out")
         job = checked(job)
         with self.store.claiming():
-            self._files.write(event, _written(job), over=self._files.found().get(event))
+            self._files.write(event, _written(job), over=self._files.named(event))
             return self._files.get(event).path
 
     @guarded

@@ -114,9 +114,12 @@ def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
         raise NoSuchJob(job_id)
     place, read = found
     entry = entry_of(place, read.job, read.version, now)
+    record = job_to_dict(read.job)
     return {
-        **job_to_dict(read.job),
+        **record,
         **job_row(entry, store.config),
+        # A row says less of it.
+        "after": record["after"],
         "file": store.spool.path(place),
         "log": _log_of(store, place.job_id),
     }
@@ -230,6 +233,9 @@ def _in_vain(store: Store) -> list[str]:
     """Of each job that waits for one that is dead, or not there, a line."""
     lines = []
     for child, parent in store.index.waits_in_vain(PROBLEMS_SHOWN):
+        if parent.startswith(BATCH):
+            lines.append(f"job {child} waits for batch {parent[len(BATCH) :]}, of which a job is dead")
+            continue
         place = store.spool.locate(parent)
         if place is None:
             lines.append(

@@ -49,8 +49,9 @@ class Schedules:
         if job_size(schedule.job) > limit:
             raise too_large(limit)
         with settling(self.store):
-            over = self._files.found().get(name) if replace else None
-            if over is None and name not in self._files.found():
+            there = self._files.named(name)
+            over = there if replace else None
+            if there is None:
                 # Of one of this name that was deleted: this one counts from now.
                 self._files.forget(name)
             self._files.save(name, schedule, over=over)

@@ -91,6 +91,8 @@ class Survey:
             yield from compared.for_gone(state)
         compared.finish(state.folder for state in states)
         looks.keep()
+        if self._only is None:
+            self._store.index.mark_whole(self._compared.now)
         self.drops = list({drop.place: drop for drop in compared.unsettled}.values())
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Optional, Union
+
+import msgspec
 
 from queuectl.errors import Conflict, InvalidInput, NoSuchJob
 from queuectl.index import Entry
-from queuectl.job import Job, cancelled, parents
+from queuectl.job import SUCCESS, After, Job, cancelled, parents
+from queuectl.names import fold
+from queuectl.queue.gates import find_named
 from queuectl.queue.store import Store
 from queuectl.queue.verbs import read_waiting
-from queuectl.spool import Place
+from queuectl.spool import Place, Read
 from queuectl.state import WAITING, State
 
 REFUSE, REPLACE, RETURN = "refuse", "replace", "return"
+_SHOWN = 100
 TO_BE_DONE = (*WAITING, State.PROCESSING)
 
 
@@ -40,52 +46,100 @@ def refuse_doubles(jobs: Sequence[Job]) -> None:
             raise Conflict(f"the unique key {key!r} is given twice")
 
 
-def check_parents(store: Store, jobs: Sequence[Job]) -> None:
-    """Refuse jobs that would wait for what is not there, or for one another.
+def check_parents(store: Store, jobs: Sequence[Job]) -> list[Job]:
+    """These jobs, each with the ids that it waits for as those are written.
 
     Raises:
         NoSuchJob: a job that one waits for is neither there nor among these.
         InvalidInput: the same of a batch; or they wait for one another in a circle.
     """
-    ids = {job.id for job in jobs if job.id is not None}
+    if not any(job.after for job in jobs):
+        return list(jobs)
+    new = {fold(job.id): job.id for job in jobs if job.id is not None}
     batches = {job.batch for job in jobs if job.batch is not None}
-    for job in jobs:
-        for one in parents(job):
-            if one.id is not None and one.id not in ids and store.spool.locate(one.id) is None:
-                raise NoSuchJob(one.id)
-            if one.batch is None or one.batch in batches:
-                continue
-            if store.index.batch_goes_on(one.batch) is None:
+    checked = [_as_named(store, job, new, batches) if job.after else job for job in jobs]
+    _refuse_circles(checked)
+    return checked
+
+
+def _as_named(store: Store, job: Job, new: Mapping[str, str], batches: set[str]) -> Job:
+    after: list[Union[str, After]] = []
+    for one in parents(job):
+        if one.batch is not None:
+            if one.batch not in batches and store.index.batch_goes_on(one.batch) is None:
                 raise InvalidInput(f"no job belongs to the batch {one.batch!r}", hint="add its jobs first")
-    _refuse_circles(jobs)
+            after.append(one)
+            continue
+        name = new.get(fold(one.id or "")) or _name_of(store, one.id or "")
+        after.append(name if one.on == SUCCESS else msgspec.structs.replace(one, id=name))
+    return msgspec.structs.replace(job, after=after)
+
+
+def _name_of(store: Store, job_id: str) -> str:
+    place = find_named(store, job_id)
+    if place is None:
+        raise NoSuchJob(job_id)
+    return store.as_named(place).job_id
 
 
 def _refuse_circles(jobs: Sequence[Job]) -> None:
-    waits = {job.id: _among(job, jobs) for job in jobs if job.after and job.id is not None}
-    while waits:
-        free = [job_id for job_id, others in waits.items() if not others & waits.keys()]
-        if not free:
-            raise InvalidInput(f"these would wait for one another: {', '.join(sorted(map(str, waits)))}")
-        for job_id in free:
-            del waits[job_id]
+    members: dict[str, list[str]] = defaultdict(list)
+    for job in jobs:
+        if job.batch is not None and job.id is not None:
+            members[job.batch].append(job.id)
+    waits = {job.id: _among(job, members) for job in jobs if job.id is not None}
+    children: dict[str, list[str]] = defaultdict(list)
+    left = {}
+    for job_id, others in waits.items():
+        left[job_id] = sum(other in waits for other in others)
+        for other in others:
+            children[other].append(job_id)
+    free = [job_id for job_id, count in left.items() if count == 0]
+    while free:
+        job_id = free.pop()
+        del left[job_id]
+        for child in children[job_id]:
+            left[child] -= 1
+            if left[child] == 0:
+                free.append(child)
+    if left:
+        # Those behind a circle wait for it, too; enough to see it.
+        shown = ", ".join(sorted(left)[:_SHOWN])
+        raise InvalidInput(f"these would wait for one another: {shown}")
 
 
-def _among(job: Job, jobs: Sequence[Job]) -> set[Optional[str]]:
+def _among(job: Job, members: Mapping[str, Sequence[str]]) -> set[str]:
     wanted = parents(job)
     ids = {one.id for one in wanted if one.id is not None}
-    batches = {one.batch for one in wanted if one.batch is not None}
-    return {*ids, *(other.id for other in jobs if other.batch in batches)}
+    return ids.union(*(members.get(one.batch, ()) for one in wanted if one.batch is not None))
 
 
-def holder_of(store: Store, job: Job, unique: Unique, now: float) -> Optional[Place]:
-    """Where the job lies that has this one's unique key, the latest of several. Asked under `claim.lock`."""
+def refuse_circle(store: Store, job: Job) -> None:
+    """Refuse a change by which a job would wait for itself by way of others.
+
+    Raises:
+        InvalidInput: so.
+    """
+    seen: set[str] = set()
+    ahead = {fold(one.id) for one in parents(job) if one.id is not None}
+    while ahead:
+        if fold(job.name) in ahead:
+            raise InvalidInput(f"after: {job.name} would wait for itself, by way of others")
+        seen |= ahead
+        ahead = set(store.index.parents_of(sorted(ahead)[:_SHOWN])) - seen
+    # Of very many ways the first are followed: what is left is told of by status.
+
+
+def holders_of(store: Store, job: Job, unique: Unique, now: float) -> list[Place]:
+    """Where the jobs lie that have this one's unique key, one that runs first. Asked under `claim.lock`."""
     if job.unique_key is None:
-        return None
+        return []
     states = unique.states or (tuple(State) if unique.within is not None else TO_BE_DONE)
     rows = [entry for entry in store.index.of_key(job.unique_key) if _counts(entry, unique, now)]
     # The files tell.
-    places = (store.spool.locate(entry.id) for entry in rows)
-    return next((place for place in places if place is not None and place.state in states), None)
+    found = [store.spool.locate(entry.id) for entry in rows]
+    places = [place for place in found if place is not None and place.state in states]
+    return sorted(places, key=lambda place: place.state is not State.PROCESSING)
 
 
 def _counts(entry: Entry, unique: Unique, now: float) -> bool:
@@ -106,9 +160,17 @@ def refuse_holder(job: Job, holder: Place, unique: Unique) -> None:
     )
 
 
-def give_way(store: Store, holder: Place, by: Job, now: float) -> None:
-    """Cancel a waiting job whose place another one takes. Asked under `claim.lock`."""
-    if holder.state in WAITING:
-        read = read_waiting(store, holder)
+def read_those(store: Store, holders: Sequence[Place]) -> list[tuple[Place, Read]]:
+    """Those of these that wait, with their records: they can be replaced.
+
+    Raises:
+        Conflict, DamagedRecord: one of them has just been moved, or its file holds no job.
+    """
+    return [(place, read_waiting(store, place)) for place in holders if place.state in WAITING]
+
+
+def give_way(store: Store, waiting: Sequence[tuple[Place, Read]], by: Job, now: float) -> None:
+    """Cancel jobs whose place another one takes. Asked under `claim.lock`."""
+    for place, read in waiting:
         gone = cancelled(read.job, now=now, why=f"replaced by {by.name}")
-        store.transfer(holder, gone, now, read=read.version)
+        store.transfer(place, gone, now, read=read.version)

@@ -18,6 +18,8 @@ class GroupFiles(NamedFiles):
 
     def __init__(self, spool: Home) -> None:
         super().__init__(spool, layout.GROUPS, NoSuchGroup)
+        self._decoded: dict[NamedFile, Group] = {}
+        """Those that were read, until their files are others: they are asked for at each claim."""
 
     def read(self, file: NamedFile, *, patience: float = 2.0) -> "Group":
         """The group in this file.
@@ -28,9 +30,13 @@ class GroupFiles(NamedFiles):
         """
         from queuectl.group_codec import decode_group
 
+        if file in self._decoded:
+            return self._decoded[file]
         if problem := id_problem(file.name):
             raise InvalidInput(problem.replace("an id", "a group's name"), hint="rename the file")
-        return decode_group(self.bytes_of(file, patience=patience))
+        self._decoded = {one: group for one, group in self._decoded.items() if one.name != file.name}
+        self._decoded[file] = decode_group(self.bytes_of(file, patience=patience))
+        return self._decoded[file]
 
     def save(self, name: str, group: "Group", *, over: Optional[NamedFile] = None) -> None:
         """Write a group, a new one or over the one that was read. Raises as `write`."""

@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple, Optional, Protocol
 
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, QueueError
-from queuectl.names import SUFFIX, is_ignored, stem_of
+from queuectl.names import SUFFIX, fold, is_ignored, stem_of
 from queuectl.spool import layout
 from queuectl.spool.access import Trust
 from queuectl.spool.tmp import TmpFolder
@@ -76,10 +76,15 @@ class NamedFiles:
         Raises:
             QueueError: there is none.
         """
-        file = self.found().get(name)
+        file = self.named(name)
         if file is None:
             raise self._missing(name)
         return file
+
+    def named(self, name: str) -> Optional[NamedFile]:
+        """The file of this name, or of one that Windows would call the same; None if there is none."""
+        found = self.found()
+        return found.get(name) or next((one for one in found.values() if fold(one.name) == fold(name)), None)
 
     def bytes_of(self, file: NamedFile, *, patience: float = 2.0) -> bytes:
         """What is in it.
@@ -104,7 +109,7 @@ class NamedFiles:
         Raises:
             Conflict: there is one of this name, or somebody has changed that one meanwhile.
         """
-        now = self.found().get(name)
+        now = self.named(name)
         if over is None and now is not None:
             raise Conflict(
                 f"there is a {self.what} {name!r} already", hint="--replace puts this in its place"

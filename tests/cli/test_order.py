@@ -71,6 +71,7 @@ class TestEnqueue:
             (("--group", "a/b"), 2, "group: a group's name cannot contain '/'"),
             (("--if-exists", "perhaps"), 2, "--if-exists"),
             (("--unique-for", "often"), 2, "--unique-for"),
+            (("--if-exists", "return"), 2, "are about a --unique-key"),
         ],
     )
     def test_what_is_wrong_is_told(
@@ -125,6 +126,38 @@ class TestHoldReleaseEdit:
         assert "attempts" not in seen[0][0]
         record = cli.record("pending", "a")
         assert (record["command"], record["priority"], record["tags"]) == (["y"], 3, ["u"])
+
+    @pytest.mark.usefixtures("somebody")
+    def test_what_a_job_waits_for_is_shown_and_kept_whole(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cli.ok("enqueue", "--id", "a", "--batch", "b", "--", "x")
+        cli.ok(*("enqueue", "--id", "c", "--after-failure", "a", "--after", "batch:b", "--", "x"))
+        after = cli.record("pending", "c")["after"]
+        assert cli.json("show", "c")["after"] == after
+
+        def edit(text: str, extension: str) -> str:
+            assert json.loads(text)["after"] == after
+            assert "max_retries" not in json.loads(text)
+            return text.replace('"x"', '"y"')
+
+        monkeypatch.setattr(click, "edit", edit)
+        cli.ok("edit", "c")
+        assert (cli.record("pending", "c")["after"], cli.record("pending", "c")["command"]) == (after, ["y"])
+
+    @pytest.mark.usefixtures("somebody")
+    def test_what_somebody_saved_while_the_editor_was_open_is_not_written_over(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cli.ok("enqueue", "--id", "a", "--", "x")
+
+        def edit(text: str, extension: str) -> str:
+            cli.drop("a.json", {"id": "a", "command": "mine"})
+            return text.replace('"x"', '"y"')
+
+        monkeypatch.setattr(click, "edit", edit)
+        assert "just been moved or changed" in cli.fails(4, "edit", "a")
+        assert cli.record("pending", "a")["command"] == "mine"
 
     @pytest.mark.usefixtures("somebody")
     def test_what_is_deleted_in_the_editor_is_taken_away(

@@ -43,6 +43,8 @@ class TestEdit:
             ({"nope": 1}, "'nope' is no field that can be changed"),
             ({"run_at": "soon"}, "run_at: 'soon' is not an RFC 3339 time"),
             ({"command": "x" * 2**20}, "larger than max_job_bytes"),
+            ({"meta": {"x": object()}}, "a job's fields are JSON values"),
+            ({"command": "\ud800"}, "a job's fields are JSON values|not valid Unicode|command"),
         ],
     )
     def test_to_no_job_is_refused_and_changes_nothing(

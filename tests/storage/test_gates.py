@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.index.base import HELD
 from queuectl.job import Job
-from queuectl.queue import gates
+from queuectl.queue import gates, survey
 from queuectl.queue.claims import claim_some, has_work
 from queuectl.queue.gates import Groups
+from queuectl.queue.looks import Looks
 from queuectl.queue.store import Store
-from queuectl.queue.survey import reconcile_all
+from queuectl.queue.survey import Survey, reconcile_all
 from queuectl.queue.verbs import cancel
 from queuectl.sweep import Sweep
 from tests.support.spools import START, Desk, Heard, failing, succeeding
@@ -201,6 +204,79 @@ class TestAJobThatWaitsForOthers:
         assert run_all(desk) == ["free"]
 
 
+class TestWhatAReviewFound:
+    def test_one_parent_with_two_wishes_keeps_both(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("child", after=[{"id": "a", "on": "any"}, "a"])
+        fail_for_good(desk, "a")
+        assert run_all(desk) == []
+        assert not has_work(desk.store, desk.clock()), "a drain ends"
+
+    def test_a_parent_that_lies_in_two_folders_keeps_no_drain(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("child", after=["a"])
+        desk.run_once()
+        desk.put_job("failed", "a", run_at="2999-01-01T00:00:00Z")
+        assert run_all(desk) == []
+        assert not has_work(desk.store, desk.clock())
+
+    @pytest.mark.parametrize("written", ["Fetch", "FETCH", "fetch"])
+    def test_an_id_in_another_case_is_the_same_job(self, desk: Desk, written: str) -> None:
+        desk.add("fetch")
+        desk.add("child", after=[written])
+        desk.drop("dropped.json", {"command": "x", "after": [written]})
+        desk.look()
+        assert desk.record("pending", "child")["after"] == ["fetch"]
+        assert sorted(run_all(desk)) == ["child", "dropped", "fetch"]
+
+    def test_a_batch_of_which_not_all_is_known_goes_on(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In an index that is being made anew, whose rows come in pieces."""
+        desk.add("one", "two", batch="b")
+        desk.add("end", after=[{"batch": "b"}], priority=9)
+        desk.run_once()
+        desk.store.index.clear()
+        monkeypatch.setattr(survey, "_PIECE", 1)
+        with desk.worker(name=WORKER) as worker:
+            looks = Looks(desk.store, desk.clock(), owner=None, spare=False)
+            for _ in Survey(desk.store, desk.clock(), looks=looks).steps():
+                found = [one.job.name for one in claim_some(worker.store, WORKER, desk.clock(), most=4)]
+                assert "end" not in found
+                if found:
+                    break
+        assert "end" in run_all(desk)
+
+    def test_a_job_that_leaves_its_batch_is_waited_for_no_more(self, desk: Desk) -> None:
+        desk.add("one", "two", batch="b")
+        desk.add("end", after=[{"batch": "b"}])
+        desk.run_once()
+        desk.queue.edit("two", {"batch": "other", "hold": True})
+        assert run_all(desk) == ["end"]
+
+    def test_a_dead_one_of_a_batch_is_told(self, desk: Desk) -> None:
+        desk.add("one", batch="b")
+        desk.add("end", after=[{"batch": "b"}])
+        fail_for_good(desk, "one")
+        assert desk.queue.status().problems == ["job end waits for batch b, of which a job is dead"]
+
+    def test_a_circle_by_way_of_an_edit_is_refused(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("b", after=["a"])
+        desk.add("c", after=["b"])
+        with pytest.raises(InvalidInput, match="a would wait for itself, by way of others"):
+            desk.queue.edit("a", {"after": ["c"]})
+        with pytest.raises(NoSuchJob):
+            desk.queue.edit("a", {"after": ["nope"]})
+
+    def test_what_waits_no_more_is_not_told_of(self, desk: Desk) -> None:
+        desk.add("a")
+        desk.add("child", after=["a"])
+        desk.queue.edit("child", {"after": None, "hold": True})
+        fail_for_good(desk, "a")
+        assert desk.queue.status().problems == []
+
+
 class TestABatch:
     def test_its_completion_job_runs_when_all_have_completed(self, desk: Desk) -> None:
         desk.queue.enqueue([{"id": f"part{n}", "command": "x", "batch": "b"} for n in range(3)])
@@ -375,6 +451,48 @@ class TestALimit:
         desk.add("high", group="g", priority=5)
         assert run_all(desk) == ["high", "low"]
 
+    def test_a_higher_priority_that_comes_later_goes_first(
+        self, desk: Desk, two: tuple[Store, Store]
+    ) -> None:
+        set_group(desk, limit=1)
+        desk.add("free", priority=9)
+        desk.add("low", group="g")
+        assert claimed(two[0], WORKER, desk) == ["free"]
+        desk.add("high", group="g", priority=5)
+        assert claimed(two[1], OTHER, desk) == ["high"]
+
+    def test_one_that_has_crashed_does_not_keep_the_others(
+        self, desk: Desk, two: tuple[Store, Store]
+    ) -> None:
+        set_group(desk, limit=1)
+        desk.put_job("failed", "runs", crashes=1)
+        desk.look()
+        assert claimed(two[0], WORKER, desk) == ["runs"]
+        # Of those that have crashed one runs at a time: this one has to wait.
+        desk.put_job("failed", "suspect", crashes=1, group="g", priority=9)
+        desk.add("a", group="g")
+        desk.look()
+        assert [*claimed(two[1], WORKER[:-1] + "d", desk), *claimed(two[0], WORKER, desk)] == ["a"]
+
+    def test_a_name_in_another_case_is_the_same_group(self, desk: Desk, two: tuple[Store, Store]) -> None:
+        desk.drop("Video.json", {"limit": 1}, "groups")
+        desk.add("a", group="video")
+        desk.add("b", group="VIDEO")
+        assert claimed(two[0], WORKER, desk, most=4) == ["a"]
+        assert claimed(two[1], OTHER, desk) == []
+        desk.queue.groups.set("video", {"rate": "9/min"})
+        assert json.loads(desk.path("groups", "Video.json").read_bytes()) == {"limit": 1, "rate": "9/min"}
+        (row,) = desk.queue.groups.rows()
+        assert (row["limit"], row["waiting"], row["running"]) == (1, 1, 1)
+
+    def test_a_file_in_place_of_the_folder_closes_groups_and_nothing_else(self, desk: Desk) -> None:
+        shutil.rmtree(desk.root / "groups")
+        (desk.root / "groups").write_text("?", encoding="utf-8")
+        desk.add("a", group="g", priority=9)
+        desk.add("b")
+        with desk.worker(name=WORKER) as worker:
+            assert claimed(worker.store, WORKER, desk) == ["b"]
+
     def test_a_group_without_a_file_has_none(self, desk: Desk) -> None:
         desk.add("a", "b", group="g")
         assert run_all(desk) == ["a", "b"]
@@ -407,6 +525,22 @@ class TestARate:
         desk.add("a", "b", "c", group="g")
         found = claimed(two[0], WORKER, desk) + claimed(two[1], OTHER, desk, most=4)
         assert (found, claimed(two[0], WORKER, desk)) == (["a", "b"], [])
+
+    def test_a_start_is_counted_when_it_comes(self, desk: Desk, two: tuple[Store, Store]) -> None:
+        """Not that of a job which waits behind others of its batch."""
+        set_group(desk, rate="5/min")
+        desk.add("g1", "g2", group="g", priority=5)
+        desk.add("x", "y")
+        assert claimed(two[0], WORKER, desk, most=16) == ["g1"]
+        desk.queue.edit("y", {"priority": 9})
+        assert "g2" not in claimed(two[1], OTHER, desk, most=16)[1:]
+
+    def test_where_starts_cannot_be_kept_none_comes(self, desk: Desk) -> None:
+        set_group(desk, rate="1/min")
+        (desk.root / "groups" / "state").write_text("?", encoding="utf-8")
+        desk.add("a", "b", group="g")
+        desk.add("c")
+        assert run_all(desk) == ["c"]
 
     def test_a_look_says_when_it_opens(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("queuectl.system.now", desk.clock)

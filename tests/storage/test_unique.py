@@ -11,6 +11,7 @@ import pytest
 from queuectl.errors import Conflict, InvalidInput, NoSuchJob
 from queuectl.queue import Queue
 from queuectl.queue.ties import Unique
+from queuectl.spool import Spool
 from queuectl.state import State
 from tests.support.spools import Desk, failing
 
@@ -107,6 +108,48 @@ class TestASecondJobOfAKey:
         add(desk, "a")
         desk.path("pending", "a.json").unlink()
         assert add(desk, "b") == "b"
+
+    def test_one_that_was_dropped_counts_as_well(self, desk: Desk) -> None:
+        desk.add("other")
+        desk.drop("a.json", {"command": "x", "unique_key": KEY})
+        with pytest.raises(Conflict):
+            add(desk, "b")
+
+    def test_one_that_runs_is_not_replaced_by_way_of_one_that_waits(self, desk: Desk) -> None:
+        desk.put_job("pending", "runs", unique_key=KEY)
+        with desk.worker() as worker:
+            desk.look()
+            worker._claim()
+            desk.put_job("pending", "waits", unique_key=KEY)
+            desk.look()
+            with pytest.raises(Conflict, match="'runs'"):
+                add(desk, "b", unique=Unique("replace"))
+
+    def test_nobody_waits_for_a_job_in_whose_place_another_is_returned(self, desk: Desk) -> None:
+        add(desk, "a")
+        jobs = [
+            {"id": "b", "command": "x", "unique_key": KEY},
+            {"id": "c", "command": "x", "after": ["b"]},
+        ]
+        with pytest.raises(Conflict, match="in whose place another job is returned"):
+            desk.queue.enqueue(jobs, unique=Unique("return"))
+        assert desk.ids() == ["a"]
+
+    def test_a_key_that_is_taken_is_asked_about_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add(desk, "a")
+        prepared: list[int] = []
+        prepare = Spool.prepare
+
+        def counted(spool: Spool, jobs: Any) -> Any:
+            prepared.append(len(jobs))
+            return prepare(spool, jobs)
+
+        monkeypatch.setattr(Spool, "prepare", counted)
+        with pytest.raises(Conflict):
+            desk.queue.enqueue([{"command": "x", "unique_key": KEY}])
+        assert prepared == [1]
 
 
 def test_of_many_programs_one_adds_it(tmp_path: Path) -> None:

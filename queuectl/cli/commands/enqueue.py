@@ -76,9 +76,11 @@ def enqueue_command(
         raise click.UsageError("--delay and --at say the same thing: give one")
     if delay is not None:
         fields["run_at"] = format_moment(system.now() + delay)
-    after, unique = taken_ties(fields), taken_unique(fields)
+    given, after = given_jobs(files, source), taken_ties(fields)
+    keyed = fields["unique_key"] is not None or any(job.unique_key is not None for job in given)
+    unique = taken_unique(fields, keyed=keyed)
     fields["hold"] = fields["hold"] or None
-    jobs = [with_options(job, {**fields, "after": [*job.after, *after]}) for job in given_jobs(files, source)]
+    jobs = [with_options(job, {**fields, "after": [*job.after, *after]}) for job in given]
     if job_id is not None:
         if len(jobs) != 1:
             raise click.UsageError(f"--id is for one job, these are {len(jobs)}")

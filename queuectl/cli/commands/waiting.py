@@ -59,11 +59,15 @@ def edit_command(job_id: str, delay: Optional[float], **fields: Any) -> None:
     if (program := given_program()) is not None:
         changes["command"] = program
     with open_queue() as queue:
-        queue.edit(job_id, changes or _edited(queue.show(job_id)))
+        if changes:
+            queue.edit(job_id, changes)
+        else:
+            before = queue.editable(job_id)
+            queue.edit(job_id, _edited(before.fields), version=before.version)
     say(f"{job_id} changed")
 
 
-def _edited(job: dict[str, Any]) -> dict[str, Any]:
+def _edited(before: dict[str, Any]) -> dict[str, Any]:
     """The fields of this job that somebody has given other values in an editor."""
     import msgspec
 
@@ -72,12 +76,11 @@ def _edited(job: dict[str, Any]) -> dict[str, Any]:
 
     if not system.is_interactive(sys.stdin):
         raise click.UsageError("nobody is here to edit it: give options, or -- PROGRAM ARG...")
-    before = {name: job[name] for name in USER_FIELDS if job.get(name) not in (None, [], {}, False)}
     text = click.edit(msgspec.json.format(msgspec.json.encode(before), indent=2).decode(), extension=".json")
     if text is None:
         raise Interrupted("nothing was saved, so nothing is changed")
     edited = msgspec.to_builtins(decode_job(text.encode("utf-8", "surrogateescape")))
-    if edited.get("id", job["id"]) != job["id"]:
+    if edited.get("id", before.get("id")) != before.get("id"):
         raise InvalidInput("a job's id cannot be changed", hint="rename its file, while it waits")
     names = [name for name in USER_FIELDS if name not in ("$schema", "id")]
     return {name: edited.get(name) for name in names if edited.get(name) != before.get(name)}
