@@ -19,6 +19,7 @@ from queuectl.events import Event, Listener
 from queuectl.full_look import FullLook
 from queuectl.queue.firing import Firing
 from queuectl.queue.intake import ripe_at, settle_drops
+from queuectl.queue.keeping import Keeping
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
@@ -58,6 +59,8 @@ class Sweep:
         """The look at everything."""
         self.firing = Firing(store, emit)
         """The schedules."""
+        self.keeping = Keeping(store, emit)
+        """What is kept of jobs that have ended."""
         self._interval = FIRST_INTERVAL
         self._ended_well = False
         """Whether the last look did all that it was to do."""
@@ -80,7 +83,7 @@ class Sweep:
         now = system.now()
         if self._names or self._drops or self.lost or not self._ended_well:
             return False
-        dues = (self.next_due, self.firing.next_due)
+        dues = (self.next_due, self.firing.next_due, self.keeping.next_due)
         return all(due is None or due > now for due in dues) and self.full.is_quiet()
 
     def put_off(self) -> None:
@@ -110,6 +113,7 @@ class Sweep:
         more |= bool(self._drops) and self._settle_drops(now)
         self.firing.look(now)
         self.next_due = self.store.index.promote(now)
+        self.keeping.look(now)
         if problem is not None:
             raise problem
         self._ended_well = True
@@ -136,6 +140,7 @@ class Sweep:
             self.store.index.forget_moments(now)
             self._drops.clear()
             self.next_ripe = None
+            self.keeping.begin_anew()
             self.hasten()
 
     def _take(self, drops: Iterable[Unsettled]) -> None:
@@ -151,7 +156,9 @@ class Sweep:
         """
         try:
             self._remake_folders()
-            self._interval = self.store.config.poll_interval
+            config = self.store.config
+            self._interval = config.poll_interval
+            self.keeping.follow(config, now)
             self.store.index.tidy(now)
             self._tidy_up(living, now)
         except SpoolUnusable:

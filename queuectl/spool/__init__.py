@@ -301,14 +301,16 @@ class Spool(Paths):
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
-    def delete(self, place: Place) -> None:
-        """Delete the job's file and its log for good.
+    def delete(self, place: Place, *, patience: float = 2.0) -> bool:
+        """Delete the job's file and its log for good; False if the file was not there.
 
         A log that a viewer holds open (Windows), or that a person has made a folder, stays.
         """
-        system.remove(self.path(place))
-        with suppress(OSError):
-            system.remove(self.log_path(place.job_id), patience=0.1)
+        was_there = system.remove(self.path(place), patience=patience)
+        for path in self.beside(place.job_id) if was_there else ():
+            with suppress(OSError):
+                system.remove(path, patience=min(patience, 0.1))
+        return was_there
 
     def sync(self, *states: State) -> None:
         """Make the names in these states' folders outlive a power cut."""

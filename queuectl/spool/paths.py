@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.names import BESIDE
 from queuectl.spool import layout
 from queuectl.spool.place import Place
 from queuectl.state import State
@@ -30,6 +31,10 @@ class Paths:
     def log_path(self, job_id: str) -> str:
         """The file of what the job's command printed."""
         return os.path.join(self.root, layout.LOGS, job_id + ".log")
+
+    def beside(self, job_id: str) -> list[str]:
+        """The files in `logs/` that a job of this id may have; they go when it goes."""
+        return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in BESIDE]
 
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""

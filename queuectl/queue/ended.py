@@ -1,0 +1,274 @@
+"""What is kept of the jobs that have ended, and what goes: chosen by the index, decided by the files.
+
+A job goes only if its file lies in `done` or `dead` unchanged, holds a record that says that the job has
+ended, and has no note beside it: what a person has set aside before it ended, and what is no job, is theirs.
+That is asked again under `claim.lock`, so that nothing goes which is being retried.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from itertools import islice
+from typing import NamedTuple, Optional
+
+from queuectl import locks, system
+from queuectl.codec import decode_job
+from queuectl.config import Config
+from queuectl.errors import InvalidInput
+from queuectl.index import NEWEST, OLDEST, EndedRow, Position
+from queuectl.moment import read_moment
+from queuectl.names import BESIDE
+from queuectl.queue.store import Store
+from queuectl.spool import Place, layout, quarantine
+from queuectl.state import FINISHED, State
+
+ENDED = (State.COMPLETED, State.DEAD)
+"""States in which jobs rest for good."""
+LOCK = "house.lock"
+"""Held by who deletes or archives: of several programs one at a time."""
+LOCK_PATIENCE = 10.0
+"""Seconds that a person waits for somebody else who does."""
+AT_ONCE = 50
+"""Jobs that are deleted with one hold of `claim.lock`, which takes some milliseconds."""
+_PAGE = 500
+"""Rows that are asked for at once."""
+
+
+class Limits(NamedTuple):
+    """What is kept of one state; None is everything."""
+
+    age: Optional[float] = None
+    """Seconds since they ended."""
+    most: Optional[int] = None
+    """Jobs."""
+    size: Optional[int] = None
+    """Bytes, with their logs."""
+
+    @property
+    def are_set(self) -> bool:
+        """Whether anything may go."""
+        return self != Limits()
+
+
+def limits_of(config: Config, state: State) -> Limits:
+    """What the settings say of this state."""
+    if state is State.COMPLETED:
+        return Limits(config.keep_done, config.keep_done_count, config.keep_done_bytes)
+    return Limits(config.keep_dead, config.keep_dead_count, config.keep_dead_bytes)
+
+
+class Edge(NamedTuple):
+    """What may go: jobs that ended at this moment or before it, and those up to this position."""
+
+    ended_by: Optional[float] = None
+    position: Optional[Position] = None
+
+    def takes(self, row: EndedRow) -> bool:
+        """Whether this job may go, as far as its row tells."""
+        if self.position is not None and not row.position.is_after(self.position):
+            return True
+        return self.ended_by is not None and ended_at(row) <= self.ended_by
+
+
+def ended_at(row: EndedRow) -> float:
+    """When the job ended: as its record says, else when its file was written."""
+    return read_moment(row.updated_at) or row.mtime_ns / 1e9
+
+
+class SizeWalk:
+    """From the latest job of a state to older ones, until they take more than they may; in steps."""
+
+    def __init__(self, store: Store, state: State, limit: int) -> None:
+        self._store, self._state, self._left = store, state, limit
+        self._before = NEWEST
+        self.position: Optional[Position] = None
+        """The latest one for which there is no room."""
+
+    def go_on(self, until: float = float("inf")) -> bool:
+        """Walk until then, on the monotonic clock; whether it is over."""
+        while True:
+            rows = self._store.index.ended_before(self._state, self._before, _PAGE)
+            for row in rows:
+                self._left -= row.size + size_beside(self._store, row.id) if row.is_job else 0
+                if self._left < 0:
+                    self.position = row.position
+                    return True
+            if len(rows) < _PAGE:
+                return True
+            self._before = rows[-1].position
+            if system.monotonic() >= until:
+                return False
+
+
+def edge_of(store: Store, state: State, limits: Limits, now: float) -> Edge:
+    """What may go of this state now."""
+    if limits.size is None:
+        return edge_with(store, state, limits, now, None)
+    walk = SizeWalk(store, state, limits.size)
+    walk.go_on()
+    return edge_with(store, state, limits, now, walk.position)
+
+
+def edge_with(store: Store, state: State, limits: Limits, now: float, oversize: Optional[Position]) -> Edge:
+    """`edge_of`, where it is known for which jobs there is no room."""
+    position = None if limits.most is None else store.index.ended_nth(state, limits.most)
+    if position is None or (oversize is not None and oversize.is_after(position)):
+        position = oversize
+    return Edge(None if limits.age is None else now - limits.age, position)
+
+
+def taken(store: Store, state: State, edge: Edge) -> Iterator[EndedRow]:
+    """The rows of jobs that may go, the oldest first. They may be deleted meanwhile."""
+    after = OLDEST
+    while rows := store.index.ended_after(state, after, _PAGE):
+        for row in rows:
+            if edge.takes(row):
+                if row.is_job:
+                    yield row
+            elif row.updated_at is not None:
+                return
+        after = rows[-1].position
+
+
+class Picked(NamedTuple):
+    """A job that may go, in this version; `size` counts what lies in `logs/` under its id, too."""
+
+    place: Place
+    version: tuple[int, int]
+    ended: float
+    size: int
+
+
+def pick(store: Store, state: State, row: EndedRow, limit: int) -> Optional[Picked]:
+    """The job of this row, if it may go by what its file says; `limit` is `max_job_bytes`."""
+    place, version = Place(state, row.id), (row.mtime_ns, row.size)
+    try:
+        if _is_noted(store, place):
+            return None
+        data, found = store.spool.read_bytes(place, limit, patience=0.0)
+        job = decode_job(data)
+    except (InvalidInput, OSError):
+        # No job, or it has moved on, or somebody holds it: it stays for now.
+        return None
+    if system.file_stamp(found) != version or job.state not in FINISHED:
+        return None
+    return Picked(place, version, ended_at(row), row.size + size_beside(store, row.id))
+
+
+def _is_noted(store: Store, place: Place) -> bool:
+    return place.state is State.DEAD and os.path.lexists(quarantine.note_path(store.spool, place.job_id))
+
+
+def size_beside(store: Store, job_id: str) -> int:
+    """The bytes of what lies in `logs/` under this id."""
+    size = 0
+    for path in store.spool.beside(job_id):
+        with suppress(OSError):
+            size += os.lstat(path).st_size
+    return size
+
+
+def delete(store: Store, picked: Sequence[Picked]) -> list[Picked]:
+    """Delete these jobs of one state, and what lies beside them; those that were not deleted have been
+    changed, moved or taken hold of meanwhile.
+
+    Raises:
+        Busy: somebody else holds `claim.lock` all the time.
+    """
+    gone: list[Picked] = []
+    for begin in range(0, len(picked), AT_ONCE):
+        with store.claiming():
+            gone += [one for one in picked[begin : begin + AT_ONCE] if _delete(store, one)]
+    if gone:
+        with suppress(sqlite3.Error):
+            # Behind the lock: an id may be another job's by now. What fails here the next look does.
+            store.index.drop_ended(gone[0].place.state, [one.place.job_id for one in gone])
+    return gone
+
+
+def _delete(store: Store, one: Picked) -> bool:
+    try:
+        if store.spool.version(one.place) != one.version or _is_noted(store, one.place):
+            return False
+        # Nobody is waited for while all claims wait.
+        return store.spool.delete(one.place, patience=0.0)
+    except OSError:
+        return False
+
+
+# Logs whose jobs are gone
+
+
+class Log(NamedTuple):
+    """A file in `logs/`."""
+
+    job_id: str
+    path: str
+    size: int
+
+
+def old_logs(store: Store, before: float) -> Iterator[list[Log]]:
+    """The files in `logs/` that nobody has written to since then and whose jobs are gone, piece by piece."""
+    folder = os.path.join(store.spool.root, layout.LOGS)
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        names = (entry.name for entry in entries)
+        while piece := list(islice(names, _PAGE)):
+            found = [log for name in piece if (log := _old_log(folder, name, before))]
+            yield _orphans(store, found)
+
+
+def _old_log(folder: str, name: str, before: float) -> Optional[Log]:
+    suffix = next((one for one in BESIDE if name.endswith(one)), None)
+    if suffix is None:
+        return None
+    path = os.path.join(folder, name)
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or found.st_mtime > before:
+        return None
+    return Log(name[: -len(suffix)], path, found.st_size)
+
+
+def _orphans(store: Store, logs: Sequence[Log]) -> list[Log]:
+    known = store.index.stamps_of([log.job_id for log in logs])
+    return [log for log in logs if log.job_id not in known and store.spool.locate(log.job_id) is None]
+
+
+def delete_logs(store: Store, logs: Iterable[Log], before: float) -> list[Log]:
+    """Delete these, unless a job of that id has come or somebody has written to them. Raises as `delete`."""
+    gone: list[Log] = []
+    left = list(logs)
+    for begin in range(0, len(left), AT_ONCE):
+        with store.claiming():
+            for log in left[begin : begin + AT_ONCE]:
+                folder, name = os.path.split(log.path)
+                if _old_log(folder, name, before) is None or store.spool.locate(log.job_id) is not None:
+                    continue
+                with suppress(OSError):
+                    system.remove(log.path, patience=0.0)
+                    gone.append(log)
+    return gone
+
+
+def house_lock(store: Store) -> str:
+    """The path of the lock that whoever deletes or archives holds."""
+    return store.spool.lock_path(LOCK)
+
+
+def keeping_house(store: Store) -> AbstractContextManager[None]:
+    """Hold that lock.
+
+    Raises:
+        Busy: somebody else deletes or archives all the time.
+    """
+    return locks.exclusive(house_lock(store), LOCK_PATIENCE)
