@@ -20,6 +20,7 @@ from queuectl.state import State
 if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.queue.doctor import Finding
+    from queuectl.queue.house import House
     from queuectl.queue.schedules import Schedules
 
 JobLike = Union["Job", Mapping[str, Any]]
@@ -88,6 +89,13 @@ class Queue:
         from queuectl.queue.schedules import Schedules
 
         return Schedules(self.store, self._now)
+
+    @property
+    def house(self) -> House:
+        """What is kept: prune, export, import, archive."""
+        from queuectl.queue.house import House
+
+        return House(self.store, self._now)
 
     # Looking
 

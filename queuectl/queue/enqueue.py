@@ -17,18 +17,17 @@ from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.spool import Place, too_large
-from queuectl.state import State
 
 TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 
 
-class _Prepared:
+class Prepared:
     """A job whose record lies in `tmp/`, at `path`."""
 
     def __init__(self, path: str, job: Job, version: tuple[int, int]) -> None:
         self.path, self.job, self.version = path, job, version
-        self.place = Place(State.PENDING, job.name)
+        self.place = Place(job.state, job.name)
         self.admitted = False
 
 
@@ -52,14 +51,14 @@ def enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> l
 
 
 def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Place]:
-    prepared: list[_Prepared] = []
+    prepared: list[Prepared] = []
     try:
         named = _named(store, jobs, rename=rename, now=now)
         # Written and fsynced outside of the lock: workers go on claiming meanwhile.
         written = store.spool.prepare(named)
-        prepared = [_Prepared(path, job, version) for job, (path, version) in zip(named, written)]
+        prepared = [Prepared(path, job, version) for job, (path, version) in zip(named, written)]
         with store.naming():
-            return _admit(store, prepared, now)
+            return admit(store, prepared, now)
     except OSError as error:
         where = f" ({store.spool.in_spool(error.filename)})" if isinstance(error.filename, str) else ""
         why = f"{error.strerror or error}{where}"
@@ -109,15 +108,21 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
     return named
 
 
-def _admit(store: Store, prepared: Sequence[_Prepared], now: float) -> list[Place]:
+def admit(store: Store, prepared: Sequence[Prepared], now: float) -> list[Place]:
+    """Move these in as new jobs, all or none; where they lie now. The caller holds `Store.naming`.
+
+    Raises:
+        Conflict: an id is taken.
+        OSError, SpoolUnusable: that cannot be done.
+    """
     workers = store.spool.workers()
     for one in prepared:
-        _refuse_known(store, one.job.name, workers)
+        refuse_known(store, one.job.name, workers)
     try:
         for one in prepared:
             store.spool.admit(one.path, one.place)
             one.admitted = True
-        store.spool.sync(State.PENDING)
+        store.spool.sync(*{one.place.state for one in prepared})
     except BaseException as error:
         _take_back(store, [one.place for one in prepared if one.admitted], error)
         raise
@@ -147,7 +152,8 @@ def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> N
         ) from why
 
 
-def _refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
+def refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
+    """Raise Conflict if a job of this id is in the spool."""
     if not store.is_taken(job_id, workers=workers):
         return
     known = store.spool.locate(job_id)

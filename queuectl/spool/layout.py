@@ -12,6 +12,8 @@ from queuectl.state import State
 LOGS, TMP, LOCKS, SCHEDULES = "logs", "tmp", "locks", "schedules"
 RECORDS = "state"
 """In `schedules/`: what queuectl knows of the past of each."""
+ARCHIVE = "archive"
+"""Made when jobs are first put away there; a spool is one without it."""
 INDEX = "index.sqlite3"
 SCHEMA, SCHEDULE_SCHEMA = "job.schema.json", "schedule.schema.json"
 README = "README.txt"
@@ -190,7 +192,7 @@ def _make_root(root: str) -> None:
 
 
 def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, *PAUSED)
+    ours = (*FOLDERS, ARCHIVE, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, *PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", INDEX)) or name in ours for name in names)
 
