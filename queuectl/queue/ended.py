@@ -76,7 +76,13 @@ class Edge(NamedTuple):
 
 def ended_at(row: EndedRow) -> float:
     """When the job ended: as its record says, else when its file was written."""
-    return read_moment(row.updated_at) or row.mtime_ns / 1e9
+    told = read_moment(row.updated_at)
+    return row.mtime_ns / 1e9 if told is None else told
+
+
+def says_when(row: EndedRow) -> bool:
+    """Whether those behind it ended later: one that tells no time lies where its text puts it."""
+    return read_moment(row.updated_at) is not None
 
 
 class SizeWalk:
@@ -129,7 +135,7 @@ def taken(store: Store, state: State, edge: Edge) -> Iterator[EndedRow]:
             if edge.takes(row):
                 if row.is_job:
                     yield row
-            elif row.updated_at is not None:
+            elif says_when(row):
                 return
         after = rows[-1].position
 

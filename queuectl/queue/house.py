@@ -123,6 +123,8 @@ class House:
         Raises:
             Busy: as `prune`.
         """
+        if not plan.edges and plan.logs_before is None:
+            return Pruned({}, 0, 0)
         before = plan.logs_before or 0.0
         with keeping_house(self.store):
             gone = self._go_through(

@@ -29,6 +29,7 @@ from queuectl.queue.ended import (
     limits_of,
     old_logs,
     pick,
+    says_when,
 )
 from queuectl.queue.store import Store
 from queuectl.state import State
@@ -183,7 +184,7 @@ class _Shelf:
                 chosen += [row] if row.is_job else []
             else:
                 due = min(due, self._due_of(row, due))
-                if row.updated_at is not None:
+                if says_when(row):
                     break
             self._after = row.position
         picked = [one for row in chosen if (one := pick(self._store, self._state, row, limit))]

@@ -26,6 +26,10 @@ PRINTS_DATA = {
     "dlq list",
     "dlq show",
     "config get",
+    "prune",
+    "archive",
+    "export",
+    "import",
     "doctor",
 }
 COMMANDS = {
@@ -58,6 +62,10 @@ COMMANDS = {
     "config get",
     "config set",
     "config unset",
+    "prune",
+    "archive",
+    "export",
+    "import",
     "doctor",
     "reindex",
 }
