@@ -77,6 +77,8 @@ def test_a_death_at_every_step(name: str, bench: Make, figure: Figure) -> None:
                 ("move_then_stamp", "cancel", 8),
                 ("write_into_pending", "enqueue many", 10),
                 ("name_by_chance", "fire a schedule", 10),
+                ("delete_before_zip", "archive", 20),
+                ("write_into_pending", "import", 20),
             )
         ),
     ],

@@ -143,6 +143,21 @@ def name_by_chance() -> None:
     firing.job_of = lambda *args: replace(job_of(*args), id=new_id(args[-1]))
 
 
+def delete_before_zip() -> None:
+    """Jobs are deleted, and then put into the zip file."""
+    from queuectl.spool.archives import Archives
+
+    add = Archives.add
+
+    def careless(self: Archives, name: str, members: Any) -> str:
+        found = list(members)
+        for one in found:
+            os.unlink(os.path.join(self._spool.root, one.state.folder, f"{one.job_id}.json"))
+        return add(self, name, found)
+
+    Archives.add = careless  # type: ignore[method-assign]
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "sound": lambda: None,
     "write_in_place": write_in_place,
@@ -151,6 +166,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "move_then_stamp": move_then_stamp,
     "write_settings_anew": write_settings_anew,
     "name_by_chance": name_by_chance,
+    "delete_before_zip": delete_before_zip,
     "acknowledge_anyway": acknowledge_anyway,
     "fail_with_a_traceback": fail_with_a_traceback,
     "try_for_ever": try_for_ever,
