@@ -8,7 +8,8 @@ from itertools import islice
 from typing import NamedTuple, Optional
 
 from queuectl import system
-from queuectl.queue.ended import Edge, Picked, delete, keeping_house, pick, taken
+from queuectl.index import EndedRow
+from queuectl.queue.ended import Edge, Picked, chosen_of, delete, is_there, keeping_house
 from queuectl.queue.store import Store
 from queuectl.spool.archives import Archives, Member, month_of
 from queuectl.state import State
@@ -18,18 +19,22 @@ AT_ONCE = 100_000
 
 
 class Archived(NamedTuple):
-    """How many jobs were put away, what they took in the spool, the paths of the zip files they are in."""
+    """How many jobs were put away, what they took in the spool, the paths of the zip files they are in; how
+    many are `left` that could not be read or deleted just now.
+    """
 
     jobs: int
     size: int
     files: list[str]
+    left: int
 
 
 def archive(store: Store, state: State, edge: Edge, folder: Optional[str]) -> Archived:
     """See `House.archive`."""
-    count, size, files = 0, 0, dict[str, None]()
+    left = 0
+    count, size, files, held = 0, 0, dict[str, None](), list[EndedRow]()
     with keeping_house(store):
-        chosen = _chosen(store, state, edge)
+        chosen = chosen_of(store, state, edge, held)
         while some := list(islice(chosen, AT_ONCE)):
             archives = Archives(store.spool, folder)
             for month, picked in sorted(_by_month(some).items()):
@@ -38,15 +43,9 @@ def archive(store: Store, state: State, edge: Edge, folder: Optional[str]) -> Ar
                 count += len(gone)
                 size += sum(one.size for one in gone)
                 files[path] = None
+                left += sum(is_there(store, one) for one in picked)
         store.spool.sync(state)
-    return Archived(count, size, list(files))
-
-
-def _chosen(store: Store, state: State, edge: Edge) -> Iterator[Picked]:
-    limit = store.config.max_job_bytes
-    for row in taken(store, state, edge):
-        if picked := pick(store, state, row, limit):
-            yield picked
+    return Archived(count, size, list(files), left + len(held))
 
 
 def _by_month(picked: Sequence[Picked]) -> dict[str, list[Picked]]:

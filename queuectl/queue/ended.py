@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from itertools import islice
 from typing import NamedTuple, Optional
 
 from queuectl import locks, system
@@ -21,9 +19,8 @@ from queuectl.config import Config
 from queuectl.errors import InvalidInput
 from queuectl.index import NEWEST, OLDEST, EndedRow, Position
 from queuectl.moment import read_moment
-from queuectl.names import BESIDE
 from queuectl.queue.store import Store
-from queuectl.spool import Place, layout, quarantine
+from queuectl.spool import Place, quarantine
 from queuectl.state import FINISHED, State
 
 ENDED = (State.COMPLETED, State.DEAD)
@@ -150,19 +147,34 @@ class Picked(NamedTuple):
 
 
 def pick(store: Store, state: State, row: EndedRow, limit: int) -> Optional[Picked]:
-    """The job of this row, if it may go by what its file says; `limit` is `max_job_bytes`."""
+    """The job of this row, if it may go by what its file says; `limit` is `max_job_bytes`.
+
+    Raises:
+        OSError: that cannot be told just now: somebody holds it, perhaps.
+    """
     place, version = Place(state, row.id), (row.mtime_ns, row.size)
     try:
         if _is_noted(store, place):
             return None
         data, found = store.spool.read_bytes(place, limit, patience=0.0)
         job = decode_job(data)
-    except (InvalidInput, OSError):
-        # No job, or it has moved on, or somebody holds it: it stays for now.
+    except (InvalidInput, FileNotFoundError, system.NotARegularFile):
+        # No job, or it has moved on.
         return None
     if system.file_stamp(found) != version or job.state not in FINISHED:
         return None
     return Picked(place, version, ended_at(row), row.size + size_beside(store, row.id))
+
+
+def chosen_of(store: Store, state: State, edge: Edge, held: list[EndedRow]) -> Iterator[Picked]:
+    """The jobs of this state that may go, the oldest first; what cannot be read just now goes to `held`."""
+    limit = store.config.max_job_bytes
+    for row in taken(store, state, edge):
+        try:
+            if picked := pick(store, state, row, limit):
+                yield picked
+        except OSError:
+            held.append(row)
 
 
 def _is_noted(store: Store, place: Place) -> bool:
@@ -196,6 +208,16 @@ def delete(store: Store, picked: Sequence[Picked]) -> list[Picked]:
     return gone
 
 
+def is_there(store: Store, one: Picked) -> bool:
+    """Whether it lies where it lay, unchanged."""
+    try:
+        return store.spool.version(one.place) == one.version
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def _delete(store: Store, one: Picked) -> bool:
     try:
         if store.spool.version(one.place) != one.version or _is_noted(store, one.place):
@@ -204,66 +226,6 @@ def _delete(store: Store, one: Picked) -> bool:
         return store.spool.delete(one.place, patience=0.0)
     except OSError:
         return False
-
-
-# Logs whose jobs are gone
-
-
-class Log(NamedTuple):
-    """A file in `logs/`."""
-
-    job_id: str
-    path: str
-    size: int
-
-
-def old_logs(store: Store, before: float) -> Iterator[list[Log]]:
-    """The files in `logs/` that nobody has written to since then and whose jobs are gone, piece by piece."""
-    folder = os.path.join(store.spool.root, layout.LOGS)
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        names = (entry.name for entry in entries)
-        while piece := list(islice(names, _PAGE)):
-            found = [log for name in piece if (log := _old_log(folder, name, before))]
-            yield _orphans(store, found)
-
-
-def _old_log(folder: str, name: str, before: float) -> Optional[Log]:
-    suffix = next((one for one in BESIDE if name.endswith(one)), None)
-    if suffix is None:
-        return None
-    path = os.path.join(folder, name)
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode) or found.st_mtime > before:
-        return None
-    return Log(name[: -len(suffix)], path, found.st_size)
-
-
-def _orphans(store: Store, logs: Sequence[Log]) -> list[Log]:
-    known = store.index.stamps_of([log.job_id for log in logs])
-    return [log for log in logs if log.job_id not in known and store.spool.locate(log.job_id) is None]
-
-
-def delete_logs(store: Store, logs: Iterable[Log], before: float) -> list[Log]:
-    """Delete these, unless a job of that id has come or somebody has written to them. Raises as `delete`."""
-    gone: list[Log] = []
-    left = list(logs)
-    for begin in range(0, len(left), AT_ONCE):
-        with store.claiming():
-            for log in left[begin : begin + AT_ONCE]:
-                folder, name = os.path.split(log.path)
-                if _old_log(folder, name, before) is None or store.spool.locate(log.job_id) is not None:
-                    continue
-                with suppress(OSError):
-                    system.remove(log.path, patience=0.0)
-                    gone.append(log)
-    return gone
 
 
 def house_lock(store: Store) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import IO, Callable, NamedTuple, Optional, Union
 
 from queuectl.errors import InvalidInput
+from queuectl.index import EndedRow
 from queuectl.moment import parse_duration
 from queuectl.queue.archiving import Archived, archive
 from queuectl.queue.ended import (
@@ -15,21 +17,19 @@ from queuectl.queue.ended import (
     ENDED,
     Edge,
     Limits,
-    Log,
     Picked,
+    chosen_of,
     delete,
-    delete_logs,
     edge_of,
+    is_there,
     keeping_house,
     limits_of,
-    old_logs,
-    pick,
-    taken,
 )
 from queuectl.queue.exporting import Exported, export_jobs
 from queuectl.queue.guard import guarded
 from queuectl.queue.importing import Imported, import_jobs
 from queuectl.queue.store import Store
+from queuectl.queue.stray_logs import Log, delete_logs, old_logs
 from queuectl.queue.survey import reconcile_all
 from queuectl.state import State
 
@@ -45,11 +45,14 @@ class Plan(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """How many jobs of each state went, or would, how many logs of jobs that are gone, and their bytes."""
+    """How many jobs of each state went, or would, how many logs of jobs that are gone, and their bytes; how
+    many jobs are `left` that could not be read or deleted just now.
+    """
 
     jobs: dict[State, int]
     logs: int
     size: int
+    left: int
 
     @property
     def nothing(self) -> bool:
@@ -77,6 +80,7 @@ class House:
 
         Raises:
             InvalidInput: jobs of this state have not ended, or that is no age.
+            Busy, SpoolUnusable: the settings cannot be read.
         """
         now, config = self._now(), self.store.config
         limits = Limits(age=_seconds(older_than), most=keep)
@@ -85,6 +89,8 @@ class House:
         if limits.are_set:
             chosen = chosen or (State.COMPLETED,)
             return Plan({one: edge_of(self.store, one, limits, now) for one in chosen}, None)
+        # What the settings were cannot be told, perhaps.
+        self.store.index.refuse_in_memory()
         given = {one: limits_of(config, one) for one in chosen or ENDED}
         edges = {one: edge_of(self.store, one, its, now) for one, its in given.items() if its.are_set}
         logs = None if chosen or config.keep_logs is None else now - config.keep_logs
@@ -124,7 +130,7 @@ class House:
             Busy: as `prune`.
         """
         if not plan.edges and plan.logs_before is None:
-            return Pruned({}, 0, 0)
+            return Pruned({}, 0, 0, 0)
         before = plan.logs_before or 0.0
         with keeping_house(self.store):
             gone = self._go_through(
@@ -141,19 +147,22 @@ class House:
         jobs: Callable[[list[Picked]], list[Picked]],
         logs: Callable[[list[Log]], list[Log]],
     ) -> Pruned:
-        counts, size, log_count = {}, 0, 0
+        counts, size, log_count, left, held = {}, 0, 0, 0, list[EndedRow]()
         for state, edge in plan.edges.items():
             counts[state] = 0
-            for picked in _pieces(self.store, state, edge):
+            chosen = chosen_of(self.store, state, edge, held)
+            while picked := list(islice(chosen, AT_ONCE)):
                 gone = jobs(picked)
                 counts[state] += len(gone)
                 size += sum(one.size for one in gone)
+                missed = set(picked).difference(gone)
+                left += sum(is_there(self.store, one) for one in missed)
         if plan.logs_before is not None:
             for piece in old_logs(self.store, plan.logs_before):
                 found = logs(piece)
                 log_count += len(found)
                 size += sum(log.size for log in found)
-        return Pruned(counts, log_count, size)
+        return Pruned(counts, log_count, size, left + len(held))
 
     # Elsewhere, and back
 
@@ -217,17 +226,6 @@ class House:
         reconcile_all(self.store, now, spare=True)
         (chosen,) = _ended(state) or (State.COMPLETED,)
         return archive(self.store, chosen, edge, to)
-
-
-def _pieces(store: Store, state: State, edge: Edge) -> Iterator[list[Picked]]:
-    limit, piece = store.config.max_job_bytes, []
-    for row in taken(store, state, edge):
-        if picked := pick(store, state, row, limit):
-            piece.append(picked)
-        if len(piece) == AT_ONCE:
-            yield piece
-            piece = []
-    yield piece
 
 
 def _ended(state: Union[State, str, None]) -> tuple[State, ...]:

@@ -7,6 +7,7 @@ anything has come that could be too much.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Optional, Union
 
 from queuectl import events, locks, system
@@ -19,19 +20,18 @@ from queuectl.queue.ended import (
     ENDED,
     Edge,
     Limits,
-    Log,
+    Picked,
     SizeWalk,
     delete,
-    delete_logs,
     edge_with,
     ended_at,
     house_lock,
     limits_of,
-    old_logs,
     pick,
     says_when,
 )
 from queuectl.queue.store import Store
+from queuectl.queue.stray_logs import Log, delete_logs, old_logs
 from queuectl.state import State
 
 STEP = 0.02
@@ -83,7 +83,8 @@ class Keeping:
         Raises:
             sqlite3.Error: the index cannot be used just now.
         """
-        if self.next_due is None or now < self.next_due:
+        if self.next_due is None or now < self.next_due or self.store.index.in_memory:
+            # In memory it may lack settings: what they were cannot be told.
             return
         self.next_due = now + AGAIN
         try:
@@ -187,7 +188,11 @@ class _Shelf:
                 if says_when(row):
                     break
             self._after = row.position
-        picked = [one for row in chosen if (one := pick(self._store, self._state, row, limit))]
+        picked: list[Picked] = []
+        for row in chosen:
+            # Whoever holds it: it is met again when all is looked at.
+            with suppress(OSError):
+                picked += filter(None, [pick(self._store, self._state, row, limit)])
         self.count += len(delete(self._store, picked))
         if len(rows) == AT_ONCE and self._after == rows[-1].position:
             return now

@@ -46,6 +46,7 @@ it lies in is its state.
   schedules    What recurs: put a schedule here, for example nightly.json with
                {"cron": "0 3 * * *", "job": {"command": "echo hello"}} in it.
   logs         What the commands printed.
+  archive      Jobs put away by queuectl archive, in a zip file a month.
   tmp, locks   queuectl's own.
 
 What you do here counts. Drag a file from dead or failed to pending: it is

@@ -17,6 +17,7 @@ from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import Job
 from queuectl.moment import format_moment
 from queuectl.queue import Queue
+from queuectl.spool import Spool
 from queuectl.state import State
 from tests.support.commandline import CommandLine
 
@@ -54,7 +55,14 @@ class TestPrune:
         before = old.files()
         assert "keep_done 30d" in old.ok("prune").err
         assert old.files() == before
-        assert old.json("prune") == {"completed": 0, "dead": 0, "logs": 0, "bytes": 0, "dry_run": False}
+        assert old.json("prune") == {
+            "completed": 0,
+            "dead": 0,
+            "logs": 0,
+            "bytes": 0,
+            "left": 0,
+            "dry_run": False,
+        }
 
     def test_it_does_what_the_settings_say(self, old: CommandLine) -> None:
         old.ok("config", "set", "keep_done", "30d")
@@ -63,7 +71,7 @@ class TestPrune:
             path.stat().st_size for name in ("c40", "d10", "d40") for path in old.spool.glob(f"*/{name}.*")
         )
         told = old.json("prune", "--dry-run")
-        assert told == {"completed": 1, "dead": 2, "logs": 0, "bytes": size, "dry_run": True}
+        assert told == {"completed": 1, "dead": 2, "logs": 0, "bytes": size, "left": 0, "dry_run": True}
         assert names(old, "done") == ["c1.json", "c10.json", "c40.json"]
         assert old.json("prune", "--yes") == {**told, "dry_run": False}
         assert (names(old, "done"), names(old, "dead")) == (["c1.json", "c10.json"], ["d1.json"])
@@ -132,6 +140,25 @@ class TestPrune:
         cli.ok("dlq", "purge", "bad", "--yes")
         assert names(cli, "dead") == []
 
+    def test_what_somebody_holds_is_left_and_told(
+        self, old: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = Spool.read_bytes
+
+        def held(self: Spool, place: Any, *args: Any, **options: Any) -> Any:
+            if place.job_id == "c10":
+                raise PermissionError(13, "somebody holds it")
+            return real(self, place, *args, **options)
+
+        old.ok("list")
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "read_bytes", held)
+            for verb in (("prune", "--keep", "1", "--yes"), ("archive", "--older-than", "5d")):
+                done = old(*verb)
+                assert (done.code, "1 job could not be read or deleted" in done.err) == (5, True)
+                assert names(old, "done") == ["c1.json", "c10.json"]
+        assert old.json("prune", "--keep", "1", "--yes")["left"] == 0
+
     @pytest.mark.parametrize("age", ["a month", "-1", "1e99"])
     def test_an_age_that_is_none(self, cli: CommandLine, age: str) -> None:
         cli.ok("init")
@@ -148,7 +175,7 @@ class TestArchive:
         told = old.json("archive", "--older-than", "100d")
         paths = [old.spool / "archive" / f"2025-{month}.zip" for month in (11, 12)]
         size = len(files["done/november.json"]) + len(files["done/december.json"])
-        assert told == {"jobs": 2, "bytes": size, "files": [str(path) for path in paths]}
+        assert told == {"jobs": 2, "bytes": size, "files": [str(path) for path in paths], "left": 0}
         with zipfile.ZipFile(paths[0]) as november:
             assert november.namelist() == ["done/november.json"]
             assert november.read("done/november.json") == files["done/november.json"]

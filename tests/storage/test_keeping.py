@@ -12,7 +12,7 @@ import pytest
 
 from queuectl import events, locks, system
 from queuectl.moment import format_moment
-from queuectl.queue import ended, keeping
+from queuectl.queue import ended, keeping, stray_logs
 from queuectl.queue.ended import SizeWalk, house_lock, size_beside
 from queuectl.queue.keeping import BEGIN_ANEW, SOON, Keeping
 from queuectl.spool import Spool
@@ -389,7 +389,7 @@ class TestLogsWithoutJobs:
 
     def test_many_are_gone_through_in_steps(self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(keeping, "STEP", 0.0)
-        monkeypatch.setattr(ended, "_PAGE", 10)
+        monkeypatch.setattr(stray_logs, "_PAGE", 10)
         keeper.set(keep_logs="0")
         for number in range(35):
             self.put(keeper.desk, f"{number}.log", 1)

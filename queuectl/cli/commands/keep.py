@@ -14,7 +14,7 @@ from queuectl import system
 from queuectl.cli.common import command, confirm, json_option, open_queue, print_json, say, yes_option
 from queuectl.cli.job_options import seconds
 from queuectl.cli.terminal import echo
-from queuectl.errors import Conflict, InvalidInput
+from queuectl.errors import Busy, Conflict, InvalidInput
 from queuectl.state import State
 
 state_option = click.option("--state", metavar="STATE", help="Only completed (or done), or only dead.")
@@ -39,7 +39,7 @@ def prune_command(
     older_than: Optional[float],
     keep: Optional[int],
     dry_run: bool,
-) -> None:
+) -> int:
     """Delete jobs that have ended, with their logs: what the settings keep no longer.
 
     With --older-than or --keep what these say, of completed jobs, or of the state that is named. Workers do
@@ -54,13 +54,21 @@ def prune_command(
         told = found if dry_run and found is not None else house.carry_out(plan)
     if as_json:
         counts = {one.value: told.jobs.get(one, 0) for one in (State.COMPLETED, State.DEAD)}
-        print_json({**counts, "logs": told.logs, "bytes": told.size, "dry_run": dry_run})
+        print_json({**counts, "logs": told.logs, "bytes": told.size, "left": told.left, "dry_run": dry_run})
     elif not plan.edges and plan.logs_before is None:
         say("no setting says what may go: queuectl config set keep_done 30d, or --older-than 30d")
     elif told.nothing:
         say("nothing to delete")
     else:
         say(f"{'would delete' if dry_run else 'deleted'} {_counted(told)}: {shown_size(told.size)}")
+    return _left(told.left)
+
+
+def _left(count: int) -> int:
+    """The exit code, for so many jobs that somebody holds."""
+    if count:
+        say(f"{_some(count, 'job')} could not be read or deleted just now: try again")
+    return Busy.exit_code if count else 0
 
 
 def _counted(found: Any) -> str:
@@ -93,17 +101,18 @@ def shown_size(size: int) -> str:
 @click.option("--to", metavar="DIR", help="The folder of the zip files; else archive, in the spool.")
 def archive_command(
     as_json: bool, state: Optional[str], older_than: Optional[float], to: Optional[str]
-) -> None:
+) -> int:
     """Move jobs that have ended, with their logs, into a zip file for each month."""
     with open_queue() as queue:
         done = queue.house.archive(state=state, older_than=older_than, to=to)
     if as_json:
-        print_json({"jobs": done.jobs, "bytes": done.size, "files": done.files})
-        return
+        print_json({"jobs": done.jobs, "bytes": done.size, "files": done.files, "left": done.left})
+        return _left(done.left)
     for path in done.files:
         echo(path)
     put = f"put away {_some(done.jobs, 'job')}: {shown_size(done.size)}"
     say(put if done.jobs else "nothing to put away")
+    return _left(done.left)
 
 
 @command("export", "queuectl export jobs.jsonl --logs\nqueuectl export --state dead | jq .error")

@@ -262,7 +262,6 @@ def keep(spool: str) -> None:
     """The looks at what may go, as the workers' supervisor takes them."""
     from queuectl import system
     from queuectl.events import nobody
-    from queuectl.queue.ended import ENDED, Edge, pick, taken
     from queuectl.queue.keeping import Keeping
     from queuectl.queue.store import Store
 
@@ -272,9 +271,14 @@ def keep(spool: str) -> None:
         for _ in range(PATIENCE):
             keeping.look(now)
             now = max(now, min(keeping.next_due or now, now + 2))
-        rows = [(state, row) for state in ENDED for row in taken(store, state, Edge(ended_by=now - 3600))]
-        if any(pick(store, state, row, 2**20) for state, row in rows):
-            unfinished("a job that may go")
+    left = [name for name in ("done/done", "dead/dead", "dead/other") if _lies(spool, f"{name}.json")]
+    left += [name for name in ("done", "dead", "other") if _lies(spool, f"logs/{name}.log")]
+    if left:
+        unfinished(f"what may go: {left}")
+
+
+def _lies(spool: str, name: str) -> bool:
+    return os.path.lexists(os.path.join(spool, name))
 
 
 def prune(spool: str) -> None:
@@ -282,9 +286,10 @@ def prune(spool: str) -> None:
     from queuectl.queue import Queue
 
     with Queue.open(spool, create=False) as queue:
-        gone = queue.house.prune()
-        if not queue.house.prune(dry_run=True).nothing:
-            unfinished(f"a job that may go: {gone}")
+        if queue.house.prune().left:
+            unfinished("a job that may go")
+        if any(_lies(spool, f"logs/{name}.log") for name in ("done", "dead", "other")):
+            unfinished("a log")
         say("prune")
 
 
@@ -293,8 +298,7 @@ def archive(spool: str) -> None:
 
     with Queue.open(spool, create=False) as queue:
         for state in ("completed", "dead"):
-            queue.house.archive(state=state, older_than="1h")
-            if queue.house.prune(state=state, older_than="1h", dry_run=True).jobs.get(state):
+            if queue.house.archive(state=state, older_than="1h").left:
                 unfinished("a job that is to be put away")
         say("archive")
 
