@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from queuectl import system
 from queuectl.index import EndedRow
-from queuectl.queue.ended import Edge, Picked, chosen_of, delete, is_there, keeping_house
+from queuectl.queue.ended import Edge, Picked, chosen_of, delete, forget, is_there, keeping_house
 from queuectl.queue.store import Store
 from queuectl.spool.archives import Archives, Member, month_of
 from queuectl.state import State
@@ -40,6 +40,7 @@ def archive(store: Store, state: State, edge: Edge, folder: Optional[str]) -> Ar
             for month, picked in sorted(_by_month(some).items()):
                 path = archives.add(month, _members(store, picked))
                 gone = delete(store, picked)
+                forget(store, state, gone)
                 count += len(gone)
                 size += sum(one.size for one in gone)
                 files[path] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple, Optional
@@ -29,8 +30,8 @@ LOCK = "house.lock"
 """Held by who deletes or archives: of several programs one at a time."""
 LOCK_PATIENCE = 10.0
 """Seconds that a person waits for somebody else who does."""
-AT_ONCE = 50
-"""Jobs that are deleted with one hold of `claim.lock`, which takes some milliseconds."""
+HOLD = 0.002
+"""Seconds for which `claim.lock` is held to delete some, and then left to others: claims wait for it."""
 _PAGE = 500
 """Rows that are asked for at once."""
 
@@ -198,14 +199,25 @@ def delete(store: Store, picked: Sequence[Picked]) -> list[Picked]:
         Busy: somebody else holds `claim.lock` all the time.
     """
     gone: list[Picked] = []
-    for begin in range(0, len(picked), AT_ONCE):
+    left = deque(picked)
+    while left:
         with store.claiming():
-            gone += [one for one in picked[begin : begin + AT_ONCE] if _delete(store, one)]
+            until = system.monotonic() + HOLD
+            while left and system.monotonic() < until:
+                one = left.popleft()
+                gone += [one] if _delete(store, one) else []
+        if left:
+            # Who waits for the lock asks now and then.
+            system.sleep(HOLD)
+    return gone
+
+
+def forget(store: Store, state: State, gone: Sequence[Picked]) -> None:
+    """Drop the rows of jobs that were deleted; no error if that cannot be done, as the next look does it."""
     if gone:
         with suppress(sqlite3.Error):
-            # Behind the lock: an id may be another job's by now. What fails here the next look does.
-            store.index.drop_ended(gone[0].place.state, [one.place.job_id for one in gone])
-    return gone
+            # Behind the lock, where an id may be another job's by now.
+            store.index.drop_ended(state, [one.place.job_id for one in gone])
 
 
 def is_there(store: Store, one: Picked) -> bool:

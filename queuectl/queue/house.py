@@ -13,7 +13,6 @@ from queuectl.index import EndedRow
 from queuectl.moment import parse_duration
 from queuectl.queue.archiving import Archived, archive
 from queuectl.queue.ended import (
-    AT_ONCE,
     ENDED,
     Edge,
     Limits,
@@ -21,6 +20,7 @@ from queuectl.queue.ended import (
     chosen_of,
     delete,
     edge_of,
+    forget,
     is_there,
     keeping_house,
     limits_of,
@@ -32,6 +32,9 @@ from queuectl.queue.store import Store
 from queuectl.queue.stray_logs import Log, delete_logs, old_logs
 from queuectl.queue.survey import reconcile_all
 from queuectl.state import State
+
+AT_ONCE = 50
+"""Jobs that are seen to at once."""
 
 Age = Union[float, str]
 """Seconds, or text such as `30d`."""
@@ -135,10 +138,15 @@ class House:
         with keeping_house(self.store):
             gone = self._go_through(
                 plan,
-                lambda picked: delete(self.store, picked),
+                self._delete,
                 lambda logs: delete_logs(self.store, logs, before),
             )
         self.store.spool.sync(*plan.edges)
+        return gone
+
+    def _delete(self, picked: list[Picked]) -> list[Picked]:
+        gone = delete(self.store, picked)
+        forget(self.store, picked[0].place.state, gone)
         return gone
 
     def _go_through(

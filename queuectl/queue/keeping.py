@@ -16,7 +16,6 @@ from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.index import OLDEST, EndedRow
 from queuectl.queue.ended import (
-    AT_ONCE,
     ENDED,
     Edge,
     Limits,
@@ -25,6 +24,7 @@ from queuectl.queue.ended import (
     delete,
     edge_with,
     ended_at,
+    forget,
     house_lock,
     limits_of,
     pick,
@@ -34,6 +34,8 @@ from queuectl.queue.store import Store
 from queuectl.queue.stray_logs import Log, delete_logs, old_logs
 from queuectl.state import State
 
+AT_ONCE = 10
+"""Rows that are asked for at once."""
 STEP = 0.02
 """Seconds of work that are done in one go."""
 SHARE = 5
@@ -152,9 +154,12 @@ class _Shelf:
             self._edge = self._edge._replace(ended_by=now - self._limits.age)
         if system.monotonic() >= self._anew:
             self._after, self._anew = OLDEST, system.monotonic() + BEGIN_ANEW
-        due = now
+        due, gone = now, list[Picked]()
         while due <= now and system.monotonic() < until:
-            due = self._delete_some(self._edge, now)
+            due = self._delete_some(self._edge, now, gone)
+        # All in one: whoever else writes to the index waits for each commit.
+        forget(self._store, self._state, gone)
+        self.count += len(gone)
         self.is_done = due > now
         return due
 
@@ -175,8 +180,8 @@ class _Shelf:
         self._rest = ended + (ended - self._began) * SHARE
         return edge
 
-    def _delete_some(self, edge: Edge, now: float) -> float:
-        """Delete the next few that may go; when to go on."""
+    def _delete_some(self, edge: Edge, now: float, gone: list[Picked]) -> float:
+        """Delete the next few that may go, which are added to `gone`; when to go on."""
         rows = self._store.index.ended_after(self._state, self._after, AT_ONCE)
         due, chosen = now + BEGIN_ANEW, []
         limit = self._store.config.max_job_bytes
@@ -193,7 +198,7 @@ class _Shelf:
             # Whoever holds it: it is met again when all is looked at.
             with suppress(OSError):
                 picked += filter(None, [pick(self._store, self._state, row, limit)])
-        self.count += len(delete(self._store, picked))
+        gone += delete(self._store, picked)
         if len(rows) == AT_ONCE and self._after == rows[-1].position:
             return now
         # The next one to end will be there for long enough no sooner.
