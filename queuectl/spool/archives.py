@@ -6,6 +6,7 @@ dies leaves the old one or the new one, and what lies in it may be deleted once 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -78,8 +79,10 @@ class Archives:
                 raise Conflict(f"{path} has just been changed by somebody", hint="try again")
 
         try:
-            with _copied(path, new) as file:
+            with _copied(path, new) as (file, count):
                 with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+                    if len(archive.namelist()) != count:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO), new)
                     self._write(archive, members)
                 file.flush()
                 system.sync_descriptor(file.fileno())
@@ -148,23 +151,27 @@ def _write_beside(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) ->
 
 
 @contextmanager
-def _copied(path: str, new: str) -> Iterator[IO[bytes]]:
-    """A copy of the zip file at `path`, open; a new file where there is none.
+def _copied(path: str, new: str) -> Iterator[tuple[IO[bytes], int]]:
+    """A copy of the zip file at `path`, open, and how many files are in it; a new one where there is none.
 
     Raises:
         DamagedRecord: it is none.
     """
     with open(new, "x+b", opener=lambda name, flags: system.open_plainly(name, flags, _PRIVATE)) as file:
+        count = 0
         if os.path.lexists(path):
             try:
                 with open(path, "rb", opener=system.open_plainly) as old:
                     # To `zipfile` anything else is something that a zip file may be put behind.
-                    zipfile.ZipFile(old).close()
+                    with zipfile.ZipFile(old) as archive:
+                        count = len(archive.namelist())
                     old.seek(0)
                     copyfileobj(old, file)
+                    # Here, not while `zipfile` looks: it takes what it cannot read for no zip file as well.
+                    file.flush()
             except zipfile.BadZipFile as error:
                 raise DamagedRecord(f"{path} is no sound zip file: {error}", hint="move it away") from error
-        yield file
+        yield file, count
 
 
 def _version(path: str) -> Optional[tuple[int, int]]:

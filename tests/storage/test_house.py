@@ -300,6 +300,25 @@ class TestTheArchive:
         assert desk.files() == {"done": ["b.json"]}
         assert os.listdir(desk.root / "archive") == ["2027-01.zip"]
 
+    @pytest.mark.parametrize("lost", [1, 10_000])
+    def test_a_copy_of_it_that_is_not_whole_is_not_put_in_its_place(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, lost: int
+    ) -> None:
+        """`zipfile` would take it for no zip file, and put a new one behind it: found by refused writes."""
+        first = self.put(desk, "a")
+        desk.queue.house.archive()
+        self.put(desk, "b")
+
+        def short(source: Any, target: Any) -> None:
+            target.write(source.read()[:-lost])
+
+        with monkeypatch.context() as patch:
+            patch.setattr("queuectl.spool.archives.copyfileobj", short)
+            with pytest.raises(SpoolUnusable):
+                desk.queue.house.archive()
+        assert self.member(desk) == {"done/a.json": first}
+        assert desk.files() == {"done": ["b.json"]}
+
     def test_times_that_no_zip_file_knows(self, desk: Desk) -> None:
         self.put(desk, "a", updated_at="1970-01-01T00:00:00.000Z")
         self.put(desk, "b", updated_at="9999-12-31T23:59:59.000Z")

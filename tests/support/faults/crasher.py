@@ -272,9 +272,15 @@ def keep(spool: str) -> None:
             keeping.look(now)
             now = max(now, min(keeping.next_due or now, now + 2))
     left = [name for name in ("done/done", "dead/dead", "dead/other") if _lies(spool, f"{name}.json")]
-    left += [name for name in ("done", "dead", "other") if _lies(spool, f"logs/{name}.log")]
     if left:
         unfinished(f"what may go: {left}")
+
+
+def _with_logs(spool: str, delete: Callable[[str], None]) -> None:
+    """One that cannot be removed just now stays, which is no error."""
+    delete(spool)
+    if any(_lies(spool, f"logs/{name}.log") for name in ("done", "dead", "other")):
+        unfinished("a log, for keep_logs")
 
 
 def _lies(spool: str, name: str) -> bool:
@@ -288,8 +294,6 @@ def prune(spool: str) -> None:
     with Queue.open(spool, create=False) as queue:
         if queue.house.prune().left:
             unfinished("a job that may go")
-        if any(_lies(spool, f"logs/{name}.log") for name in ("done", "dead", "other")):
-            unfinished("a log")
         say("prune")
 
 
@@ -356,8 +360,8 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "retry": lambda spool: verb(spool, "retry", "dead", "done", "mended"),
     "cancel": lambda spool: verb(spool, "cancel", "waits", "failed"),
     "purge": lambda spool: verb(spool, "purge", "dead", "other", "bad"),
-    "keep": keep,
-    "prune": prune,
+    "keep": lambda spool: _with_logs(spool, keep),
+    "prune": lambda spool: _with_logs(spool, prune),
     "archive": archive,
     "import": import_,
     "set_config": set_config,
