@@ -73,6 +73,13 @@ class Sweep:
         """Seconds until something is to be looked at without an event."""
         return min(self._next_round - system.monotonic(), self.full.pause)
 
+    @property
+    def keeping_due(self) -> Optional[float]:
+        """When more is to be deleted, in seconds since the epoch; while something is in the way of looks that
+        waits for the next of them.
+        """
+        return self.keeping.next_due if self._ended_well else None
+
     def hasten(self) -> None:
         """Make the next look a full one, from its beginning."""
         self._next_round = 0.0

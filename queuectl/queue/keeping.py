@@ -85,10 +85,12 @@ class Keeping:
         Raises:
             sqlite3.Error: the index cannot be used just now.
         """
-        if self.next_due is None or now < self.next_due or self.store.index.in_memory:
-            # In memory it may lack settings: what they were cannot be told.
+        if self.next_due is None or now < self.next_due:
             return
         self.next_due = now + AGAIN
+        if self.store.index.in_memory:
+            # It may lack settings: what they were cannot be told.
+            return
         try:
             held = locks.try_lock(house_lock(self.store))
             if held is None:

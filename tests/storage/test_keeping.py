@@ -517,6 +517,32 @@ class TestWithinTheLooksOfAProgram:
         sweep.look((), [])
         assert keeper.left == {}
 
+    def test_what_is_in_the_way_of_a_look_keeps_nobody_busy(
+        self, desk: Desk, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Keeper(desk).set(keep_done="1h")
+        sweep.look((), [])
+        assert sweep.keeping_due == sweep.keeping.next_due is not None
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(sweep.full, "go_on", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            sweep.look((), [])
+        assert sweep.keeping_due is None
+
+    def test_in_memory_the_settings_are_not_known(self, desk: Desk, sweep: Sweep) -> None:
+        keeper = Keeper(desk)
+        keeper.set(keep_done="1h")
+        keeper.put("a", 2)
+        desk.queue.refresh()
+        desk.store.index.leave_disk("for the test")
+        sweep.look((), [])
+        sweep.look((), [])
+        assert keeper.left["done"] == ["a.json"]
+        assert sweep.keeping.next_due is None or sweep.keeping.next_due > desk.clock()
+
     def test_a_setting_is_followed(self, desk: Desk, sweep: Sweep) -> None:
         keeper = Keeper(desk)
         keeper.put("a", 2)
