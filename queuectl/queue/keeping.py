@@ -6,7 +6,7 @@ anything has come that could be too much.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Optional, Union
 
@@ -35,7 +35,9 @@ from queuectl.queue.stray_logs import Log, delete_logs, old_logs
 from queuectl.state import State
 
 AT_ONCE = 10
-"""Rows that are asked for at once."""
+"""Jobs that are looked at, and deleted, at once."""
+_PAGE = 100
+"""Rows that are asked for at once: of files that are no jobs there may be many."""
 STEP = 0.02
 """Seconds of work that are done in one go."""
 SHARE = 5
@@ -113,6 +115,8 @@ class Keeping:
             if shelf.is_done and shelf.count:
                 self.emit(Event(events.TIDIED, text=f"{shelf.told} deleted"))
                 shelf.count = 0
+        # Each comes first in its turn: one may have much to do for long.
+        self._shelves = [*self._shelves[1:], *self._shelves[:1]]
         return max(due, now + max(PAUSE, (system.monotonic() - began) * (SHARE - 1)))
 
 
@@ -176,36 +180,40 @@ class _Shelf:
                 return None
             oversize, self._walk = self._walk.position, None
         edge = edge_with(self._store, self._state, self._limits, now, oversize)
-        # What came by hand, with an older time than others that stay, is met as well.
-        self._anew = 0.0
         ended = system.monotonic()
         self._rest = ended + (ended - self._began) * SHARE
         return edge
 
     def _delete_some(self, edge: Edge, now: float, gone: list[Picked]) -> float:
         """Delete the next few that may go, which are added to `gone`; when to go on."""
-        rows = self._store.index.ended_after(self._state, self._after, AT_ONCE)
-        due, chosen = now + BEGIN_ANEW, []
-        limit = self._store.config.max_job_bytes
+        rows = self._store.index.ended_after(self._state, self._after, _PAGE)
+        chosen: list[EndedRow] = []
+        due, more = now + BEGIN_ANEW, len(rows) == _PAGE
         for row in rows:
             if edge.takes(row):
                 chosen += [row] if row.is_job else []
             else:
                 due = min(due, self._due_of(row, due))
                 if says_when(row):
+                    more = False
                     break
             self._after = row.position
-        picked: list[Picked] = []
-        for row in chosen:
+            if len(chosen) == AT_ONCE:
+                more = True
+                break
+        gone += delete(self._store, self._picked(chosen))
+        if more:
+            return now
+        # The next one to end will be there for long enough no sooner.
+        return due if self._limits.age is None else min(due, now + max(SOON, self._limits.age))
+
+    def _picked(self, rows: Sequence[EndedRow]) -> list[Picked]:
+        limit, picked = self._store.config.max_job_bytes, list[Picked]()
+        for row in rows:
             # Whoever holds it: it is met again when all is looked at.
             with suppress(OSError):
                 picked += filter(None, [pick(self._store, self._state, row, limit)])
-        gone += delete(self._store, picked)
-        if len(rows) == AT_ONCE and self._after == rows[-1].position:
-            return now
-        # The next one to end will be there for long enough no sooner.
-        soonest = now + max(SOON, self._limits.age or 0.0)
-        return due if self._limits.age is None else min(due, soonest)
+        return picked
 
     def _due_of(self, row: EndedRow, else_at: float) -> float:
         return else_at if self._limits.age is None or not row.is_job else ended_at(row) + self._limits.age

@@ -79,19 +79,22 @@ class Archives:
                 raise Conflict(f"{path} has just been changed by somebody", hint="try again")
 
         try:
-            with _copied(path, new) as (file, count):
-                with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-                    if len(archive.namelist()) != count:
-                        raise OSError(errno.EIO, os.strerror(errno.EIO), new)
-                    self._write(archive, members)
-                file.flush()
-                system.sync_descriptor(file.fileno())
+            self._write_anew(path, new, members)
             system.replace(new, path, guard=guard)
         except BaseException:
             system.remove(new)
             raise
         system.sync_folder(self.folder)
         return path
+
+    def _write_anew(self, path: str, new: str, members: Iterable[Member]) -> None:
+        with _copied(path, new) as (file, count):
+            with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+                if len(archive.namelist()) != count:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), new)
+                self._write(archive, members)
+            file.flush()
+            system.sync_descriptor(file.fileno())
 
     def _write(self, archive: zipfile.ZipFile, members: Iterable[Member]) -> None:
         known = {fold(name): name for name in archive.namelist()}

@@ -400,6 +400,36 @@ class TestLogsWithoutJobs:
 
 
 class TestInSmallSteps:
+    def test_each_state_comes_first_in_its_turn(
+        self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keeper.set(keep_done="1d", keep_dead="1d")
+        for number in range(9):
+            keeper.put(f"c{number}", 2)
+        keeper.put("d", 2, folder="dead")
+        monkeypatch.setattr(keeping, "AT_ONCE", 1)
+        ticks = iter(range(10**6))
+        monkeypatch.setattr(system, "monotonic", lambda: next(ticks) * 0.001)
+        monkeypatch.setattr(keeping, "STEP", 0.01)
+        for _ in range(6):
+            keeper.step()
+            keeper.desk.clock.advance(1)
+        assert "dead" not in keeper.left
+        assert keeper.left["done"]
+
+    def test_many_that_are_no_jobs_are_passed_by_at_once(
+        self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keeper.set(keep_dead="1d")
+        for number in range(30):
+            keeper.desk.drop(f"bad-{number}.json", b"{", "dead")
+        keeper.put("a", 2, folder="dead")
+        monkeypatch.setattr(keeping, "AT_ONCE", 1)
+        keeper.desk.queue.refresh()
+        shelf = keeping._Shelf(keeper.desk.store, State.DEAD, ended.Limits(age=DAY))
+        assert shelf.step(START, system.monotonic() + 10) > START
+        assert shelf.count == 1
+
     def test_a_step_is_short_and_comes_to_an_end_in_time(
         self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
