@@ -87,6 +87,18 @@ class Setting(NamedTuple):
     meaning: str
 
 
+_AGE, _COUNT, _BYTES = _or_none(_seconds(0, 1e9)), _or_none(_whole(0, 10**9)), _or_none(_size(0))
+_KEEPING = (
+    Setting(
+        "keep_done", None, _AGE, "completed jobs are deleted so long after their end (30d); none keeps all"
+    ),
+    Setting("keep_done_count", None, _COUNT, "so many completed jobs are kept, the latest"),
+    Setting("keep_done_bytes", None, _BYTES, "as many as take so much, with their logs"),
+    Setting("keep_dead", None, _AGE, "the same for dead jobs; files that are no jobs stay"),
+    Setting("keep_dead_count", None, _COUNT, "so many dead jobs are kept, the latest"),
+    Setting("keep_dead_bytes", None, _BYTES, "as many as take so much, with their logs"),
+    Setting("keep_logs", None, _AGE, "logs of jobs that are gone are deleted so long after the last output"),
+)
 _ALL = (
     Setting("max_retries", 3, _whole(0, 1_000_000), "runs after the first before a job is dead"),
     Setting("backoff_base", 2, _number(0, 1e6), "after the n-th failed run a job waits base ** n seconds"),
@@ -109,6 +121,7 @@ _ALL = (
     ),
     Setting("max_job_bytes", 2**20, _size(64), "the largest job file that is read, in bytes"),
     Setting("log_max_bytes", 10 * 2**20, _size(1024), "the largest log kept of one job, in bytes"),
+    *_KEEPING,
 )
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
 
@@ -127,6 +140,13 @@ class Config(NamedTuple):
     shell: Optional[str]
     max_job_bytes: int
     log_max_bytes: int
+    keep_done: Optional[float]
+    keep_done_count: Optional[int]
+    keep_done_bytes: Optional[int]
+    keep_dead: Optional[float]
+    keep_dead_count: Optional[int]
+    keep_dead_bytes: Optional[int]
+    keep_logs: Optional[float]
 
 
 def setting(name: str) -> Setting:

@@ -34,6 +34,7 @@ JOB_SCHEDULED = "job_scheduled"
 SCHEDULE_LEFT_OUT = "schedule_left_out"
 JOB_RENAMED = "job_renamed"
 FILE_REFUSED = "file_refused"
+TIDIED = "tidied"
 NEW_SPOOL = "new_spool"
 NOTICE = "notice"
 

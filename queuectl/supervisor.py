@@ -42,7 +42,7 @@ class Supervisor(Minder):
         sweep, left = self.sweep, super().patience()
         if self.shift.stops:
             return left
-        dues = (sweep.next_due, sweep.next_ripe, sweep.firing.next_due)
+        dues = (sweep.next_due, sweep.next_ripe, sweep.firing.next_due, sweep.keeping_due)
         moments = [moment - system.now() for moment in dues if moment is not None]
         return min([left, MIND_INTERVAL, sweep.pause, *moments])
 

@@ -20,6 +20,7 @@ from queuectl.full_look import FullLook
 from queuectl.queue.firing import Firing
 from queuectl.queue.gates import Groups
 from queuectl.queue.intake import ripe_at, settle_drops
+from queuectl.queue.keeping import Keeping
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
@@ -59,6 +60,8 @@ class Sweep:
         """The look at everything."""
         self.firing = Firing(store, emit)
         """The schedules."""
+        self.keeping = Keeping(store, emit)
+        """What is kept of jobs that have ended."""
         self._interval = FIRST_INTERVAL
         self._ended_well = False
         """Whether the last look did all that it was to do."""
@@ -71,6 +74,13 @@ class Sweep:
         """Seconds until something is to be looked at without an event."""
         return min(self._next_round - system.monotonic(), self.full.pause)
 
+    @property
+    def keeping_due(self) -> Optional[float]:
+        """When more is to be deleted, in seconds since the epoch; while something is in the way of looks that
+        waits for the next of them.
+        """
+        return self.keeping.next_due if self._ended_well else None
+
     def hasten(self) -> None:
         """Make the next look a full one, from its beginning."""
         self._next_round = 0.0
@@ -81,7 +91,7 @@ class Sweep:
         now = system.now()
         if self._names or self._drops or self.lost or not self._ended_well:
             return False
-        dues = (self.next_due, self.firing.next_due)
+        dues = (self.next_due, self.firing.next_due, self.keeping.next_due)
         return all(due is None or due > now for due in dues) and self.full.is_quiet()
 
     def put_off(self) -> None:
@@ -115,6 +125,7 @@ class Sweep:
             more |= self.firing.look(now)
         except OSError as error:
             problem = problem or error
+        self.keeping.look(now)
         if problem is not None:
             raise problem
         self._ended_well = True
@@ -141,6 +152,7 @@ class Sweep:
             self.store.index.forget_moments(now)
             self._drops.clear()
             self.next_ripe = None
+            self.keeping.begin_anew()
             self.hasten()
 
     def _take(self, drops: Iterable[Unsettled]) -> None:
@@ -156,7 +168,9 @@ class Sweep:
         """
         try:
             self._remake_folders()
-            self._interval = self.store.config.poll_interval
+            config = self.store.config
+            self._interval = config.poll_interval
+            self.keeping.follow(config, now)
             self.store.index.tidy(now)
             self._tidy_up(living, now)
         except SpoolUnusable:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from typing import Any, Callable, Optional, TypeVar
 
 import click
 
+from queuectl import system
 from queuectl.cli.terminal import echo
 from queuectl.queue import Queue
 
@@ -122,6 +124,17 @@ def open_queue() -> Queue:
 def say(text: str) -> None:
     """A word to the person, not to the program that reads our output."""
     echo(text, err=True)
+
+
+def confirm(question: str) -> None:
+    """Go on if the person says yes.
+
+    Raises:
+        UsageError, Abort: nobody is here to ask; they say no.
+    """
+    if not system.is_interactive(sys.stdin):
+        raise click.UsageError("nobody is here to ask: say --yes")
+    click.confirm(question, abort=True, err=True)
 
 
 def print_json(value: Any) -> None:

@@ -6,21 +6,36 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 
 from __future__ import annotations
 
+from queuectl.index.ended import NEWEST, OLDEST, Ended
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
 from queuectl.index.order import Order
-from queuectl.index.rows import STUCK_AFTER, Entry, Look, Oddity, Stamp, command_of, written_command
+from queuectl.index.rows import (
+    STUCK_AFTER,
+    EndedRow,
+    Entry,
+    Look,
+    Oddity,
+    Position,
+    Stamp,
+    command_of,
+    written_command,
+)
 from queuectl.index.settings import Settings
 from queuectl.index.shown import Shown
 from queuectl.index.trouble import is_damage, trouble, usable_error
 from queuectl.index.whereabouts import Whereabouts
 
 __all__ = [
+    "NEWEST",
+    "OLDEST",
     "STUCK_AFTER",
+    "EndedRow",
     "Entry",
     "Index",
     "Look",
     "Oddity",
+    "Position",
     "Stamp",
     "command_of",
     "is_damage",
@@ -30,7 +45,7 @@ __all__ = [
 ]
 
 
-class Index(Whereabouts, Lanes, Notes, Order, Shown, Settings):
+class Index(Whereabouts, Lanes, Notes, Order, Shown, Ended, Settings):
     """A connection to the index; one a thread."""
 
     def clear(self) -> None:

@@ -80,6 +80,32 @@ class Look(NamedTuple):
     at: float
 
 
+class Position(NamedTuple):
+    """Of a job that has ended, where it lies in the order of their ends."""
+
+    updated_at: Optional[str]
+    id: str
+
+    def is_after(self, other: "Position") -> bool:
+        """Whether the other one comes before it; those that do not say when come before all others."""
+        return _rank(self) > _rank(other)
+
+
+class EndedRow(NamedTuple):
+    """What is asked of a job that has ended; `is_job` is False of a file that holds none."""
+
+    id: str
+    updated_at: Optional[str]
+    mtime_ns: int
+    size: int
+    is_job: bool
+
+    @property
+    def position(self) -> Position:
+        """Where it lies among the others."""
+        return Position(self.updated_at, self.id)
+
+
 _STATES = frozenset(state.value for state in State)
 _APART = frozenset("/\0" if os.sep == "/" else "/\\:\0")
 """What a file's name cannot hold, because it sets names apart or ends them."""
@@ -103,6 +129,25 @@ def entry_from(row: Sequence[Any]) -> Entry:
         raise sqlite3.DatabaseError(f"malformed: {entry.worker!r} is no worker")
     checked_id(entry.id)
     return entry
+
+
+def _rank(position: Position) -> tuple[bool, str, str]:
+    return position.updated_at is not None, position.updated_at or "", position.id
+
+
+def ended_from(row: Sequence[Any]) -> EndedRow:
+    """What this row of the table tells of a job that has ended.
+
+    Raises:
+        sqlite3.DatabaseError: it tells nonsense.
+    """
+    job_id, updated_at, mtime_ns, size, is_job = row
+    found = EndedRow(job_id, updated_at, mtime_ns, size, bool(is_job))
+    is_text = found.updated_at is None or isinstance(found.updated_at, str)
+    if not is_text or type(found.mtime_ns) is not int or type(found.size) is not int:
+        raise sqlite3.DatabaseError(f"malformed: the row of {found.id!r}")
+    checked_id(found.id)
+    return found
 
 
 def stamp_from(row: Sequence[Any]) -> Stamp:

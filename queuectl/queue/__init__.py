@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from queuectl.queue.doctor import Finding
     from queuectl.queue.groups import GroupVerbs
     from queuectl.queue.hook_verbs import HookVerbs
+    from queuectl.queue.house import House
     from queuectl.queue.schedules import Schedules
     from queuectl.queue.ties import Unique
 
@@ -98,6 +99,13 @@ class Queue(Acting):
         from queuectl.queue.schedules import Schedules
 
         return Schedules(self.store, self._now)
+
+    @property
+    def house(self) -> House:
+        """What is kept: prune, export, import, archive."""
+        from queuectl.queue.house import House
+
+        return House(self.store, self._now)
 
     # Looking
 

@@ -27,7 +27,6 @@ from queuectl.queue.ties import (
     refuse_holder,
 )
 from queuectl.spool import Place, too_large
-from queuectl.state import State
 
 TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -37,12 +36,12 @@ class _Taken(Conflict):
     """The id is another job's."""
 
 
-class _Prepared:
+class Prepared:
     """A job whose record lies in `tmp/`, at `path`."""
 
     def __init__(self, path: str, job: Job, version: tuple[int, int]) -> None:
         self.path, self.job, self.version = path, job, version
-        self.place = Place(State.PENDING, job.name)
+        self.place = Place(job.state, job.name)
         self.admitted = False
         self.holders: list[Place] = []
         """The other jobs that have its unique key."""
@@ -72,14 +71,14 @@ def enqueue(
 
 
 def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float, unique: Unique) -> list[Place]:
-    prepared: list[_Prepared] = []
+    prepared: list[Prepared] = []
     try:
         named = _named(store, jobs, rename=rename, now=now)
         # Written and fsynced outside of the lock: workers go on claiming meanwhile.
         written = store.spool.prepare(named)
-        prepared = [_Prepared(path, job, version) for job, (path, version) in zip(named, written)]
+        prepared = [Prepared(path, job, version) for job, (path, version) in zip(named, written)]
         with store.naming():
-            return _admit(store, prepared, now, unique)
+            return admit(store, prepared, now, unique)
     except OSError as error:
         where = f" ({store.spool.in_spool(error.filename)})" if isinstance(error.filename, str) else ""
         why = f"{error.strerror or error}{where}"
@@ -129,22 +128,27 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
     return named
 
 
-def _admit(store: Store, prepared: Sequence[_Prepared], now: float, unique: Unique) -> list[Place]:
+def admit(
+    store: Store, prepared: Sequence[Prepared], now: float, unique: Optional[Unique] = None
+) -> list[Place]:
+    """Move these in as new jobs, all or none; where they lie now. The caller holds `Store.naming`.
+
+    Without `unique` their unique keys are not asked about.
+
+    Raises:
+        Conflict: an id is taken, or a unique key is.
+        OSError, SpoolUnusable: that cannot be done.
+    """
     workers = store.spool.workers()
-    for one in prepared:
-        one.holders = holders_of(store, one.job, unique, now)
-        if one.holders and unique.if_exists != RETURN:
-            refuse_holder(one.job, one.holders[0], unique)
-    new = [one for one in prepared if not one.holders or unique.if_exists != RETURN]
-    _refuse_orphans(prepared, new)
+    new = list(prepared) if unique is None else _without_returned(store, prepared, unique, now)
     replaced = [(one.job, read_those(store, one.holders)) for one in new]
     for one in new:
-        _refuse_known(store, one.job.name, workers)
+        refuse_known(store, one.job.name, workers)
     try:
         for one in new:
             store.spool.admit(one.path, one.place)
             one.admitted = True
-        store.spool.sync(State.PENDING)
+        store.spool.sync(*{one.place.state for one in prepared})
     except BaseException as error:
         _take_back(store, [one.place for one in prepared if one.admitted], error)
         raise
@@ -155,7 +159,24 @@ def _admit(store: Store, prepared: Sequence[_Prepared], now: float, unique: Uniq
     return [one.place if one.admitted else one.holders[0] for one in prepared]
 
 
-def _refuse_orphans(prepared: Sequence[_Prepared], new: Sequence[_Prepared]) -> None:
+def _without_returned(
+    store: Store, prepared: Sequence[Prepared], unique: Unique, now: float
+) -> list[Prepared]:
+    """Those of these in whose place no job is returned that has their unique key.
+
+    Raises:
+        Conflict: a key is taken.
+    """
+    for one in prepared:
+        one.holders = holders_of(store, one.job, unique, now)
+        if one.holders and unique.if_exists != RETURN:
+            refuse_holder(one.job, one.holders[0], unique)
+    new = [one for one in prepared if not one.holders or unique.if_exists != RETURN]
+    _refuse_orphans(prepared, new)
+    return new
+
+
+def _refuse_orphans(prepared: Sequence[Prepared], new: Sequence[Prepared]) -> None:
     """Refuse that one waits for another of the call in whose place a job is that was there before."""
     answered = {one.job.name for one in prepared} - {one.job.name for one in new}
     for one in new if answered else ():
@@ -187,7 +208,8 @@ def _take_back(store: Store, admitted: Sequence[Place], why: BaseException) -> N
         ) from why
 
 
-def _refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
+def refuse_known(store: Store, job_id: str, workers: Sequence[str]) -> None:
+    """Raise Conflict if a job of this id is in the spool."""
     if not store.is_taken(job_id, workers=workers):
         return
     known = store.spool.locate(job_id)

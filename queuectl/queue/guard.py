@@ -40,6 +40,9 @@ def guarded(method: Method) -> Method:
                 if not self.store.heal(error):
                     self.store.index.leave_disk(trouble(error, path))
                 return method(self, *args, **keywords)
+        except BrokenPipeError:
+            # Of a command's own output: whoever reads has seen enough.
+            raise
         except OSError as error:
             raise system_error(error) from error
 

@@ -317,15 +317,16 @@ class Spool(Paths):
         if os.path.lexists(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
-    def delete(self, place: Place) -> None:
-        """Delete the job's file, its log, and a result that was kept beside that, for good.
+    def delete(self, place: Place, *, patience: float = 2.0) -> bool:
+        """Delete the job's file and what it has in `logs/` for good; False if the file was not there.
 
         A log that a viewer holds open (Windows), or that a person has made a folder, stays.
         """
-        system.remove(self.path(place))
-        for path in (self.log_path(place.job_id), self.refused_path(place.job_id)):
+        was_there = system.remove(self.path(place), patience=patience)
+        for path in self.beside(place.job_id) if was_there else ():
             with suppress(OSError):
-                system.remove(path, patience=0.1)
+                system.remove(path, patience=min(patience, 0.1))
+        return was_there
 
     def sync_claim(self, place: Place) -> None:
         """Make a record in a worker's folder outlive a power cut. Raises OSError."""

@@ -13,6 +13,8 @@ LOGS, TMP, LOCKS = "logs", "tmp", "locks"
 SCHEDULES, GROUPS, HOOKS = "schedules", "groups", "hooks"
 RECORDS = "state"
 """In `schedules/` and `groups/`: what queuectl keeps of each."""
+ARCHIVE = "archive"
+"""Made when jobs are first put away there; a spool is one without it."""
 INDEX = "index.sqlite3"
 SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA = "job.schema.json", "schedule.schema.json", "group.schema.json"
 README = "README.txt"
@@ -49,6 +51,7 @@ it lies in is its state.
   hooks        on_success.json, on_failure.json, on_dead.json: jobs that are
                run whenever another one has ended so.
   logs         What the commands printed.
+  archive      Jobs put away by queuectl archive, in a zip file a month.
   tmp, locks   queuectl's own.
 
 What you do here counts. Drag a file from dead or failed to pending: it is
@@ -201,7 +204,7 @@ def _make_root(root: str) -> None:
 
 
 def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA, *PAUSED)
+    ours = (*FOLDERS, ARCHIVE, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA, *PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", INDEX)) or name in ours for name in names)
 

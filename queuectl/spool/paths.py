@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.names import BESIDE
 from queuectl.spool import layout
 from queuectl.spool.place import Place
 from queuectl.state import State
@@ -34,6 +35,10 @@ class Paths:
     def refused_path(self, job_id: str) -> str:
         """The file in which the job's command has left a result that cannot be kept in the record."""
         return os.path.join(self.root, layout.LOGS, job_id + ".result")
+
+    def beside(self, job_id: str) -> list[str]:
+        """The files in `logs/` that a job of this id may have; they go when it goes."""
+        return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in BESIDE]
 
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""

@@ -32,6 +32,7 @@ from queuectl.system.native import (
     is_written,
     may_write,
     open_plainly,
+    sync_descriptor,
 )
 from queuectl.system.patience import is_lack, is_transient, with_patience
 
@@ -61,6 +62,7 @@ __all__ = [
     "remove_folder",
     "replace",
     "sleep",
+    "sync_descriptor",
     "sync_folder",
     "with_patience",
     "write_file",

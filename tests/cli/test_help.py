@@ -31,6 +31,10 @@ PRINTS_DATA = {
     "dlq list",
     "dlq show",
     "config get",
+    "prune",
+    "archive",
+    "export",
+    "import",
     "doctor",
 }
 COMMANDS = {
@@ -75,6 +79,10 @@ COMMANDS = {
     "config get",
     "config set",
     "config unset",
+    "prune",
+    "archive",
+    "export",
+    "import",
     "doctor",
     "reindex",
 }

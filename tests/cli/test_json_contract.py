@@ -197,6 +197,13 @@ def test_config(cli: CommandLine) -> None:
         "shell": None,
         "max_job_bytes": 1048576,
         "log_max_bytes": 10485760,
+        "keep_done": None,
+        "keep_done_count": None,
+        "keep_done_bytes": None,
+        "keep_dead": None,
+        "keep_dead_count": None,
+        "keep_dead_bytes": None,
+        "keep_logs": None,
     }
     cli.ok("config", "set", "timeout", "1.5m")
     assert cli.json("config", "get", "timeout") == {"timeout": 90}

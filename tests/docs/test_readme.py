@@ -331,6 +331,31 @@ def test_the_python_example_of_schedules_runs(
     assert all(re.search(r"T0[01]:30:00.000Z$", line) for line in lines), "02:30 in Berlin"
 
 
+def test_the_json_contract_of_housekeeping_names_what_is_printed(program: Program) -> None:
+    table = dict(table_rows(section("docs/housekeeping.md", "JSON, for programs")))
+    program.ok("enqueue", "--id", "one", "--", "echo")
+    told = {
+        "prune": program.json("prune"),
+        "archive": program.json("archive"),
+        "export": program.json("export", "jobs.jsonl"),
+    }
+    program.ok("cancel", "one")
+    program.ok("dlq", "purge", "one", "--yes")
+    told["import"] = program.json("import", "jobs.jsonl")
+    for name, value in told.items():
+        inside = {key for row in value.get("jobs", []) for key in row} if name == "import" else set()
+        assert set(value) | inside == set(_JSON_FIELDS.findall(table[f"`{name}`"])), name
+
+
+def test_the_python_example_of_housekeeping_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block("docs/housekeeping.md", "python").text, {})
+    assert capsys.readouterr().out.splitlines() == ["0 0", "0"]
+    assert (tmp_path / "jobs.jsonl").exists()
+
+
 class _Session:
     """Does what the lines of a session say, as its shell would."""
 

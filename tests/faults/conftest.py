@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.support.faults.bench import Bench, Doer
 
 # Before anything imports them: what does not hold is then told in full.
-for _name in ("afterwards", "judges", "tampering"):
+for _name in ("afterwards", "judges", "judges_house", "tampering"):
     pytest.register_assert_rewrite(f"tests.support.faults.{_name}")
 
 

@@ -78,6 +78,8 @@ def test_a_death_at_every_step(name: str, bench: Make, figure: Figure) -> None:
                 ("write_into_pending", "enqueue many", 10),
                 ("name_by_chance", "fire a schedule", 10),
                 ("take_by_a_name_of_its_own", "run that leaves a result", 15),
+                ("delete_before_zip", "archive", 20),
+                ("write_into_pending", "import", 20),
             )
         ),
     ],

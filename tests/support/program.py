@@ -260,5 +260,5 @@ class Program:
             f"{folder}/{name}"
             for folder in ("processing", "locks", "tmp")
             for name in self.names(folder)
-            if name not in ("claim.lock", "schedules.lock") and not name.startswith(".")
+            if name not in ("claim.lock", "schedules.lock", "house.lock") and not name.startswith(".")
         ]

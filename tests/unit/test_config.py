@@ -22,6 +22,13 @@ def test_the_defaults_are_those_that_are_promised() -> None:
         "shell": None,
         "max_job_bytes": 1024 * 1024,
         "log_max_bytes": 10 * 1024 * 1024,
+        "keep_done": None,
+        "keep_done_count": None,
+        "keep_done_bytes": None,
+        "keep_dead": None,
+        "keep_dead_count": None,
+        "keep_dead_bytes": None,
+        "keep_logs": None,
     }
     assert config_from({})._asdict() == defaults
 
@@ -58,6 +65,13 @@ def test_each_setting_says_what_it_means() -> None:
         ("max_job_bytes", "2 MB", 2 * 2**20),
         ("log_max_bytes", "1.5m", 3 * 2**19),
         ("log_max_bytes", "1g", 2**30),
+        ("keep_done", "30d", 30 * 86400),
+        ("keep_done", "none", None),
+        ("keep_dead", "0", 0),
+        ("keep_done_count", "1000", 1000),
+        ("keep_done_bytes", "5 GiB", 5 * 2**30),
+        ("keep_dead_bytes", "none", None),
+        ("keep_logs", "12h", 43200),
     ],
 )
 def test_a_value_is_read(name: str, text: str, value: Any) -> None:
@@ -98,6 +112,10 @@ def test_a_value_is_read(name: str, text: str, value: Any) -> None:
         ("max_job_bytes", "9" * 400, "a size"),
         ("max_job_bytes", "9" * 400 + "g", "a size"),
         ("log_max_bytes", "1023", "a size of at least 1024 bytes"),
+        ("keep_done", "a month", ", or none"),
+        ("keep_done", "-1", "a duration from 0"),
+        ("keep_done_count", "-1", "a whole number from 0"),
+        ("keep_dead_bytes", "much", "a size of at least 0 bytes"),
     ],
 )
 def test_another_value_is_refused_with_what_is_wanted(name: str, text: str, wanted: str) -> None:

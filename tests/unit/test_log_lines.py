@@ -41,6 +41,7 @@ WORKER = "my-laptop-4711-2-a1b2c3"
         (Event(events.SCHEDULE_LEFT_OUT, text="schedule s: left out"), "schedule s: left out"),
         (Event(events.JOB_RENAMED, None, "a-2", "was a.json"), "taken in under a new name (was a.json)"),
         (Event(events.FILE_REFUSED, None, "a", "not JSON"), "is no job and lies in dead now: not JSON"),
+        (Event(events.TIDIED, text="3 completed jobs deleted"), "3 completed jobs deleted"),
         (Event(events.NOTICE, text="no file events"), "no file events"),
     ],
     ids=lambda value: value.kind if isinstance(value, Event) else "",
@@ -51,7 +52,7 @@ def test_each_event_has_its_sentence(event: Event, words: str) -> None:
 
 def test_every_kind_of_event_has_a_sentence() -> None:
     kinds = [value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)]
-    assert len(kinds) == 16
+    assert len(kinds) == 17
     assert all(sentence(Event(kind, WORKER, "a", "why", 1)) for kind in kinds)
 
 

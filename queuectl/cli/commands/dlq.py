@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Optional
 
 import click
 
-from queuectl import system
 from queuectl.cli.commands.look import print_job, print_jobs, secrets_option
-from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, say, yes_option
+from queuectl.cli.common import SuggestingGroup, command, confirm, json_option, open_queue, say, yes_option
 from queuectl.errors import Conflict
 from queuectl.state import State
 
@@ -67,12 +65,6 @@ def purge_dead(yes: bool, job_ids: tuple[str, ...]) -> None:
         # Those of which it is said, not what dies while somebody thinks about it.
         chosen = job_ids or [row["id"] for row in queue.jobs(state=State.DEAD)]
         if chosen and not yes:
-            _confirm(f"Delete {len(chosen)} dead job{'s' if len(chosen) > 1 else ''} for good?")
+            confirm(f"Delete {len(chosen)} dead job{'s' if len(chosen) > 1 else ''} for good?")
         gone = queue.purge(chosen, if_dead=not job_ids)
     say(f"deleted {len(gone)}" if gone else "nothing to delete")
-
-
-def _confirm(question: str) -> None:
-    if not system.is_interactive(sys.stdin):
-        raise click.UsageError("nobody is here to ask: say --yes")
-    click.confirm(question, abort=True, err=True)

@@ -20,7 +20,7 @@ from queuectl.worker import Worker
 from tests.support.invariants import job_files
 
 STATE_FOLDERS = ("pending", "processing", "done", "failed", "dead")
-LASTING = {"claim.lock", "schedules.lock"}
+LASTING = {"claim.lock", "schedules.lock", "house.lock"}
 """In `locks/`: those that are nobody's."""
 LATER = 10_000.0
 """Seconds: every retry is due by then, and what lies in tmp/ belongs to nobody any more."""

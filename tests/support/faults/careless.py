@@ -158,6 +158,21 @@ def take_by_a_name_of_its_own() -> None:
     tidings.take = careless
 
 
+def delete_before_zip() -> None:
+    """Jobs are deleted, and then put into the zip file."""
+    from queuectl.spool.archives import Archives
+
+    add = Archives.add
+
+    def careless(self: Archives, name: str, members: Any) -> str:
+        found = list(members)
+        for one in found:
+            os.unlink(os.path.join(self._spool.root, one.state.folder, f"{one.job_id}.json"))
+        return add(self, name, found)
+
+    Archives.add = careless  # type: ignore[method-assign]
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "sound": lambda: None,
     "write_in_place": write_in_place,
@@ -167,6 +182,7 @@ VARIANTS: dict[str, Callable[[], None]] = {
     "write_settings_anew": write_settings_anew,
     "name_by_chance": name_by_chance,
     "take_by_a_name_of_its_own": take_by_a_name_of_its_own,
+    "delete_before_zip": delete_before_zip,
     "acknowledge_anyway": acknowledge_anyway,
     "fail_with_a_traceback": fail_with_a_traceback,
     "try_for_ever": try_for_ever,

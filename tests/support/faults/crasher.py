@@ -282,6 +282,64 @@ def pause_schedule(spool: str) -> None:
         say("yearly")
 
 
+def keep(spool: str) -> None:
+    """The looks at what may go, as the workers' supervisor takes them."""
+    from queuectl import system
+    from queuectl.events import nobody
+    from queuectl.queue.keeping import Keeping
+    from queuectl.queue.store import Store
+
+    with Store.open(spool) as store:
+        keeping, now = Keeping(store, nobody), system.now()
+        keeping.follow(store.config, now)
+        for _ in range(PATIENCE):
+            keeping.look(now)
+            now = max(now, min(keeping.next_due or now, now + 2))
+    left = [name for name in ("done/done", "dead/dead", "dead/other") if _lies(spool, f"{name}.json")]
+    if left:
+        unfinished(f"what may go: {left}")
+
+
+def _with_logs(spool: str, delete: Callable[[str], None]) -> None:
+    """One that cannot be removed just now stays, which is no error."""
+    delete(spool)
+    if any(_lies(spool, f"logs/{name}.log") for name in ("done", "dead", "other")):
+        unfinished("a log, for keep_logs")
+
+
+def _lies(spool: str, name: str) -> bool:
+    return os.path.lexists(os.path.join(spool, name))
+
+
+def prune(spool: str) -> None:
+    """What the settings say."""
+    from queuectl.queue import Queue
+
+    with Queue.open(spool, create=False) as queue:
+        if queue.house.prune().left:
+            unfinished("a job that may go")
+        say("prune")
+
+
+def archive(spool: str) -> None:
+    from queuectl.queue import Queue
+
+    with Queue.open(spool, create=False) as queue:
+        for state in ("completed", "dead"):
+            if queue.house.archive(state=state, older_than="1h").left:
+                unfinished("a job that is to be put away")
+        say("archive")
+
+
+def import_(spool: str) -> None:
+    from queuectl.queue import Queue
+
+    path = os.path.join(spool, "from-elsewhere.jsonl")
+    with open(path, "rb") as file, Queue.open(spool, create=False) as queue:
+        for place in queue.house.import_(file).places:
+            say(place.job_id)
+
+
 def verb(spool: str, name: str, *ids: str) -> None:
     from queuectl.queue import Queue
 
@@ -328,6 +386,10 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "retry": lambda spool: verb(spool, "retry", "dead", "done", "mended"),
     "cancel": lambda spool: verb(spool, "cancel", "waits", "failed"),
     "purge": lambda spool: verb(spool, "purge", "dead", "other", "bad"),
+    "keep": lambda spool: _with_logs(spool, keep),
+    "prune": lambda spool: _with_logs(spool, prune),
+    "archive": archive,
+    "import": import_,
     "set_config": set_config,
     "reindex": lambda spool: simple(spool, "reindex"),
     "refresh": lambda spool: simple(spool, "refresh"),
@@ -360,11 +422,14 @@ def perform(spool: str, action: str) -> int:
 
 def main(spool: str, action: str, number: str, variant: str = "sound") -> None:
     # What is imported lazily is no step.
+    import zipfile  # noqa: F401
+
     import cronsim  # noqa: F401
 
     from queuectl import codec, worker  # noqa: F401
     from queuectl.queue import (
         Queue,  # noqa: F401
+        house,  # noqa: F401
         schedules,  # noqa: F401
     )
     from tests.support.faults.careless import VARIANTS

@@ -7,6 +7,7 @@ or doubled, and the work can be finished.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from functools import partial
@@ -21,7 +22,7 @@ from queuectl.queue.firing import Firing
 from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, Outcome
 from queuectl.worker import Worker
-from tests.support.faults import crasher, judges
+from tests.support.faults import crasher, judges, judges_house
 from tests.support.faults.judges import NO_JOB, PERSON, SETTINGS
 
 A_YEAR = 366 * 86400.0
@@ -149,6 +150,45 @@ def one_is_due(spool: Path) -> None:
         Firing(store, nobody).look(system.now() - A_YEAR)
 
 
+def with_what_may_go(spool: Path) -> None:
+    """Jobs that have ended longer ago than the settings keep them, with logs."""
+    in_the_middle_of_its_life(spool)
+    for name in ("failed", *judges_house.ENDED):
+        (spool / "logs" / f"{name}.log").write_bytes(name.encode())
+    with Queue.open(str(spool)) as queue:
+        for name in ("keep_done", "keep_dead"):
+            queue.set_config(name, "1h")
+
+
+def with_an_archive(spool: Path) -> None:
+    """One job has been put away before, in the month in which the others ended."""
+    _enqueue(spool, "before")
+    _run(spool, "done")
+    (spool / "logs" / "before.log").write_bytes(b"before")
+    with Queue.open(str(spool)) as queue:
+        queue.house.archive()
+    with_what_may_go(spool)
+
+
+def with_a_file_from_elsewhere(spool: Path) -> None:
+    """Jobs of each kind, one of them with its log."""
+    _enqueue(spool)
+    record = {
+        "command": ["x"],
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "updated_at": "2026-01-01T00:00:01.000Z",
+    }
+    ran = {"attempts": 1, "crashes": 0}
+    lines: list[dict[str, Any]] = [
+        {"id": "first", **record, "state": "completed", **ran, "history": [{"outcome": "completed"}]},
+        {"log": "first", "text": "hi\n"},
+        {"id": "second", **record, "state": "failed", **ran, "run_at": "2026-01-01T00:00:02.000Z"},
+        {"id": "third", **record, "state": "processing"},
+    ]
+    data = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (spool / "from-elsewhere.jsonl").write_text(data, encoding="utf-8")
+
+
 def _enqueue(spool: Path, *ids: str, **fields: Any) -> None:
     with Queue.open(str(spool)) as queue:
         if ids:
@@ -269,6 +309,10 @@ _ALL = (
     Scenario("fire a schedule", one_is_due, "fire", judges.judge_fire),
     Scenario("add a schedule", empty, "add_schedule", judges.judge_schedule),
     Scenario("pause a schedule", one_is_due, "pause_schedule", judges.judge_paused_schedule),
+    Scenario("keep house", with_what_may_go, "keep", partial(judges_house.judge_prune, "keep")),
+    Scenario("prune", with_what_may_go, "prune", partial(judges_house.judge_prune, "prune")),
+    Scenario("archive", with_an_archive, "archive", judges_house.judge_archive),
+    Scenario("import", with_a_file_from_elsewhere, "import", judges_house.judge_import),
     Scenario("pause", one_waits, "pause", partial(judges.judge_pause, "pause")),
     Scenario("resume", one_waits_paused, "resume", partial(judges.judge_pause, "resume")),
 )

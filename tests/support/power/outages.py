@@ -23,6 +23,7 @@ from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from tests.support.faults.afterwards import carry_on, places, rows, run_all
 from tests.support.faults.judges import FIVE, judge_config, judge_enqueue, judge_whole
+from tests.support.faults.judges_house import ENDED
 from tests.support.faults.scenarios import (
     SCENARIOS,
     Scenario,
@@ -41,6 +42,9 @@ PROMISED: Mapping[str, tuple[Collection[str], Optional[str]]] = {
     "retry": (("dead", "done", "mended"), "pending"),
     "cancel": (("waits", "failed"), "dead"),
     "purge": (("dead", "other", "bad"), None),
+    "keep": (ENDED, None),
+    "prune": (ENDED, None),
+    "archive": (ENDED, None),
 }
 """Once it was said: the jobs that the verb was for, and where they lie."""
 
@@ -141,7 +145,8 @@ def before(scenario: Scenario, spool: Path) -> Before:
 def judge(scenario: Scenario, was: Before, state: State, spool: Path) -> None:
     """Fail at the first thing that does not hold of what was found."""
     verb, said = scenario.action, state.said
-    gone = PROMISED[verb][0] if verb == "purge" else ()
+    goes, target = PROMISED.get(verb, ((), "pending"))
+    gone = goes if target is None else ()
     ids = [*(one for one in was.ids if one not in gone), *(one for one in ENQUEUED if one in said)]
     _whole(spool, was.contents)
     in_one_place(spool, ids)

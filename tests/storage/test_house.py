@@ -1,0 +1,356 @@
+"""What is exported is imported, and what is archived is deleted: with jobs that move, files that change."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl import locks, system
+from queuectl.errors import Busy, Conflict, DamagedRecord, SpoolUnusable
+from queuectl.queue import archiving, ended, importing
+from queuectl.queue.ended import house_lock
+from queuectl.spool import Spool
+from queuectl.spool.archives import Archives
+from tests.support.spools import Desk, failing, interrupted, succeeding
+
+WORKER = "host-1-1-abc"
+
+
+def exported(desk: Desk, **options: Any) -> bytes:
+    file = io.BytesIO()
+    desk.queue.house.export(file, **options)
+    return file.getvalue()
+
+
+def lines(desk: Desk, **options: Any) -> dict[str, Any]:
+    found = [json.loads(line) for line in exported(desk, **options).splitlines()]
+    return {line["id"]: line for line in found}
+
+
+@pytest.fixture
+def other(tmp_path: Path, desk: Desk) -> Any:
+    with Desk(tmp_path / "other", desk.clock) as one:
+        yield one
+
+
+class TestWhatIsExported:
+    def test_a_job_that_runs_counts_as_one_that_waits(self, desk: Desk, other: Desk) -> None:
+        desk.add("a")
+        with desk.worker() as worker:
+            worker._claim()
+            assert desk.folder_of("a") == ["processing"]
+            assert lines(desk)["a"]["state"] == "pending"
+            assert lines(desk, states=["processing"])["a"]["state"] == "pending"
+            assert lines(desk, states=["pending"])["a"]["state"] == "pending"
+            assert lines(desk, states=["failed"]) == {}
+            other.queue.house.import_(io.BytesIO(exported(desk)))
+            worker.close()
+        assert other.run_once() is True
+
+    def test_a_run_that_is_recorded_and_not_moved_is_not_run_again(self, desk: Desk, other: Desk) -> None:
+        desk.put_job(f"processing/{WORKER}", "a", state="completed", attempts=1)
+        assert lines(desk)["a"]["state"] == "completed"
+        other.queue.house.import_(io.BytesIO(exported(desk)))
+        assert other.files() == {"done": ["a.json"]}
+        assert other.run_once() is False
+
+    def test_one_that_was_dragged_back_comes_in_as_the_claim_would_take_it(
+        self, desk: Desk, other: Desk
+    ) -> None:
+        desk.put_job("pending", "a", state="dead", attempts=4, error="exit code 1")
+        line = lines(desk)["a"]
+        assert (line["state"], line["attempts"], "error" in line) == ("pending", 0, False)
+
+    def test_one_that_waits_for_its_retry_goes_on_waiting(self, desk: Desk, other: Desk) -> None:
+        desk.add("a", max_retries=2, backoff_base=10)
+        desk.run_once(failing(desk.clock))
+        other.queue.house.import_(io.BytesIO(exported(desk)))
+        assert other.record("failed", "a") == desk.record("failed", "a")
+        assert other.run_once() is False
+        desk.clock.advance(10)
+        assert other.run_once() is True
+        assert other.record("done", "a")["attempts"] == 2
+
+    def test_an_interrupted_one_waits(self, desk: Desk, other: Desk) -> None:
+        desk.add("a")
+        desk.run_once(interrupted(desk.clock))
+        other.queue.house.import_(io.BytesIO(exported(desk)))
+        assert other.row("a")["state"] == "pending"
+
+    def test_a_drop_has_the_name_of_its_file(self, desk: Desk) -> None:
+        desk.drop("hi.json", b'{"command": "x", "id": "ho"}')
+        desk.drop("notepad.json.txt", '{"command": "x"}'.encode("utf-16"))
+        assert sorted(lines(desk)) == ["hi", "notepad"]
+
+    def test_the_second_of_a_name_is_no_second_line(self, desk: Desk) -> None:
+        desk.put_job("done", "a", state="completed")
+        desk.put_job("pending", "a")
+        assert exported(desk).count(b"\n") == 1
+
+    def test_no_link_is_followed(self, desk: Desk, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_bytes(b'{"command": "x"}')
+        try:
+            (desk.root / "dead" / "a.json").symlink_to(tmp_path / "secret")
+            (desk.root / "logs" / "b.log").symlink_to(tmp_path / "secret")
+        except OSError:
+            pytest.skip("Windows gives links to administrators")
+        desk.put_job("done", "b", state="completed")
+        assert [*lines(desk, logs=True)] == ["b"]
+
+    def test_by_way_of_enqueue_it_runs_anew(self, desk: Desk, other: Desk) -> None:
+        desk.add("a")
+        desk.run_once(succeeding(desk.clock))
+        other.queue.enqueue([lines(desk)["a"]])
+        assert other.row("a")["state"] == "pending"
+
+
+class TestWhatIsImported:
+    def test_in_pieces_what_was_checked_comes_in(
+        self, desk: Desk, other: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importing, "AT_ONCE", 2)
+        monkeypatch.setattr(importing, "_WRITTEN_AT_ONCE", 3)
+        for number in range(7):
+            desk.put_job("done", f"j{number}", state="completed")
+            desk.drop(f"j{number}.log", b"hi", "logs")
+        done = other.queue.house.import_(io.BytesIO(exported(desk, logs=True)))
+        assert len(done.places) == 7
+        assert other.files() == desk.files()
+        assert len(os.listdir(other.root / "logs")) == 7
+        assert os.listdir(other.root / "tmp") == []
+
+    def test_an_id_that_is_taken_meanwhile_ends_it_and_the_rest_can_follow(
+        self, desk: Desk, other: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importing, "AT_ONCE", 2)
+        for number in range(4):
+            desk.put_job("done", f"j{number}", state="completed")
+            desk.drop(f"j{number}.log", b"hi", "logs")
+        data = b"\n".join(sorted(exported(desk).splitlines()))
+        real = importing._Lines.take
+
+        def then_taken(self: Any, file: Any) -> None:
+            real(self, file)
+            other.drop("j3.json", b'{"command": "mine"}')
+
+        with monkeypatch.context() as patch:
+            patch.setattr(importing._Lines, "take", then_taken)
+            with pytest.raises(Conflict, match="2 are in"):
+                other.queue.house.import_(io.BytesIO(data))
+        assert other.files() == {"done": ["j0.json", "j1.json"], "pending": ["j3.json"]}
+        other.queue.house.import_(io.BytesIO(data), skip_existing=True)
+        assert other.files() == {"done": ["j0.json", "j1.json", "j2.json"], "pending": ["j3.json"]}
+
+    def test_where_one_cannot_be_moved_in_none_is(
+        self, desk: Desk, other: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in "ab":
+            desk.put_job("done", name, state="completed")
+            desk.drop(f"{name}.log", b"hi", "logs")
+        data, real, count = exported(desk, logs=True), Spool.admit, [0]
+
+        def full(self: Spool, prepared: str, place: Any) -> None:
+            count[0] += 1
+            if count[0] == 2:
+                raise OSError(28, "No space left on device")
+            real(self, prepared, place)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "admit", full)
+            with pytest.raises(SpoolUnusable, match="No space left"):
+                other.queue.house.import_(io.BytesIO(data))
+        assert other.files() == {}
+        assert os.listdir(other.root / "logs") == os.listdir(other.root / "tmp") == []
+        assert len(other.queue.house.import_(io.BytesIO(data)).places) == 2
+
+    def test_with_an_index_that_was_deleted_it_knows_names_that_differ_in_case(
+        self, desk: Desk, other: Desk
+    ) -> None:
+        desk.put_job("done", "A", state="completed")
+        data = exported(desk)
+        other.put_job("done", "a", state="completed")
+        with pytest.raises(Conflict):
+            other.queue.house.import_(io.BytesIO(data))
+        assert other.queue.house.import_(io.BytesIO(data), rename=True).places[0].job_id == "A-2"
+
+
+class TestTheArchive:
+    def member(self, desk: Desk, month: str = "2027-01") -> dict[str, bytes]:
+        path = desk.root / "archive" / f"{month}.zip"
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            names = archive.namelist()
+            assert len(set(names)) == len(names)
+            return {name: archive.read(name) for name in names}
+
+    def put(self, desk: Desk, job_id: str, **fields: Any) -> bytes:
+        return desk.put_job("done", job_id, state="completed", **fields).read_bytes()
+
+    def test_a_second_time_adds_to_it(self, desk: Desk) -> None:
+        first = self.put(desk, "a")
+        desk.drop("a.log", b"one", "logs")
+        desk.queue.house.archive()
+        second = self.put(desk, "b")
+        desk.queue.house.archive()
+        assert self.member(desk) == {"done/a.json": first, "logs/a.log": b"one", "done/b.json": second}
+        assert sorted(os.listdir(desk.root / "archive")) == ["2027-01.zip"]
+
+    def test_another_job_of_the_same_id_has_a_name_beside_it(self, desk: Desk) -> None:
+        for command in ("one", "two", "two"):
+            self.put(desk, "a", command=command)
+            desk.drop("a.log", command.encode(), "logs")
+            desk.queue.house.archive()
+        found = self.member(desk)
+        assert sorted(found) == ["done/a-2.json", "done/a.json", "logs/a-2.log", "logs/a.log"]
+        assert (found["logs/a.log"], found["logs/a-2.log"]) == (b"one", b"two")
+
+    def test_one_that_changes_meanwhile_stays(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.put(desk, "a")
+        self.put(desk, "b")
+        real = archiving._members
+
+        def changed(store: Any, picked: Any) -> Any:
+            desk.drop("a.json", {"command": "mine", "state": "completed"}, "done")
+            return real(store, picked)
+
+        monkeypatch.setattr(archiving, "_members", changed)
+        assert desk.queue.house.archive().jobs == 1
+        assert desk.files() == {"done": ["a.json"]}
+        assert [*self.member(desk)] == ["done/b.json"]
+
+    def test_one_that_is_dragged_back_meanwhile_lives(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.put(desk, "a")
+        real = Archives.add
+
+        def dragged(self: Archives, *args: Any) -> str:
+            path = real(self, *args)
+            desk.drag("a", "done", "pending")
+            return path
+
+        monkeypatch.setattr(Archives, "add", dragged)
+        assert desk.queue.house.archive().jobs == 0
+        assert desk.files() == {"pending": ["a.json"]}
+
+    def test_many_go_in_groups(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(archiving, "AT_ONCE", 2)
+        monkeypatch.setattr(ended, "_PAGE", 3)
+        for number in range(7):
+            self.put(desk, f"j{number}", updated_at=f"2027-0{1 + number // 4}-01T00:00:00.000Z")
+        assert desk.queue.house.archive().jobs == 7
+        assert desk.files() == {}
+        assert (len(self.member(desk)), len(self.member(desk, "2027-02"))) == (4, 3)
+
+    def test_a_file_that_is_no_zip_file_stays_and_so_do_the_jobs(self, desk: Desk) -> None:
+        self.put(desk, "a")
+        (desk.root / "archive").mkdir()
+        for data in (b"", b"mine", b"PK\x03\x04 and no end"):
+            (desk.root / "archive" / "2027-01.zip").write_bytes(data)
+            with pytest.raises(DamagedRecord, match="no sound zip file"):
+                desk.queue.house.archive()
+            assert (desk.root / "archive" / "2027-01.zip").read_bytes() == data
+        assert desk.files() == {"done": ["a.json"]}
+        assert os.listdir(desk.root / "archive") == ["2027-01.zip"]
+
+    def test_what_somebody_who_was_killed_left_is_removed(self, desk: Desk) -> None:
+        self.put(desk, "a")
+        (desk.root / "archive").mkdir()
+        (desk.root / "archive" / "2027-01.zip.0123456789ab.tmp").write_bytes(b"PK")
+        (desk.root / "archive" / "mine.tmp").write_bytes(b"PK")
+        desk.queue.house.archive()
+        assert sorted(os.listdir(desk.root / "archive")) == ["2027-01.zip", "mine.tmp"]
+
+    def test_a_zip_file_that_somebody_else_changes_meanwhile_is_not_replaced(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.put(desk, "a")
+        real = Archives._write
+
+        def meanwhile(self: Archives, *args: Any) -> None:
+            real(self, *args)
+            (desk.root / "archive" / "2027-01.zip").write_bytes(b"another program's")
+
+        monkeypatch.setattr(Archives, "_write", meanwhile)
+        with pytest.raises(Conflict, match="just been changed"):
+            desk.queue.house.archive()
+        assert desk.files() == {"done": ["a.json"]}
+
+    def test_a_full_disk_leaves_the_old_one_and_the_jobs(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = self.put(desk, "a")
+        desk.queue.house.archive()
+        self.put(desk, "b")
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "sync_descriptor", full)
+            with pytest.raises(SpoolUnusable, match="No space left"):
+                desk.queue.house.archive()
+        assert self.member(desk) == {"done/a.json": first}
+        assert desk.files() == {"done": ["b.json"]}
+        assert os.listdir(desk.root / "archive") == ["2027-01.zip"]
+
+    @pytest.mark.parametrize("lost", [1, 10_000])
+    def test_a_copy_of_it_that_is_not_whole_is_not_put_in_its_place(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, lost: int
+    ) -> None:
+        """`zipfile` would take it for no zip file, and put a new one behind it: found by refused writes."""
+        first = self.put(desk, "a")
+        desk.queue.house.archive()
+        self.put(desk, "b")
+
+        def short(source: Any, target: Any) -> None:
+            target.write(source.read()[:-lost])
+
+        with monkeypatch.context() as patch:
+            patch.setattr("queuectl.spool.archives.copyfileobj", short)
+            with pytest.raises(SpoolUnusable):
+                desk.queue.house.archive()
+        assert self.member(desk) == {"done/a.json": first}
+        assert desk.files() == {"done": ["b.json"]}
+
+    def test_times_that_no_zip_file_knows(self, desk: Desk) -> None:
+        self.put(desk, "a", updated_at="1970-01-01T00:00:00.000Z")
+        self.put(desk, "b", updated_at="9999-12-31T23:59:59.000Z")
+        assert desk.queue.house.archive().jobs == 2
+        assert sorted(os.listdir(desk.root / "archive")) == ["1970-01.zip", "9999-12.zip"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="access is told otherwise there")
+    def test_is_for_its_owner_alone(self, desk: Desk) -> None:
+        self.put(desk, "a")
+        desk.queue.house.archive()
+        assert (desk.root / "archive").stat().st_mode & 0o077 == 0
+        assert (desk.root / "archive" / "2027-01.zip").stat().st_mode & 0o077 == 0
+
+    def test_a_spool_with_it_is_one(self, desk: Desk) -> None:
+        self.put(desk, "a")
+        desk.queue.house.archive()
+        assert desk.queue.doctor() == []
+        with Desk(desk.root) as again:
+            assert again.ids() == []
+
+
+class TestOneAtATime:
+    @pytest.mark.parametrize("verb", ["prune", "archive"])
+    def test_while_another_program_does_it_it_is_told(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, verb: str
+    ) -> None:
+        monkeypatch.setattr(ended, "LOCK_PATIENCE", 0.05)
+        desk.put_job("done", "a", state="completed")
+        held = locks.try_lock(house_lock(desk.store))
+        assert held is not None
+        with pytest.raises(Busy):
+            getattr(desk.queue.house, verb)(older_than=0.0)
+        held.release()
+        getattr(desk.queue.house, verb)(older_than=0.0)
+        assert desk.files() == {}
