@@ -10,7 +10,7 @@ from queuectl import config as settings
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
-from queuectl.queue.report import Coming, Status, coming, job_row, live_workers, problems, whole_record
+from queuectl.queue.report import Coming, Status, coming, job_rows, live_workers, problems, whole_record
 from queuectl.queue.store import Store
 from queuectl.spool import Place, layout
 from queuectl.state import State
@@ -137,10 +137,8 @@ class Queue(Acting):
         """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
         self.refresh()
         chosen = State.parse(state)
-        config = self.store.config
-        return [
-            job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
-        ]
+        entries = self.store.index.entries(state=chosen, tag=tag, limit=limit)
+        return job_rows(self.store, entries, self._now())
 
     @guarded
     def show(self, job_id: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """What `status` and `list` tell: rows of jobs, the living workers, and what needs a person's eye."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.config import Config
 from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.index import STUCK_AFTER, Entry, command_of
-from queuectl.index.base import HELD, PARKED
+from queuectl.index.base import HELD
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
@@ -65,8 +65,22 @@ def coming(store: Store, limit: int) -> list[Coming]:
     return [Coming(one.id, one.due or 0.0, one.attempts + 1) for one in store.index.coming(limit)]
 
 
+def job_rows(store: Store, entries: Iterable[Entry], now: float) -> list[dict[str, Any]]:
+    """Jobs of `list`; `held_by` is `group` where nothing of theirs may start now."""
+    rows = [job_row(entry, store.config) for entry in entries]
+    of_groups = [row for row in rows if row["group"] is not None and row["state"] in ("pending", "failed")]
+    if of_groups:
+        from queuectl.queue.gates import Groups
+
+        groups = Groups(store, now)
+        free = {name: groups.slots(name).free for name in {row["group"] for row in of_groups}}
+        for row in of_groups:
+            row["held_by"] = row["held_by"] or (None if free[row["group"]] else "group")
+    return rows
+
+
 def job_row(entry: Entry, config: Config) -> dict[str, Any]:
-    """One job of `list`; `max_retries` is the limit that holds for it now."""
+    """One job, as `job_rows`, but for what its group says."""
     return {
         "id": entry.id,
         "state": entry.state,
@@ -94,10 +108,10 @@ def _named(parent: str) -> str:
 
 
 def _held_by(entry: Entry) -> Optional[str]:
-    """What keeps a job that is due from its run: a person, other jobs, its group."""
+    """What keeps a job from its run, whenever it is due: a person, or other jobs."""
     if entry.due == HELD:
         return "hold" if entry.hold else "after"
-    return "group" if entry.due == PARKED else None
+    return None
 
 
 def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
@@ -117,7 +131,7 @@ def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
     record = job_to_dict(read.job)
     return {
         **record,
-        **job_row(entry, store.config),
+        **job_rows(store, [entry], now)[0],
         # A row says less of it.
         "after": record["after"],
         "file": store.spool.path(place),

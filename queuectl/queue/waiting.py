@@ -12,7 +12,7 @@ from queuectl import system
 from queuectl.errors import NoSuchJob, TimedOut
 from queuectl.job import Job
 from queuectl.queue.entries import entry_of
-from queuectl.queue.report import job_row
+from queuectl.queue.report import job_rows
 from queuectl.queue.store import Store
 from queuectl.spool import Place
 from queuectl.state import State
@@ -72,7 +72,7 @@ def _row_if_ended(store: Store, where: dict[str, Place], job_id: str) -> Optiona
         # RACE: somebody has it run again just now.
         where[job_id] = place
         return None
-    row = job_row(entry_of(place, read.job, read.version, system.now()), store.config)
+    (row,) = job_rows(store, [entry_of(place, read.job, read.version, system.now())], system.now())
     return {**row, "outcome": _outcome_of(read.job), "result": read.job.result}
 
 

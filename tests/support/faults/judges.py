@@ -132,6 +132,21 @@ def judge_batch(spool: Path, said: list[str], ended: bool) -> None:
     assert set(places(spool).values()) == {"done"}
 
 
+def judge_chain(spool: Path, said: list[str], ended: bool) -> None:
+    """The other one runs after it, whoever has recorded its end, and runs for certain."""
+    carry_on(spool)
+    check(spool, ["job", "child"])
+    found = {row["id"]: row for row in rows(spool, "job", "child")}
+    assert found["child"]["state"] == "pending"
+    assert not ended or found["job"]["state"] == "completed"
+    left = [job_id for job_id, row in found.items() if row["state"] != "completed"]
+    assert run_all(spool) == sorted(left)
+    ends = {row["id"]: row["history"][-1]["finished_at"] for row in rows(spool, "job", "child")}
+    assert ends["job"] <= ends["child"]
+    assert set(places(spool).values()) == {"done"}
+    check(spool, ["job", "child"])
+
+
 def judge_hook(spool: Path, said: list[str], ended: bool) -> None:
     """A run that is recorded as a success has its hook, once, whoever has moved the job."""
     carry_on(spool)

@@ -59,6 +59,17 @@ def one_waits(spool: Path, **fields: Any) -> None:
     _enqueue(spool, "job", **fields)
 
 
+def one_waits_for_another(spool: Path) -> None:
+    _enqueue(spool, "job", priority=9)
+    _enqueue(spool, "child", after=["job"])
+
+
+def one_waits_in_a_group(spool: Path) -> None:
+    _enqueue(spool)
+    (spool / "groups" / "g.json").write_text('{"limit": 1, "rate": "100/s"}', encoding="utf-8")
+    _enqueue(spool, "job", group="g")
+
+
 def five_wait(spool: Path) -> None:
     _enqueue(spool, *judges.FIVE)
 
@@ -268,6 +279,8 @@ _ALL = (
         partial(judges.judge_left, "failed", b"no JSON"),
     ),
     Scenario("run with a hook", partial(one_waits, on_success=["x"]), "complete", judges.judge_hook),
+    Scenario("run before another", one_waits_for_another, "complete", judges.judge_chain),
+    Scenario("run of a group", one_waits_in_a_group, "complete", _run_of("completed")),
     Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),
     Scenario("interrupted run", one_waits, "interrupt", _run_of("pending")),
     Scenario("interrupted retry", one_failed, "interrupt", _run_of("pending", before=1)),
