@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
+from queuectl.index.filters import ALL, Filter
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
@@ -117,14 +118,23 @@ class Queue(Acting):
         state: Union[State, str, None] = None,
         tag: Optional[str] = None,
         limit: Optional[int] = None,
+        where: Filter = ALL,
     ) -> list[dict[str, Any]]:
-        """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
+        """The jobs, as plain data: those that wait in the order of their running, others the latest first.
+
+        `state` and `tag` take the place of those of `where`.
+        """
         self.refresh()
         chosen = State.parse(state)
         config = self.store.config
-        return [
-            job_row(entry, config) for entry in self.store.index.entries(state=chosen, tag=tag, limit=limit)
-        ]
+        entries = self.store.index.entries(state=chosen, tag=tag, limit=limit, where=where)
+        return [job_row(entry, config) for entry in entries]
+
+    @guarded
+    def select(self, where: Filter) -> list[str]:
+        """The ids of the jobs that the filter means, the first to come in first."""
+        self.refresh()
+        return list(self.store.index.matches(where))
 
     @guarded
     def show(self, job_id: str) -> dict[str, Any]:

@@ -28,6 +28,12 @@ PRINTS_DATA = {
     "group list",
     "dlq list",
     "dlq show",
+    "cancel",
+    "retry",
+    "hold",
+    "release",
+    "dlq retry",
+    "dlq purge",
     "config get",
     "doctor",
 }
