@@ -19,21 +19,25 @@ _DUE = f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", "due, priority 
 def _shown(where: Filter) -> Iterator[str]:
     """What `list` shows, in this order; each comes in that of an index: of many only the first are read."""
     chosen = where.states or tuple(State)
-    in_one = where._replace(states=())
+    rest = condition(where._replace(states=()))
     if State.PROCESSING in chosen:
-        yield _select(in_one, "WHERE state = 'processing'", _LATEST)
-    if not set(chosen).isdisjoint(WAITING):
-        yield _select(where, *_READY)
-        yield _select(where, *_DUE)
-    ended = [one for one in (State.COMPLETED, State.DEAD) if one in chosen]
-    if ended:
-        each = (_select(in_one, f"WHERE state = {one.value!r}", _LATEST) for one in ended)
+        yield _select(f"WHERE state = 'processing' AND {rest}", _LATEST)
+    waiting = [state.value for state in WAITING if state in chosen]
+    for which, order in (_READY, _DUE) if waiting else ():
+        # The plus keeps SQLite from looking these states up, and sorting what it finds.
+        states = ", ".join(map(repr, waiting))
+        yield _select(f"{which} AND +state IN ({states}) AND {rest}", order)
+    ended = [state.value for state in (State.COMPLETED, State.DEAD) if state in chosen]
+    each = [_select(f"WHERE state = {state!r} AND {rest}", _LATEST) for state in ended]
+    if len(each) > 1:
         parts = " UNION ALL ".join(f"SELECT * FROM ({one})" for one in each)
         yield f"{parts} ORDER BY {_LATEST} LIMIT :most"
+    else:
+        yield from each
 
 
-def _select(where: Filter, which: str, order: str) -> str:
-    return f"SELECT {FIELDS} FROM jobs {which} AND {condition(where)} ORDER BY {order} LIMIT :most"
+def _select(which: str, order: str) -> str:
+    return f"SELECT {FIELDS} FROM jobs {which} ORDER BY {order} LIMIT :most"
 
 
 class Shown(Base):

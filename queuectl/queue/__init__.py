@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timezone, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -145,6 +146,29 @@ class Queue(Acting):
             DamagedRecord: its file holds no job.
         """
         return whole_record(self.store, self.locate(job_id).job_id, self._now())
+
+    @guarded
+    def stats(
+        self,
+        seconds: float = 86400.0,
+        *,
+        by: Optional[str] = None,
+        zone: Optional[tzinfo] = None,
+        told: Callable[[int, int], object] = lambda count, total: None,
+    ) -> dict[str, Any]:
+        """Numbers of what ended within the last `seconds`, as plain data (see `docs/many.md`).
+
+        `by` group, tag, state, hour or day tells them apart; hours and days are those of `zone`, else of UTC.
+        `told` is called now and then with how many jobs were read, of how many.
+
+        Raises:
+            InvalidInput: there is no such `by`, or no time in the period.
+        """
+        from queuectl.queue.stats import Period, stats
+
+        self.refresh()
+        now = self._now()
+        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc), told)
 
     # Acting on workers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple, Optional
 
+from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord, InvalidInput, NoSuchJob
 from queuectl.index.filters import Filter
 from queuectl.names import CANCEL_SUFFIX
@@ -54,6 +55,8 @@ def _release_anyway(store: Store, places: Sequence[Place], now: float) -> None:
     release(store, places, anyway=True, now=now)
 
 
+_OF_ONE = (Conflict, NoSuchJob, DamagedRecord, InvalidInput, Busy, OSError)
+"""What may be wrong with one job, and is no reason to leave the others."""
 _CAN_BE_CANCELLED = (*WAITING, State.PROCESSING)
 VERBS = {
     # What has succeeded is run again only when somebody says so.
@@ -150,10 +153,14 @@ def _act_on(store: Store, verb: str, places: Sequence[Place], acted: Acted, now:
         return
     try:
         VERBS[verb].act(store, places, now)
-    except (Conflict, NoSuchJob, DamagedRecord):
-        # All or none: one of them is no job, or not held, or a person has just had a hand in it.
+    except _OF_ONE:
+        # All or none: one of them is no job, or not held, or somebody has it open.
         for place in places:
-            _act_on_one(store, verb, place, acted, now)
+            if store.spool.is_there(place):
+                _act_on_one(store, verb, place, acted, now)
+            else:
+                # RACE: found out too late; what stood before it has been done.
+                acted.done.append(place.job_id)
     else:
         acted.done.extend(place.job_id for place in places)
 
@@ -163,7 +170,9 @@ def _act_on_one(store: Store, verb: str, place: Place, acted: Acted, now: float)
         VERBS[verb].act(store, [place], now)
     except (Conflict, NoSuchJob):
         acted.skipped.append(place.job_id)
-    except (DamagedRecord, Busy) as error:
+    except _OF_ONE as error:
+        if isinstance(error, OSError) and not system.is_transient(error):
+            raise
         acted.skipped.append(place.job_id)
         acted.reasons.append(str(error))
     else:
