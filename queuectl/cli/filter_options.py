@@ -21,6 +21,13 @@ def _states(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ..
     return tuple(dict.fromkeys(state for state in parsed if state is not None))
 
 
+def _text(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[str]:
+    if text == "":
+        # Of a variable that a script has not set, as a rule.
+        raise click.BadParameter("the text is empty, and so is in every one")
+    return text
+
+
 state_option = click.option(
     "--state",
     "states",
@@ -42,8 +49,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--newer-than", callback=seconds, metavar="TIME", help="Only jobs that have changed within so long."
     ),
-    click.option("--command-like", metavar="TEXT", help="Only jobs whose command has this text in it."),
-    click.option("--error-like", metavar="TEXT", help="Only jobs whose error has this text in it."),
+    click.option(
+        "--command-like",
+        callback=_text,
+        metavar="TEXT",
+        help="Only jobs whose command has this text in it, in capitals or not.",
+    ),
+    click.option(
+        "--error-like",
+        callback=_text,
+        metavar="TEXT",
+        help="Only jobs whose error has this text in it, in capitals or not.",
+    ),
 )
 
 

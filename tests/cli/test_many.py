@@ -103,6 +103,7 @@ class TestListing:
     def test_what_is_no_state_or_time_is_told(self, cli: CommandLine) -> None:
         assert "no state 'lost'" in cli.fails(2, "list", "--state", "dead,lost")
         assert "'often'" in cli.fails(2, "list", "--older-than", "often")
+        assert "the text is empty" in cli.fails(2, "dlq", "purge", "--error-like", "", "--yes")
 
 
 @pytest.mark.usefixtures("jobs")

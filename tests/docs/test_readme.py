@@ -307,7 +307,7 @@ def test_the_json_contract_of_many_names_what_is_printed(program: Program) -> No
     assert all(f"`{rank}`" in table["`stats`"] for rank in numbers["waiting"])
     acts = "`retry`, `cancel`, `hold`, `release`, `dlq retry`, `dlq purge`"
     program.ok("enqueue", "--id", "one", "--tag", "t", "--", "echo")
-    assert set(program.json("hold", "--tag", "t", "--yes")) == fields[acts] == {"done", "skipped"}
+    assert set(program.json("hold", "--tag", "t", "--yes")) == fields[acts] - {"list"}
     assert [job["id"] for job in program.json("cancel", "--tag", "t", "--dry-run")] == ["one"]
 
 
