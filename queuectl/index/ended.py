@@ -1,7 +1,5 @@
 """Jobs that have changed within a time, read piece by piece: what numbers are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
