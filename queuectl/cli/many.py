@@ -62,13 +62,14 @@ def taken_wish(verb: str, job_ids: tuple[str, ...], given: dict[str, Any], *, ev
     """What is wanted by these ids and options; `every` job that it can be done to takes the place of both.
 
     Raises:
-        click.UsageError: there are neither, or both, or --dry-run without a filter.
+        click.UsageError: there is none of these, or more than one, or --dry-run without a filter.
     """
     ways = [bool(job_ids), has_filter(given), every]
     if sum(ways) > 1:
         raise click.UsageError("name the jobs, or give a filter, not both")
     if not any(ways):
-        raise click.UsageError("name the jobs, or give a filter such as --state, --group or --tag")
+        known = "--state, --group or --tag" if "states" in given else "--group or --tag, or --all"
+        raise click.UsageError(f"name the jobs, or give a filter such as {known}")
     if job_ids and given["dry_run"]:
         raise click.UsageError("--dry-run lists what a filter finds: give one")
     as_json, yes, dry_run = (given.pop(name) for name in ("as_json", "yes", "dry_run"))

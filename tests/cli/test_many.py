@@ -144,6 +144,10 @@ class TestActing:
         assert asked == [question]
         assert cli.files() == before
 
+    def test_one_way_is_enough_for_dead_ones(self, cli: CommandLine) -> None:
+        assert "not both" in cli.fails(2, "dlq", "retry", "--all", "--group", "g")
+        assert "--group or --tag, or --all" in cli.fails(2, "dlq", "retry")
+
     def test_a_dry_run_lists_them(self, cli: CommandLine) -> None:
         before = cli.files()
         found = cli.json("retry", "--group", "g", "--dry-run")
