@@ -6,7 +6,6 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 
 from __future__ import annotations
 
-from queuectl.index.ended import Ended
 from queuectl.index.filters import ALL, Filter
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 
-class Index(Whereabouts, Ended, Lanes, Notes, Order, Shown, Settings):
+class Index(Whereabouts, Lanes, Notes, Order, Shown, Settings):
     """A connection to the index; one a thread."""
 
     def clear(self) -> None:

@@ -1,9 +1,9 @@
 """Jobs that have changed within a time, read piece by piece: what numbers are made of."""
 
+import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from queuectl.index.base import Base
 from queuectl.index.rows import checked_id, stamp_from
 from queuectl.moment import format_moment
 from queuectl.state import State
@@ -26,8 +26,11 @@ class Changed(NamedTuple):
     updated_at: str
 
 
-class Ended(Base):
+class Ended:
     """Who has changed lately."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
 
     def count_changed(self, since: float) -> int:
         """How many jobs have changed since this moment."""

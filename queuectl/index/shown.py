@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from queuectl.index.base import FIELDS, WAITS, Base
 from queuectl.index.filters import ALL, Filter, condition, prepare, values
 from queuectl.index.rows import Entry, checked_id, entry_from
 from queuectl.state import WAITING, State
+
+if TYPE_CHECKING:
+    from queuectl.index.ended import Ended
 
 _ANY = 2**62
 _LATEST = "updated_at DESC, id"
@@ -78,3 +81,10 @@ class Shown(Base):
         prepare(self._sql, where)
         query = f"SELECT id, state FROM jobs WHERE {condition(where)} ORDER BY created, id"
         return {checked_id(one): State(state) for one, state in self._sql.execute(query, values(where))}
+
+    def ended(self) -> Ended:
+        """Who has changed lately."""
+        # Lazily: `status` does not ask.
+        from queuectl.index.ended import Ended
+
+        return Ended(self._sql)

@@ -58,8 +58,9 @@ def stats(store: Store, period: Period, told: Callable[[int, int], object]) -> d
     if period.since >= period.until:
         raise InvalidInput("a period is longer than no time at all")
     count = _Count(store, period)
-    total = store.index.count_changed(period.since)
-    for number, row in enumerate(store.index.changed(period.since)):
+    ended = store.index.ended()
+    total = ended.count_changed(period.since)
+    for number, row in enumerate(ended.changed(period.since)):
         if number % TOLD_EVERY == 0:
             told(number, total)
         count.take(row)
