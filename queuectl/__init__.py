@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.errors import QueueError
+    from queuectl.index.filters import Filter
     from queuectl.job import Job
     from queuectl.queue import Queue
     from queuectl.state import State
 
 __version__ = "0.1.0"
-__all__ = ["Job", "Queue", "QueueError", "State", "__version__"]
+__all__ = ["Filter", "Job", "Queue", "QueueError", "State", "__version__"]
 
 _HOMES = {
+    "Filter": "queuectl.index.filters",
     "Job": "queuectl.job",
     "Queue": "queuectl.queue",
     "QueueError": "queuectl.errors",

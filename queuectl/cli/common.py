@@ -59,8 +59,8 @@ class SuggestingGroup(Command, click.Group):
         if args and args[0] not in names and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], names, n=1)
-            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+            close = " or ".join(map(repr, get_close_matches(args[0], names, n=2)))
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {close}?" if close else ""))
         return super().resolve_command(ctx, args)
 
 

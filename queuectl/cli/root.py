@@ -18,6 +18,7 @@ _HOMES = {
     "list": "look",
     "show": "look",
     "logs": "logs",
+    "stats": "stats",
     "wait": "wait",
     "cancel": "act",
     "retry": "act",

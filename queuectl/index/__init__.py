@@ -7,6 +7,7 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 from __future__ import annotations
 
 from queuectl.index.ended import NEWEST, OLDEST, Ended
+from queuectl.index.filters import ALL, Filter
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
 from queuectl.index.order import Order
@@ -27,11 +28,13 @@ from queuectl.index.trouble import is_damage, trouble, usable_error
 from queuectl.index.whereabouts import Whereabouts
 
 __all__ = [
+    "ALL",
     "NEWEST",
     "OLDEST",
     "STUCK_AFTER",
     "EndedRow",
     "Entry",
+    "Filter",
     "Index",
     "Look",
     "Oddity",

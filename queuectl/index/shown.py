@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Optional
 
 from queuectl.index.base import FIELDS, WAITS, Base
-from queuectl.index.rows import Entry, entry_from
-from queuectl.state import State
+from queuectl.index.filters import ALL, Filter, condition, prepare, values
+from queuectl.index.rows import Entry, checked_id, entry_from
+from queuectl.state import WAITING, State
+
+if TYPE_CHECKING:
+    from queuectl.index.lately import Lately
 
 _ANY = 2**62
-_CHOSEN = "(:state IS NULL OR state = :state) AND (:tag IS NULL OR instr(tags, char(10) || :tag || char(10)))"
-
-
-def _shown(which: str, order: str) -> str:
-    return f"SELECT {FIELDS} FROM jobs {which} AND {_CHOSEN} ORDER BY {order} LIMIT :most"
-
-
 _LATEST = "updated_at DESC, id"
-_ENDED = [f"SELECT * FROM ({_shown(f'WHERE state = {one!r}', _LATEST)})" for one in ("completed", "dead")]
-_SHOWN = (
-    _shown("WHERE state = 'processing'", _LATEST),
-    _shown(f"INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS}", "priority DESC, created, id"),
-    _shown(f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", "due, priority DESC, created, id"),
-    f"{' UNION ALL '.join(_ENDED)} ORDER BY {_LATEST} LIMIT :most",
-)
-"""What `list` shows, in this order; each comes in that of an index, so of many only the first are read."""
+_READY = f"INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS}", "priority DESC, created, id"
+_DUE = f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", "due, priority DESC, created, id"
+
+
+def _shown(where: Filter) -> Iterator[str]:
+    """What `list` shows, in this order; each comes in that of an index: of many only the first are read."""
+    chosen = where.states or tuple(State)
+    rest = condition(where._replace(states=()))
+    if State.PROCESSING in chosen:
+        yield _select(f"WHERE state = 'processing' AND {rest}", _LATEST)
+    waiting = [state.value for state in WAITING if state in chosen]
+    for which, order in (_READY, _DUE) if waiting else ():
+        # The plus keeps SQLite from looking these states up, and sorting what it finds.
+        states = ", ".join(map(repr, waiting))
+        yield _select(f"{which} AND +state IN ({states}) AND {rest}", order)
+    ended = [state.value for state in (State.COMPLETED, State.DEAD) if state in chosen]
+    each = [_select(f"WHERE state = {state!r} AND {rest}", _LATEST) for state in ended]
+    if len(each) > 1:
+        parts = " UNION ALL ".join(f"SELECT * FROM ({one})" for one in each)
+        yield f"{parts} ORDER BY {_LATEST} LIMIT :most"
+    else:
+        yield from each
+
+
+def _select(which: str, order: str) -> str:
+    return f"SELECT {FIELDS} FROM jobs {which} ORDER BY {order} LIMIT :most"
 
 
 class Shown(Base):
@@ -36,15 +52,39 @@ class Shown(Base):
         return {state.value: found.get(state.value, 0) for state in State}
 
     def entries(
-        self, *, state: Optional[State] = None, tag: Optional[str] = None, limit: Optional[int] = None
+        self,
+        *,
+        state: Optional[State] = None,
+        tag: Optional[str] = None,
+        limit: Optional[int] = None,
+        where: Filter = ALL,
     ) -> list[Entry]:
-        """Rows for `list`: what runs, what waits in order of running, then the latest to end first."""
+        """Rows for `list`: what runs, what waits in order of running, then the latest to end first.
+
+        `state` and `tag` take the place of those of `where`.
+        """
+        where = where if state is None else where._replace(states=(state,))
+        where = where if tag is None else where._replace(tag=tag)
         found: list[Entry] = []
         with self._snapshot():
-            for query in _SHOWN:
+            prepare(self._sql, where)
+            for query in _shown(where):
                 left = _ANY if limit is None else limit - len(found)
                 if left <= 0:
                     break
-                values = {"state": state and state.value, "tag": tag, "most": left}
-                found += map(entry_from, self._sql.execute(query, values).fetchall())
+                rows = self._sql.execute(query, {**values(where), "most": left}).fetchall()
+                found += map(entry_from, rows)
         return found
+
+    def matches(self, where: Filter) -> dict[str, State]:
+        """The ids of the jobs that it means, with their states, the first to come in first."""
+        prepare(self._sql, where)
+        query = f"SELECT id, state FROM jobs WHERE {condition(where)} ORDER BY created, id"
+        return {checked_id(one): State(state) for one, state in self._sql.execute(query, values(where))}
+
+    def lately(self) -> Lately:
+        """Who has changed lately."""
+        # Lazily: `status` does not ask.
+        from queuectl.index.lately import Lately
+
+        return Lately(self._sql)

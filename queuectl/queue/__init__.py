@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timezone, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
+from queuectl.index.filters import ALL, Filter
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
@@ -133,12 +135,22 @@ class Queue(Acting):
         state: Union[State, str, None] = None,
         tag: Optional[str] = None,
         limit: Optional[int] = None,
+        where: Filter = ALL,
     ) -> list[dict[str, Any]]:
-        """The jobs, as plain data: those that wait in the order of their running, others the latest first."""
+        """The jobs, as plain data: those that wait in the order of their running, others the latest first.
+
+        `state` and `tag` take the place of those of `where`.
+        """
         self.refresh()
         chosen = State.parse(state)
-        entries = self.store.index.entries(state=chosen, tag=tag, limit=limit)
+        entries = self.store.index.entries(state=chosen, tag=tag, limit=limit, where=where)
         return job_rows(self.store, entries, self._now())
+
+    @guarded
+    def select(self, where: Filter) -> list[str]:
+        """The ids of the jobs that the filter means, the first to come in first."""
+        self.refresh()
+        return list(self.store.index.matches(where))
 
     @guarded
     def show(self, job_id: str) -> dict[str, Any]:
@@ -149,6 +161,29 @@ class Queue(Acting):
             DamagedRecord: its file holds no job.
         """
         return whole_record(self.store, self.locate(job_id).job_id, self._now())
+
+    @guarded
+    def stats(
+        self,
+        seconds: float = 86400.0,
+        *,
+        by: Optional[str] = None,
+        zone: Optional[tzinfo] = None,
+        told: Callable[[int, int], object] = lambda count, total: None,
+    ) -> dict[str, Any]:
+        """Numbers of what ended within the last `seconds`, as plain data (see `docs/many.md`).
+
+        `by` group, tag, state, hour or day tells them apart; hours and days are those of `zone`, else of UTC.
+        `told` is called now and then with how many jobs were read, of how many.
+
+        Raises:
+            InvalidInput: there is no such `by`, or no time in the period.
+        """
+        from queuectl.queue.stats import Period, stats
+
+        self.refresh()
+        now = self._now()
+        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc), told)
 
     # Acting on workers
 

@@ -14,7 +14,9 @@ from queuectl.spool import Place
 from queuectl.state import State
 
 if TYPE_CHECKING:
+    from queuectl.index.filters import Filter
     from queuectl.queue.edits import Editable
+    from queuectl.queue.many import Acted, Chosen
 
 
 class Acting:
@@ -167,3 +169,28 @@ class Acting:
         from queuectl.queue.edits import change
 
         change(self.store, [self.locate(job_id)], changes, now=self._now(), version=version)
+
+    # Acting on many
+
+    @guarded
+    def choose(self, verb: str, where: Filter) -> Chosen:
+        """The jobs that the filter means and that `verb` is for: retry, cancel, purge, hold, release, or
+        release anyway. To `retry` are those that have failed or are dead, unless the filter names states.
+
+        Raises:
+            InvalidInput: there is no such verb, or it is for no job in the states that the filter names.
+        """
+        from queuectl.queue.many import choose
+
+        self.refresh()
+        return choose(self.store, verb, where)
+
+    @guarded
+    def act(self, chosen: Chosen, told: Callable[[int], object] = lambda count: None) -> Acted:
+        """Do that to those of the chosen jobs that still are in a state for it, a few at a time.
+
+        `told` is called with the number of jobs that were seen to, after each few.
+        """
+        from queuectl.queue.many import act
+
+        return act(self.store, chosen, self._now, told)

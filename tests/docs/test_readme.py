@@ -23,11 +23,13 @@ from queuectl.config import SETTINGS, config_from
 from queuectl.hook import hook_job
 from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
+from queuectl.queue.many import PIECE
 from queuectl.queue.report import WorkerRow
 from queuectl.schedule import LATE, MOST_KEPT, Schedule
 from queuectl.schedule_codec import decode_schedule
 from queuectl.spool import layout
 from queuectl.state import State
+from queuectl.tally import MOST_BARS
 from tests.docs.documents import (
     DOCUMENTS,
     anchors,
@@ -319,6 +321,33 @@ def test_the_json_contract_of_groups_names_what_is_printed(program: Program) -> 
     made = program.json("group", "set", "g", "--limit", "1")
     assert set(made) == set(_JSON_FIELDS.findall(table["`group list`"]))
     assert program.json("group", "list") == [made]
+
+
+def test_the_python_example_of_many_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block("docs/many.md", "python").text, {})
+    assert capsys.readouterr().out.splitlines() == ["['frame-2', 'frame-1']", "frame-1 frame-2", "0 None"]
+
+
+def test_the_json_contract_of_many_names_what_is_printed(program: Program) -> None:
+    table = dict(table_rows(section("docs/many.md", "JSON, for programs")))
+    fields = {command: set(_JSON_FIELDS.findall(cell)) for command, cell in table.items()}
+    numbers = program.json("stats", "--by", "group")
+    assert {*numbers, *numbers["bars"][0], "key", "max"} == fields["`stats`"]
+    assert all(f"`{rank}`" in table["`stats`"] for rank in numbers["waiting"])
+    acts = "`retry`, `cancel`, `hold`, `release`, `dlq retry`, `dlq purge`"
+    program.ok("enqueue", "--id", "one", "--tag", "t", "--", "echo")
+    assert set(program.json("hold", "--tag", "t", "--yes")) == fields[acts] - {"list"}
+    assert [job["id"] for job in program.json("cancel", "--tag", "t", "--dry-run")] == ["one"]
+
+
+def test_what_the_page_of_many_says_is_so() -> None:
+    text = read("docs/many.md").replace("\n", " ")
+    assert f"{PIECE} at a time" in text
+    assert f"the last {HISTORY_LIMIT} runs" in text
+    assert f"at most {MOST_BARS + 1} bars" in text
 
 
 def test_the_python_example_of_schedules_runs(

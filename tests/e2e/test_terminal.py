@@ -148,3 +148,23 @@ def test_a_reader_that_goes_away_is_no_error(program: Program) -> None:
     error = process.stderr.read()
     process.stderr.close()
     assert (process.wait(PATIENCE), error) == (0, b"")
+
+
+def test_what_acts_on_many_asks_and_numbers_are_drawn(program: Program) -> None:
+    program.ok("config", "set", "max_retries", "0")
+    jobs = [f'{{"id": "{name}", "command": "exit 7", "group": "g"}}' for name in "abc"]
+    program.ok("enqueue", "-", stdin="\n".join(jobs).encode())
+    program.ok("run")
+    for answer, left in (("n", 3), ("y", 0)):
+        with Terminal(program, "dlq", "retry", "--group", "g") as terminal:
+            wait_until(lambda: "Run 3 dead jobs again?" in terminal.text, "it asks", PATIENCE)
+            terminal.type(f"{answer}\n")
+            assert terminal.end() == (130 if answer == "n" else 0)
+            assert ("3 back to pending" in terminal.text) == (answer == "y")
+        assert len(program.names("dead")) == left
+    program.ok("run")
+    with Terminal(program, "stats") as terminal:
+        assert terminal.end() == 0
+        text = terminal.text
+    assert re.search(r"runs +6 +\(6 = 100 % failed, 3 retries\)", text)
+    assert re.search(r"\d\d:\d\d  3  █+", text), "a chart"

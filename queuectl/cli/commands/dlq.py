@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import click
 
 from queuectl.cli.commands.look import print_job, print_jobs, secrets_option
-from queuectl.cli.common import SuggestingGroup, command, confirm, json_option, open_queue, say, yes_option
+from queuectl.cli.common import SuggestingGroup, command, confirm, json_option, open_queue
+from queuectl.cli.filter_options import filter_options, has_filter, taken_filter
+from queuectl.cli.many import carry_out, many_options, question, taken_wish, tell
 from queuectl.errors import Conflict
+from queuectl.queue import Queue
 from queuectl.state import State
 
 
@@ -17,13 +21,16 @@ def dlq_command() -> None:
     """The dead letter queue: jobs that have failed for good."""
 
 
-@command("list", "queuectl dlq list --json", dlq_command)
+@command("list", "queuectl dlq list --json\nqueuectl dlq list --error-like timeout", dlq_command)
 @json_option
 @click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many.")
-@click.option("--tag", help="Only jobs with this tag.")
-def list_dead(as_json: bool, limit: Optional[int], tag: Optional[str]) -> None:
+@filter_options
+def list_dead(as_json: bool, limit: Optional[int], **given: Any) -> None:
     """List the dead jobs, the latest first."""
-    print_jobs(state=State.DEAD.value, tag=tag, limit=limit, as_json=as_json)
+    where = taken_filter(given)._replace(states=(State.DEAD,))
+    with open_queue() as queue:
+        jobs = queue.jobs(limit=limit, where=where)
+    print_jobs(jobs, where, as_json=as_json)
 
 
 @command("show", "queuectl dlq show job_fail", dlq_command)
@@ -39,32 +46,43 @@ def show_dead(as_json: bool, secrets: bool, job_id: str) -> None:
     print_job(job, as_json=as_json, secrets=secrets)
 
 
-@command("retry", "queuectl dlq retry job_fail\nqueuectl dlq retry --all", dlq_command)
+@command(
+    "retry",
+    "queuectl dlq retry job_fail\nqueuectl dlq retry --all\nqueuectl dlq retry --group video --yes",
+    dlq_command,
+)
 @click.option("--all", "every", is_flag=True, help="Every dead job; files that are still no jobs stay.")
+@filter_options
+@many_options
 @click.argument("job_ids", metavar="[ID...]", nargs=-1)
-def retry_dead(every: bool, job_ids: tuple[str, ...]) -> None:
-    """Run dead jobs again, with all their attempts."""
-    if every == bool(job_ids):
-        raise click.UsageError("name the jobs, or give --all")
+def retry_dead(every: bool, job_ids: tuple[str, ...], **given: Any) -> None:
+    """Run dead jobs again, with all their attempts: those named, those of a filter, or all."""
+    wish = taken_wish("retry", job_ids, given, every=every)
+    wish = wish._replace(where=wish.where._replace(states=(State.DEAD,)))
+    if not every or wish.dry_run:
+        carry_out(wish, _retry_named)
+        return
     with open_queue() as queue:
-        if every:
-            job_ids, refused = queue.retry_all_dead()
-            for reason in refused:
-                say(reason)
-        else:
-            queue.retry(job_ids, only=State.DEAD)
-    say(f"{', '.join(job_ids)} back to pending" if job_ids else "nothing to retry")
+        ids, refused = queue.retry_all_dead()
+    tell(wish, ids, reasons=refused)
 
 
-@command("purge", "queuectl dlq purge --yes", dlq_command)
-@yes_option
+def _retry_named(queue: Queue, job_ids: Sequence[str]) -> None:
+    queue.retry(job_ids, only=State.DEAD)
+
+
+@command("purge", "queuectl dlq purge --yes\nqueuectl dlq purge --older-than 30d --yes", dlq_command)
+@filter_options
+@many_options
 @click.argument("job_ids", metavar="[ID...]", nargs=-1)
-def purge_dead(yes: bool, job_ids: tuple[str, ...]) -> None:
-    """Delete dead jobs and their logs for good: those named, or all."""
+def purge_dead(job_ids: tuple[str, ...], **given: Any) -> None:
+    """Delete dead jobs and their logs for good: those named, those of a filter, or all."""
+    wish = taken_wish("purge", job_ids, given, every=not job_ids and not has_filter(given))
+    if not job_ids:
+        carry_out(wish, Queue.purge)
+        return
+    if not wish.yes:
+        confirm(question(wish.verb, dict.fromkeys(job_ids, State.DEAD)))
     with open_queue() as queue:
-        # Those of which it is said, not what dies while somebody thinks about it.
-        chosen = job_ids or [row["id"] for row in queue.jobs(state=State.DEAD)]
-        if chosen and not yes:
-            confirm(f"Delete {len(chosen)} dead job{'s' if len(chosen) > 1 else ''} for good?")
-        gone = queue.purge(chosen, if_dead=not job_ids)
-    say(f"deleted {len(gone)}" if gone else "nothing to delete")
+        gone = queue.purge(job_ids)
+    tell(wish, gone, names=False)

@@ -9,10 +9,11 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
+from queuectl.cli.filter_options import filter_options, state_option, taken_filter
 from queuectl.cli.terminal import cell, echo, how_far
+from queuectl.index import Filter
 from queuectl.queue import Queue
 from queuectl.queue.report import Status, WorkerRow
-from queuectl.state import State
 
 WATCH_SECONDS = 1.0
 HIDDEN = "***"
@@ -85,24 +86,24 @@ def _print_again(picture: Callable[[], str]) -> None:
         system.sleep(WATCH_SECONDS)
 
 
-@command("list", "queuectl list --state failed\nqueuectl list --tag nightly --limit 20 --json")
+@command("list", "queuectl list --state failed,dead\nqueuectl list --tag nightly --limit 20 --json")
 @json_option
-@click.option("--state", help="Only pending, processing, completed (or done), failed or dead.")
 @click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many.")
-@click.option("--tag", help="Only jobs with this tag.")
-def list_command(as_json: bool, state: Optional[str], limit: Optional[int], tag: Optional[str]) -> None:
+@state_option
+@filter_options
+def list_command(as_json: bool, limit: Optional[int], **given: Any) -> None:
     """List jobs.
 
     What waits comes in the order of its running, other states the latest first.
     """
-    print_jobs(state=state, tag=tag, limit=limit, as_json=as_json)
-
-
-def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int], as_json: bool) -> None:
-    """The jobs of `list` and `dlq list`."""
-    State.parse(state)
+    where = taken_filter(given)
     with open_queue() as queue:
-        jobs = queue.jobs(state=state, tag=tag, limit=limit)
+        jobs = queue.jobs(limit=limit, where=where)
+    print_jobs(jobs, where, as_json=as_json)
+
+
+def print_jobs(jobs: list[dict[str, Any]], where: Filter, *, as_json: bool) -> None:
+    """Those of them that a filter means."""
     if as_json:
         print_json(jobs)
     elif jobs:
@@ -110,7 +111,8 @@ def print_jobs(*, state: Optional[str], tag: Optional[str], limit: Optional[int]
 
         print_table(jobs_table(jobs, system.now()))
     else:
-        say("no jobs" + (f" that are {state}" if state else ""))
+        states = " or ".join(state.value for state in where.states)
+        say("no jobs" + (f" that are {states}" if states else ""))
 
 
 @command("show", "queuectl show job_fail")

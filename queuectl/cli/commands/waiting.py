@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, Optional
 
 import click
 
 from queuectl import system
+from queuectl.cli.commands.act import some_ids_argument
 from queuectl.cli.common import command, open_queue, say
+from queuectl.cli.filter_options import filter_options, state_option
 from queuectl.cli.job_options import ProgramCommand, given_program, job_options, seconds
+from queuectl.cli.many import carry_out, many_options, taken_wish
 from queuectl.cli.tie_options import taken_ties, tie_options
 from queuectl.cli.times import moment_option
 from queuectl.errors import Interrupted, InvalidInput
 from queuectl.moment import format_moment
-
-ids_argument = click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-
-
-@command("hold", "queuectl hold nightly")
-@ids_argument
-def hold_command(job_ids: tuple[str, ...]) -> None:
-    """Keep jobs that wait from their next run until they are released."""
-    with open_queue() as queue:
-        queue.hold(job_ids)
-    say(f"{', '.join(job_ids)} held")
+from queuectl.queue import Queue
 
 
-@command("release", "queuectl release nightly")
+@command("hold", "queuectl hold nightly\nqueuectl hold --group video --yes")
+@state_option
+@filter_options
+@many_options
+@some_ids_argument
+def hold_command(job_ids: tuple[str, ...], **given: Any) -> None:
+    """Keep jobs that wait from their next run until they are released: those named, or those of a filter."""
+    carry_out(taken_wish("hold", job_ids, given), Queue.hold)
+
+
+@command("release", "queuectl release nightly\nqueuectl release --group video --yes")
 @click.option("--anyway", is_flag=True, help="Whatever other jobs they wait for, too.")
-@ids_argument
-def release_command(anyway: bool, job_ids: tuple[str, ...]) -> None:
-    """Let held jobs run."""
-    with open_queue() as queue:
-        queue.release(job_ids, anyway=anyway)
-    say(f"{', '.join(job_ids)} released")
+@state_option
+@filter_options
+@many_options
+@some_ids_argument
+def release_command(anyway: bool, job_ids: tuple[str, ...], **given: Any) -> None:
+    """Let held jobs run: those named, or those of a filter."""
+    wish = taken_wish("release anyway" if anyway else "release", job_ids, given)
+    carry_out(wish, partial(Queue.release, anyway=anyway))
 
 
 @command(

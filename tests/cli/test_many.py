@@ -1,0 +1,240 @@
+"""Filters, what acts on many jobs, and numbers, by the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+import pytest
+
+from queuectl.moment import format_moment
+from queuectl.system import now
+from tests.support.commandline import CommandLine
+
+RANKS = ("p50", "p90", "p99", "max")
+NUMBERS = {
+    "ended": int,
+    "completed": int,
+    "dead": int,
+    "per_hour": (int, float),
+    "runs": int,
+    "failed_runs": int,
+    "failure_rate": (int, float, type(None)),
+    "retries": int,
+    "waiting": dict,
+    "running": dict,
+}
+STATS = {
+    "since": str,
+    "until": str,
+    **NUMBERS,
+    "unread": int,
+    "by": (str, type(None)),
+    "each": list,
+    "step": (int, float),
+    "bars": list,
+}
+ACTING = [["retry"], ["cancel"], ["hold"], ["release"], ["dlq", "retry"], ["dlq", "purge"]]
+
+
+def put(cli: CommandLine, folder: str, job_id: str, age: float = 60.0, **fields: Any) -> None:
+    stamp = format_moment(now() - age)
+    state = "completed" if folder == "done" else folder
+    kept = {"state": state, "created_at": stamp, "updated_at": stamp}
+    cli.drop(f"{job_id}.json", {"id": job_id, "command": "x", **kept, **fields}, folder)
+
+
+@pytest.fixture
+def jobs(cli: CommandLine) -> None:
+    cli.ok("init")
+    put(cli, "pending", "a", group="g", tags=["t"])
+    put(cli, "failed", "b", 7200, group="g", error="exit code 7", run_at="2999-01-01T00:00:00.000Z")
+    put(cli, "dead", "c", 7200, group="g", error="timed out", command=["rsync", "x"])
+    put(cli, "dead", "d", error="exit code 7", batch="n")
+    put(cli, "done", "e", tags=["t"])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A person sits at the terminal, and says no; what was asked."""
+    seen: list[str] = []
+
+    def confirm(text: str, **options: Any) -> None:
+        seen.append(text)
+        raise click.Abort
+
+    monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: True)
+    monkeypatch.setattr(click, "confirm", confirm)
+    return seen
+
+
+@pytest.mark.usefixtures("jobs")
+class TestListing:
+    @pytest.mark.parametrize(
+        ("options", "found"),
+        [
+            (("--state", "failed,dead"), "bcd"),
+            (("--state", "failed", "--state", "done"), "be"),
+            (("--group", "g"), "abc"),
+            (("--batch", "n"), "d"),
+            (("--group", "g", "--tag", "t"), "a"),
+            (("--older-than", "1h"), "bc"),
+            (("--newer-than", "1h", "--state", "dead"), "d"),
+            (("--command-like", "RSYNC X"), "c"),
+            (("--error-like", "Exit"), "bd"),
+            (("--error-like", "%"), ""),
+        ],
+    )
+    def test_by_a_filter(self, cli: CommandLine, options: tuple[str, ...], found: str) -> None:
+        assert sorted(job["id"] for job in cli.json("list", *options)) == list(found)
+
+    def test_of_the_dead(self, cli: CommandLine) -> None:
+        assert [job["id"] for job in cli.json("dlq", "list", "--older-than", "1h")] == ["c"]
+        assert [job["id"] for job in cli.json("dlq", "list", "--error-like", "code 7")] == ["d"]
+
+    def test_none_is_said(self, cli: CommandLine) -> None:
+        assert (
+            cli.ok("list", "--state", "failed,done", "--tag", "x").err
+            == "no jobs that are failed or completed\n"
+        )
+
+    def test_what_is_no_state_or_time_is_told(self, cli: CommandLine) -> None:
+        assert "no state 'lost'" in cli.fails(2, "list", "--state", "dead,lost")
+        assert "'often'" in cli.fails(2, "list", "--older-than", "often")
+        assert "the text is empty" in cli.fails(2, "dlq", "purge", "--error-like", "", "--yes")
+
+
+@pytest.mark.usefixtures("jobs")
+class TestActing:
+    @pytest.mark.parametrize("words", ACTING, ids=" ".join)
+    def test_names_and_a_filter_are_not_mixed_and_one_is_needed(
+        self, cli: CommandLine, words: list[str]
+    ) -> None:
+        before = cli.files()
+        assert "not both" in cli.fails(2, *words, "a", "--group", "g", "--yes")
+        assert "--dry-run lists what a filter finds" in cli.fails(2, *words, "a", "--dry-run")
+        if words != ["dlq", "purge"]:
+            assert "name the jobs, or give a filter" in cli.fails(2, *words, "--yes")
+        assert cli.files() == before
+
+    @pytest.mark.parametrize("words", [one for one in ACTING if one != ["release"]], ids=" ".join)
+    def test_where_nobody_can_be_asked_it_says_what_to_do(self, cli: CommandLine, words: list[str]) -> None:
+        before = cli.files()
+        assert "say --yes" in cli.fails(2, *words, "--group", "g")
+        assert cli.files() == before
+
+    @pytest.mark.parametrize(
+        ("words", "question"),
+        [
+            (["retry", "--group", "g"], "Run 2 jobs (1 failed, 1 dead) again?"),
+            (["retry", "--state", "completed"], "Run 1 completed job again?"),
+            (["cancel", "--group", "g"], "Cancel 2 jobs (1 pending, 1 failed)?"),
+            (["hold", "--tag", "t"], "Hold 1 pending job?"),
+            (["dlq", "purge", "--newer-than", "1d"], "Delete 2 dead jobs for good?"),
+            (["dlq", "retry", "--batch", "n"], "Run 1 dead job again?"),
+        ],
+    )
+    def test_a_person_is_told_how_many_and_asked(
+        self, cli: CommandLine, asked: list[str], words: list[str], question: str
+    ) -> None:
+        before = cli.files()
+        assert cli(*words).code == 130
+        assert asked == [question]
+        assert cli.files() == before
+
+    def test_one_way_is_enough_for_dead_ones(self, cli: CommandLine) -> None:
+        assert "not both" in cli.fails(2, "dlq", "retry", "--all", "--group", "g")
+        assert "--group or --tag, or --all" in cli.fails(2, "dlq", "retry")
+
+    def test_a_dry_run_lists_them(self, cli: CommandLine) -> None:
+        before = cli.files()
+        found = cli.json("retry", "--group", "g", "--dry-run")
+        assert found == cli.json("list", "--group", "g", "--state", "failed,dead")
+        assert re.search(r"^c  +dead", cli.ok("dlq", "purge", "--group", "g", "--dry-run").out, re.M)
+        assert [job["id"] for job in cli.json("dlq", "retry", "--all", "--dry-run")] == ["d", "c"]
+        assert cli.ok("hold", "--tag", "nope", "--dry-run").err == "no jobs that are pending or failed\n"
+        assert cli.files() == before
+
+    def test_they_do_it(self, cli: CommandLine) -> None:
+        assert cli.ok("hold", "--group", "g", "--yes").err == "2 held\n"
+        assert cli.ok("hold", "--group", "g", "--yes").err == "nothing to hold\n"
+        assert cli.ok("release", "--group", "g", "--yes").err == "2 released\n"
+        assert cli.ok("cancel", "--group", "g", "--state", "failed", "--yes").err == "cancelled 1\n"
+        assert cli.ok("dlq", "retry", "--error-like", "cancelled", "--yes").err == "1 back to pending\n"
+        assert cli.ok("retry", "--older-than", "1h", "--yes").err == "1 back to pending\n"
+        assert cli.ok("dlq", "purge", "--batch", "n", "--yes").err == "deleted 1\n"
+        assert sorted(job["id"] for job in cli.json("list", "--state", "pending")) == list("abc")
+
+    def test_json_tells_what_was_done(self, cli: CommandLine) -> None:
+        cli.drop("c.json", b"{", "dead")
+        result = cli.ok("dlq", "retry", "--newer-than", "2d", "--yes", "--json")
+        assert json.loads(result.out) == {"done": ["d"], "skipped": ["c"]}
+        assert result.err.splitlines()[1:] == ["1 back to pending, 1 skipped"]
+        assert "dead/c.json" in result.err
+        assert cli.json("hold", "a", "a") == {"done": ["a"], "skipped": []}
+        assert cli.json("dlq", "purge", "c", "--yes") == {"done": ["c"], "skipped": []}
+        assert cli.json("dlq", "retry", "--all") == {"done": [], "skipped": []}
+
+    def test_names_are_all_or_none_as_ever(self, cli: CommandLine) -> None:
+        before = cli.files()
+        cli.fails(4, "retry", "c", "a")
+        cli.fails(3, "retry", "c", "nobody")
+        assert cli.files() == before
+
+    def test_a_state_that_it_is_not_for_is_refused(self, cli: CommandLine) -> None:
+        line = cli.fails(2, "hold", "--state", "dead", "--yes")
+        assert line == "queuectl: hold is not for jobs that are dead (for those that are pending or failed)"
+
+
+class TestStats:
+    def runs(self, cli: CommandLine) -> None:
+        cli.ok("init")
+        for job_id, age, took, outcome in (("a", 600.0, 5, "completed"), ("b", 5400.0, 90, "failed")):
+            begun, ended = format_moment(now() - age - took), format_moment(now() - age)
+            run = {"outcome": outcome, "attempt": 1, "started_at": begun, "finished_at": ended}
+            created = format_moment(now() - age - took - 30)
+            folder = "dead" if outcome == "failed" else "done"
+            put(cli, folder, job_id, age, group="g", history=[run], created_at=created)
+
+    def test_json(self, cli: CommandLine) -> None:
+        self.runs(cli)
+        told = cli.json("stats", "--by", "group")
+        assert set(told) == set(STATS)
+        assert all(isinstance(told[name], kind) for name, kind in STATS.items())
+        (one,) = told["each"]
+        assert set(one) == {"key", *NUMBERS}
+        assert {name: one[name] for name in NUMBERS} == {name: told[name] for name in NUMBERS}
+        assert tuple(told["waiting"]) == tuple(one["running"]) == RANKS
+        assert set(told["bars"][0]) == {"at", "completed", "dead"}
+        assert (told["ended"], told["failure_rate"], told["by"], one["key"]) == (2, 0.5, "group", "g")
+        assert told["waiting"]["max"] == pytest.approx(30, abs=0.1)
+        assert cli.json("stats", "--since", "1h")["ended"] == 1
+
+    def test_tables_and_a_chart(self, cli: CommandLine) -> None:
+        self.runs(cli)
+        text = cli.ok("stats", "--since", "3h", "--by", "state", "--chart").out
+        assert re.search(r"^ended +2  \(1 completed, 1 dead\)$", text, re.M)
+        assert re.search(r"^runs +2  \(1 = 50 % failed, 0 retries\)$", text, re.M)
+        assert re.search(r"^running +5.0 s +1 min 30 s +1 min 30 s +1 min 30 s$", text, re.M)
+        assert re.search(r"^dead +1 .*30 s / 30 s / 30 s / 30 s", text, re.M)
+        assert "ended, every 10 min" in text
+        assert len(re.findall(r"\d\d:\d\d  1  [█#]+$", text, re.M)) == 2
+
+    def test_by_hour_shows_the_clock_of_this_machine(self, cli: CommandLine) -> None:
+        self.runs(cli)
+        assert re.search(r"^20\d\d-\d\d-\d\d \d\d:\d\d  1 ", cli.ok("stats", "--by", "hour").out, re.M)
+
+    def test_of_nothing(self, cli: CommandLine) -> None:
+        cli.ok("init")
+        text = cli.ok("stats", "--chart").out
+        assert re.search(r"^ended +0 ", text, re.M)
+        assert "every" not in text
+        told = cli.json("stats", "--by", "tag")
+        assert (told["ended"], told["failure_rate"], told["each"]) == (0, None, [])
+
+    def test_what_makes_no_sense_is_told(self, cli: CommandLine) -> None:
+        assert "longer than no time" in cli.fails(2, "stats", "--since", "0")
+        assert "--by" in cli.fails(2, "stats", "--by", "colour")
+        assert "--since" in cli.fails(2, "stats", "--since", "yesterday")
