@@ -86,23 +86,11 @@ def claim_some(
         store.index.promote(now)
         groups = Groups(store, now)
         groups.let_in()
-        # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
-        # to the dead letters with it.
-        crashes = 0 if store.index.runs_crashed(*program_of(worker)) else None
         with suppress(OSError):
             # Left by a client that died as an earlier run ended: it must not meet this one.
             withdraw(store.spool, worker, CANCEL_SUFFIX)
         look = _Look(store, worker, now, groups)
-        most = _share(store, most, len(look.workers))
-        try:
-            for limit in (most, CANDIDATES):
-                entries = list(store.index.ready(limit, most_crashes=crashes))
-                look.take(entries, most)
-                if look.claims or len(entries) < limit:
-                    break
-        finally:
-            # What was moved is ours, whatever came then.
-            store.record_all(look.rows)
+        look.take_first(_share(store, most, len(look.workers)))
     return look.claims
 
 
@@ -126,7 +114,23 @@ class _Look:
         """What is claimed is to start at once: how many do in a time is counted."""
         self._alike: dict[str, list[str]] = {}
 
-    def take(self, entries: Sequence[Entry], most: int) -> None:
+    def take_first(self, most: int) -> None:
+        """Claim so many at most of those that are ready."""
+        index = self.store.index
+        # Of jobs that have crashed, one kills its worker perhaps: run side by side, it would take the others
+        # to the dead letters with it.
+        crashes = 0 if index.runs_crashed(*program_of(self.worker)) else None
+        try:
+            for limit in (most, CANDIDATES):
+                entries = list(index.ready(limit, most_crashes=crashes))
+                self._take_some(entries, most)
+                if self.claims or len(entries) < limit:
+                    break
+        finally:
+            # What was moved is ours, whatever came then.
+            self.store.record_all(self.rows)
+
+    def _take_some(self, entries: Sequence[Entry], most: int) -> None:
         """Claim those of these that can be, in their order."""
         self._alike = self.store.index.alike_all([fold(entry.id) for entry in entries])
         for entry in entries:

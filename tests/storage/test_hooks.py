@@ -173,7 +173,9 @@ class TestTrouble:
 
     def test_a_file_that_is_not_there(self, desk: Desk) -> None:
         desk.add("a", on_success={"file": "nope.json"})
-        assert self.run(desk) == ["on_success of a is not run: No such file or directory"]
+        (text,) = self.run(desk)
+        # The rest is the system's word for it.
+        assert text.startswith("on_success of a is not run: ")
 
     def test_a_file_that_holds_no_job(self, desk: Desk, tmp_path: Path) -> None:
         (desk.root.parent / "bad.json").write_text("{", encoding="utf-8")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
@@ -14,6 +15,9 @@ from queuectl.cli.tie_options import hook_options, key_options, taken_ties, take
 from queuectl.cli.times import moment_option
 from queuectl.cli.waiting import print_and_wait
 from queuectl.moment import format_moment
+
+if TYPE_CHECKING:
+    from queuectl.job import Job
 
 
 @command(
@@ -76,15 +80,10 @@ def enqueue_command(
         raise click.UsageError("--delay and --at say the same thing: give one")
     if delay is not None:
         fields["run_at"] = format_moment(system.now() + delay)
-    given, after = given_jobs(files, source), taken_ties(fields)
+    given = given_jobs(files, source)
     keyed = fields["unique_key"] is not None or any(job.unique_key is not None for job in given)
     unique = taken_unique(fields, keyed=keyed)
-    fields["hold"] = fields["hold"] or None
-    jobs = [with_options(job, {**fields, "after": [*job.after, *after]}) for job in given]
-    if job_id is not None:
-        if len(jobs) != 1:
-            raise click.UsageError(f"--id is for one job, these are {len(jobs)}")
-        jobs = [replaced(jobs[0], {"id": job_id})]
+    jobs = _as_told(given, job_id, fields)
     with open_queue() as queue:
         places = queue.enqueue(jobs, unique=unique)
         if wait:
@@ -95,3 +94,15 @@ def enqueue_command(
     else:
         echo("\n".join(place.job_id for place in places))
     return 0
+
+
+def _as_told(given: Sequence[Job], job_id: Optional[str], fields: dict[str, Any]) -> list[Job]:
+    """The jobs as the options have them."""
+    after = taken_ties(fields)
+    fields["hold"] = fields["hold"] or None
+    jobs = [with_options(job, {**fields, "after": [*job.after, *after]}) for job in given]
+    if job_id is None:
+        return jobs
+    if len(jobs) != 1:
+        raise click.UsageError(f"--id is for one job, these are {len(jobs)}")
+    return [replaced(jobs[0], {"id": job_id})]
