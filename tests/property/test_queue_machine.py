@@ -284,6 +284,7 @@ def test_no_job_is_lost_or_doubled_in_a_long_play(figure: Callable[[str, int], N
     play(50 if WINDOWS else 250, 50, figure, same=os.environ.get("QUEUECTL_PLAY") != "random")
 
 
+@pytest.mark.timeout(600)  # it looks for a play in which that shows, as long as it takes
 @pytest.mark.parametrize(
     "careless",
     [
