@@ -27,7 +27,8 @@ def events_of(job: Job) -> list[str]:
         return []
     if job.state is State.COMPLETED:
         return [ON_SUCCESS] if last == "completed" else []
-    if last not in _FAILURES:
+    if last not in _FAILURES or (job.error or "").startswith("cancelled"):
+        # One that was to be cancelled, whose worker has died before it could.
         return []
     return [ON_FAILURE, ON_DEAD] if job.state is State.DEAD else [ON_FAILURE]
 

@@ -122,7 +122,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     unique_key: Annotated[
         Optional[str], described("Of jobs with one key enqueue adds no second while the first is to be done.")
     ] = None
-    on_success: Annotated[Optional[Hook], described("What to run when it has completed; see below.")] = None
+    on_success: Annotated[
+        Optional[Hook], described("What to run when it has completed: a command, a job, or the file of one.")
+    ] = None
     on_failure: Annotated[Optional[Hook], described("What to run after each run of it that failed.")] = None
     on_dead: Annotated[Optional[Hook], described("What to run when it has failed for good.")] = None
     tags: Annotated[list[str], described("Words to find the job by.")] = []

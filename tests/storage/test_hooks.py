@@ -11,6 +11,7 @@ import pytest
 from queuectl import events
 from queuectl.errors import InvalidInput, NoSuchHook
 from queuectl.job import Job, Run
+from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue import hooks
 from queuectl.queue.claims import claim_some
 from queuectl.queue.recovery import recover
@@ -61,6 +62,15 @@ class TestEachEnd:
         desk.run_once(ending(CANCELLED, None, "cancelled", desk.clock))
         desk.queue.cancel(["b"])
         assert of_hooks(desk) == []
+
+    def test_so_is_one_whose_worker_died_before_it_could_cancel_it(self, desk: Desk) -> None:
+        desk.add("a", **ALL)
+        with desk.worker(name=WORKER) as worker:
+            claim_some(worker.store, WORKER, desk.clock())
+            desk.ask(WORKER, CANCEL_SUFFIX, "a")
+            worker.life.end()
+            recover(desk.store, desk.clock(), 0.5)
+        assert (desk.folder_of("a"), of_hooks(desk)) == (["dead"], [])
 
     def test_a_skipped_job_is_nothing(self, desk: Desk) -> None:
         desk.add("a")
