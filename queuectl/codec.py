@@ -14,7 +14,7 @@ import msgspec
 
 from queuectl.checks import problem_of
 from queuectl.errors import InvalidInput
-from queuectl.job import Job
+from queuectl.job import Job, renamed
 from queuectl.source import Source
 
 _DECODER = msgspec.json.Decoder(Job)
@@ -97,6 +97,20 @@ def decode_jobs(data: bytes) -> list[Job]:
     if len(lines) > 1 and all(source.text.strip()[0] + source.text.strip()[-1] == "{}" for source in lines):
         return [decode_one(source) for source in lines]
     return [decode_one(Source(text, text))]
+
+
+def named_as(job: Job, job_id: str) -> Job:
+    """The job of a file that is called so, whatever id its record has.
+
+    Raises:
+        InvalidInput: under this name it would wait for itself.
+    """
+    if job.id == job_id:
+        return job
+    named = renamed(job, job_id)
+    if named.after and (problem := problem_of(named)):
+        raise InvalidInput(f"{problem.field}: {problem.text}", hint="rename the file, or change the field")
+    return named
 
 
 def checked(job: Job) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
@@ -25,6 +25,13 @@ class _Connection(sqlite3.Connection):
         """As the module's own."""
         try:
             return super().execute(sql, *values)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(f"malformed: {error}") from error
+
+    def executemany(self, sql: str, rows: Iterable[Any]) -> sqlite3.Cursor:
+        """As the module's own."""
+        try:
+            return super().executemany(sql, rows)
         except UnicodeDecodeError as error:
             raise sqlite3.DatabaseError(f"malformed: {error}") from error
 

@@ -159,8 +159,7 @@ class Spool(Paths):
             FileNotFoundError, NotARegularFile: as `read_bytes`.
         """
         # Lazily: msgspec takes as long to import as click, and `status` reads no job that has not changed.
-        from queuectl.codec import decode_job, job_size
-        from queuectl.job import renamed
+        from queuectl.codec import decode_job, job_size, named_as
 
         data, found = self.read_bytes(place, limit, patience=patience)
         asked = to_stamp or place.state in WAITING
@@ -175,8 +174,7 @@ class Spool(Paths):
             raise
         if large and job_size(job) > limit:
             raise too_large(limit)
-        named = job if job.id == place.job_id else renamed(job, place.job_id)
-        return Read(named, system.file_stamp(found), job.id in (None, place.job_id))
+        return Read(named_as(job, place.job_id), system.file_stamp(found), job.id in (None, place.job_id))
 
     @cached_property
     def schedules(self) -> ScheduleFiles:

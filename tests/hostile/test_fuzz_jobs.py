@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queuectl.codec import decode_job, decode_jobs, encode_job, is_blank
+from queuectl.codec import decode_job, decode_jobs, encode_job, is_blank, named_as
 from queuectl.errors import InvalidInput
 from queuectl.job import (
     KEPT_FIELDS,
@@ -25,6 +25,7 @@ from queuectl.job import (
     claimed,
     crashed,
     finished,
+    parents,
     retried,
 )
 from queuectl.state import State
@@ -67,8 +68,13 @@ def _refused_as_several(data: bytes) -> None:
 
 
 def _can_live(job: Job) -> None:
-    """Whatever becomes of it, its record is one that we read."""
+    """Whatever becomes of it, its record is one that we read, unless its name alone forbids it."""
     _comes_back(job)
+    try:
+        named_as(job, "a")
+    except InvalidInput:
+        assert any(one.id == "a" for one in parents(job))
+        return
     run = Run(outcome="failed", attempt=None, worker="w", exit_code=1, error="exit code 1")
     for state in (State.COMPLETED, State.FAILED, State.DEAD):
         _comes_back(finished(job, run, state=state, run_at=NOW, now=NOW))

@@ -38,6 +38,7 @@ WORDS = {
     "a table": [(b"CREATE TABLE jobs (", b"CREATE TABLE jobs )")],
     "a table and its name": [(b"CREATE TABLE jobs (", b"CREATE TABLE jobs )"), (b"jobsjobs", b"job\xffjobs")],
     "a column's name": [(b"max_retries INTEGER", b"mix_retries INTEGER")],
+    "a trigger": [(b"NEW.state IN", b"NEW.\x80tate IN")],
     "a state": [(b"pending", b"pend\xffng")],
     "a state of no meaning": [(b"pending", b"panding")],
     "a command": [(b'"echo hi"', b'\xff"echo hi')],

@@ -150,6 +150,15 @@ class TestAnotherEnding:
         assert (settled.job_id, settled.reason is None) == ("job", False)
         assert desk.files() == {"dead": ["job.error.txt", "job.json"]}
 
+    def test_by_which_it_would_wait_for_itself_is_no_job(self, desk: Desk) -> None:
+        desk.drop("a.json", {"command": "echo hi", "after": ["a"]})
+        desk.drop("b.json", {"command": "echo hi", "id": "c", "after": ["b"]})
+        desk.look()
+        desk.clock.advance(11)
+        assert {one.job_id for one in desk.look()} == {"a", "b"}
+        assert desk.files() == {"dead": ["a.error.txt", "a.json", "b.error.txt", "b.json"]}
+        assert "after: it would wait for itself" in (desk.root / "dead" / "a.error.txt").read_text()
+
     @pytest.mark.parametrize("folder", ["failed", "done", "dead"])
     def test_in_any_folder_whatever_is_listed_can_be_shown(self, desk: Desk, folder: str) -> None:
         desk.drop("job.json.txt", folder=folder)
