@@ -29,6 +29,9 @@ SET_FREE = f"""UPDATE jobs SET due = CASE WHEN lane IS NULL THEN NULL ELSE {PARK
     WHERE due = {HELD} AND hold = 0
     AND NOT EXISTS (SELECT 1 FROM links WHERE child = jobs.id AND {_KEEPS})"""
 """Those that nothing keeps any more."""
+KEEP = f"""UPDATE jobs SET due = {HELD}
+    WHERE due IS NOT {HELD} AND state = 'pending' AND attempts = 0 AND crashes = 0"""
+"""Those that have not begun, when what they waited for is to be done again."""
 
 
 class Links(Base):

@@ -109,6 +109,17 @@ class TestAJobThatWaitsForOthers:
         assert desk.queue.status().problems == []
         assert run_all(desk) == ["a", "child"]
 
+    @pytest.mark.parametrize("after", [["a"], [{"batch": "b"}]])
+    def test_one_that_is_to_be_done_again_holds_it_again(self, desk: Desk, after: list[Any]) -> None:
+        desk.add("a", batch="b")
+        desk.add("child", after=after)
+        desk.run_once()
+        assert desk.row("child")["held_by"] is None
+        desk.path("done", "a.json").replace(desk.path("pending", "a.json"))
+        desk.look()
+        assert desk.row("child")["held_by"] == "after"
+        assert run_all(desk) == ["a", "child"]
+
     def test_one_that_was_deleted_holds_it_and_says_so(self, desk: Desk) -> None:
         desk.add("a")
         desk.add("child", after=["a"])
