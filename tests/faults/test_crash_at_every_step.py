@@ -16,7 +16,7 @@ from tests.support.faults import crasher
 from tests.support.faults.bench import Bench
 from tests.support.faults.scenarios import SCENARIOS
 
-MOST_STEPS = 200
+MOST_STEPS = 400
 WINDOWS = sys.platform == "win32"
 STRIDE = 12 if WINDOWS else 6
 """Of so many steps one is tried in the fast form."""
