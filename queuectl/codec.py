@@ -52,6 +52,18 @@ def decode_text(data: bytes) -> str:
         raise InvalidInput(f"not text in UTF-8{place}", hint="save the file as UTF-8") from None
 
 
+def source_of(data: bytes, *, smallest: str, placeless: bool = False) -> Source:
+    """The text of a file that holds one thing; `placeless` where a line number would tell nobody anything.
+
+    Raises:
+        InvalidInput: it holds nothing (the hint says what the `smallest` would be), or no text.
+    """
+    if is_blank(data):
+        raise InvalidInput("empty", hint=smallest, blank=True)
+    text = decode_text(data)
+    return Source(text, None if placeless else text)
+
+
 def _refuse_markless() -> NoReturn:
     raise InvalidInput("UTF-16 or UTF-32 without a byte order mark", hint="save the file as UTF-8")
 
@@ -73,13 +85,11 @@ def decode_job(data: bytes) -> Job:
 
 
 def _decode_text_of(data: bytes) -> Job:
-    if is_blank(data):
-        raise InvalidInput("empty", hint='the smallest job is {"command": "echo hi"}', blank=True)
-    text = decode_text(data)
+    source = source_of(data, smallest='the smallest job is {"command": "echo hi"}')
     try:
-        return decode_one(Source(text, text))
+        return decode_one(source)
     except InvalidInput as error:
-        if text.lstrip()[:1] == "[" or "trailing characters" in error.message:
+        if source.text.lstrip()[:1] == "[" or "trailing characters" in error.message:
             raise InvalidInput(error.message, hint=ONE_EACH) from None
         raise
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from queuectl.codec import decode_text, is_blank, schema_of
+from queuectl.codec import schema_of, source_of
 from queuectl.complaints import Kind, complaint
 from queuectl.errors import InvalidInput
 from queuectl.group import Group, problem_of_group
-from queuectl.source import Source
 
 _SMALLEST = 'the smallest group is {"limit": 1}'
 _MEANT = {
@@ -31,12 +30,9 @@ def decode_group(data: bytes, *, placeless: bool = False) -> Group:
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
     """
-    if is_blank(data):
-        raise InvalidInput("empty", hint=_SMALLEST, blank=True)
-    text = decode_text(data)
-    whole = Source(text, None if placeless else text)
+    whole = source_of(data, smallest=_SMALLEST, placeless=placeless)
     try:
-        group = _DECODER.decode(text.encode())
+        group = _DECODER.decode(whole.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise complaint(whole, error, _GROUP) from None
     if problem := problem_of_group(group):

@@ -23,7 +23,7 @@ from queuectl.names import LIFE_SUFFIX, SUPERVISOR, make_worker_name
 from queuectl.queue.recovery import clear_away
 from queuectl.queue.store import Store
 from queuectl.shift import Plan, Shift, worker_names
-from queuectl.spool import layout
+from queuectl.spool import making
 from queuectl.spool.access import refuse_strangers
 from queuectl.supervisor import Supervisor
 from queuectl.troubles import RETRY_PAUSE
@@ -64,7 +64,7 @@ class Pool:
                 refuse_strangers(shift.root)
             store.index.refuse_in_memory()
             # A spool that came with a repository or a backup may lack what git or zip leave out.
-            layout.make_spool(shift.root)
+            making.make_spool(shift.root)
             lock = self._take_lock(store)
             try:
                 self._work_and_mind(store, Minder(shift, store) if helps else Supervisor(shift, store))

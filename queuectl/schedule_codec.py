@@ -7,7 +7,7 @@ from typing import NoReturn, Optional
 import msgspec
 
 from queuectl.checks import Problem
-from queuectl.codec import decode_one, decode_text, is_blank, schema_of
+from queuectl.codec import decode_one, schema_of, source_of
 from queuectl.complaints import Kind, complaint
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS
@@ -57,12 +57,9 @@ def decode_schedule(data: bytes, *, placeless: bool = False) -> Schedule:
     Raises:
         InvalidInput: it holds none; says what is wrong and where.
     """
-    if is_blank(data):
-        raise InvalidInput("empty", hint=_SMALLEST, blank=True)
-    text = decode_text(data)
-    whole = Source(text, None if placeless else text)
+    whole = source_of(data, smallest=_SMALLEST, placeless=placeless)
     try:
-        schedule = _DECODER.decode(text.encode())
+        schedule = _DECODER.decode(whole.text.encode())
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse(whole, error)
     if problem := problem_of_schedule(schedule):

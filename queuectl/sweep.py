@@ -24,7 +24,7 @@ from queuectl.queue.keeping import Keeping
 from queuectl.queue.reconcile import Unsettled, reconcile_some
 from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.store import Store
-from queuectl.spool import layout
+from queuectl.spool import layout, making
 from queuectl.state import State
 
 SLICE = 500
@@ -213,7 +213,7 @@ class Sweep:
 
     def _complete(self, root: str) -> None:
         try:
-            layout.complete(root)
+            making.complete(root)
         except SpoolUnusable as error:
             if os.path.isdir(root):
                 raise

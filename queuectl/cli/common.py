@@ -108,10 +108,10 @@ def spool_path() -> str:
 
 def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
     """The spool's path; made, with a word on stderr (or to `tell`), where there is none."""
-    from queuectl.spool import layout
+    from queuectl.spool import making
 
     path = spool_path()
-    if layout.ensure_spool(path):
+    if making.ensure_spool(path):
         (tell or say)(f"made a new spool in {path}")
     return path
 

@@ -14,7 +14,7 @@ from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
 from queuectl.queue.report import Coming, Status, coming, job_rows, live_workers, problems, whole_record
 from queuectl.queue.store import Store
-from queuectl.spool import Place, layout
+from queuectl.spool import Place, making
 from queuectl.state import State
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Queue(Acting):
             SpoolUnusable: it cannot be used as a spool.
         """
         if create:
-            layout.ensure_spool(spool)
+            making.ensure_spool(spool)
         return cls(Store.open(spool))
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.report import bad_files, damaged_indexes
 from queuectl.queue.store import CLAIM_LOCK, Store
 from queuectl.queue.survey import reconcile_all
-from queuectl.spool import access, layout
+from queuectl.spool import access, layout, making
 from queuectl.spool.scan import Found
 from queuectl.state import State
 
@@ -44,7 +44,7 @@ def examine(store: Store, *, fix: bool) -> list[Finding]:
 def _folders(store: Store, fix: bool) -> Iterator[Finding]:
     missing = [name for name in layout.FOLDERS if not os.path.isdir(os.path.join(store.spool.root, name))]
     if missing and fix:
-        layout.make_spool(store.spool.root, force=True)
+        making.make_spool(store.spool.root, force=True)
     for name in missing:
         yield Finding(f"{name}: the folder is missing", fix)
 

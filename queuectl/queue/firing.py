@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Optional
 
 from queuectl import events, system
+from queuectl.due import due_moments, fired, next_firing, settled
 from queuectl.errors import Busy, QueueError
 from queuectl.events import Event, Listener
 from queuectl.moment import parse_moment
@@ -15,7 +16,7 @@ from queuectl.names import fold
 from queuectl.queue.moments import Made, active_jobs, current, its_recurrence, make_job, settling
 from queuectl.queue.store import Store
 from queuectl.queue.verbs import cancel
-from queuectl.schedule import Record, Schedule, due_moments, fired, job_of, next_firing, settled
+from queuectl.schedule import Record, Schedule, job_of
 from queuectl.spool.named import NamedFile
 
 AGAIN = 1.0

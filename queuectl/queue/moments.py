@@ -14,6 +14,7 @@ from typing import NamedTuple, Optional
 import msgspec
 
 from queuectl import locks
+from queuectl.due import LATE
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
 from queuectl.job import Job
 from queuectl.moment import format_moment, parse_moment
@@ -21,7 +22,7 @@ from queuectl.names import next_free
 from queuectl.queue.enqueue import enqueue
 from queuectl.queue.store import Store
 from queuectl.recurrence import Recurrence
-from queuectl.schedule import LATE, Record, Schedule, begun, recurrence_of, timing_of
+from queuectl.schedule import Record, Schedule, begun, recurrence_of, timing_of
 from queuectl.state import WAITING, State
 
 LOCK = "schedules.lock"

@@ -19,9 +19,7 @@ def ask(spool: Spool, worker: str, suffix: str, text: str = "") -> None:
 
     One that has gone is left none, unless its command lives on: who recovers its job then meets the request.
     """
-    prepared = spool.tmp.new(worker + suffix)
-    system.write_file(prepared, text.encode())
-    system.replace(prepared, spool.lock_path(worker + suffix))
+    spool.tmp.put(spool.lock_path(worker + suffix), text.encode())
     if not is_alive(spool, worker) and not outlived_by_command(spool, worker):
         # RACE: it closed before it could find the request, which would stay for good.
         withdraw(spool, worker, suffix, text)

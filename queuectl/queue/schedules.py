@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 import msgspec
 
 from queuectl.codec import job_size
+from queuectl.due import LATE, fires_at
 from queuectl.errors import InvalidInput, QueueError
 from queuectl.job import KEPT_FIELDS
 from queuectl.moment import format_moment, parse_moment
@@ -18,7 +19,7 @@ from queuectl.queue.guard import guarded
 from queuectl.queue.moments import active_jobs, current, its_recurrence, settling
 from queuectl.queue.store import Store
 from queuectl.recurrence import moments
-from queuectl.schedule import LATE, MOST_KEPT, Record, Schedule, fires_at, job_of, name_problem, seconds_of
+from queuectl.schedule import MOST_KEPT, Record, Schedule, job_of, name_problem, seconds_of
 from queuectl.schedule_codec import checked_schedule
 from queuectl.spool import too_large
 from queuectl.spool.named import NamedFile

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Optional
 
 from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput
-from queuectl.names import SUFFIX, read_worker_name
+from queuectl.names import SUFFIX
 from queuectl.spool.access import Trust
-from queuectl.spool.paths import Paths
+from queuectl.spool.looking import LOOKS, Looking
 from queuectl.spool.place import LARGEST, ROOM, FileChanged, Place, Read, too_large
-from queuectl.spool.scan import Seen, count_entries, look, scan, scan_state, scan_worker
-from queuectl.spool.tmp import TmpFolder
+from queuectl.spool.tmp import TmpFolder, move_in
 from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CLAIM_PATIENCE",
     "LARGEST",
+    "LOOKS",
     "SETTLE_PATIENCE",
     "FileChanged",
     "Place",
@@ -43,13 +42,11 @@ __all__ = [
 
 CLAIM_PATIENCE = 0.05
 """Seconds that a claim waits for a file somebody is reading, before it takes the next one."""
-LOOKS = 8
-"""Times that a job is looked for before it is said to be gone."""
 SETTLE_PATIENCE = 5.0
 """Seconds that a finished run waits for its file to become movable."""
 
 
-class Spool(Paths):
+class Spool(Looking):
     """One spool folder."""
 
     def __init__(self, root: str, *, trust_writers: bool = False, to_run: bool = False) -> None:
@@ -59,77 +56,6 @@ class Spool(Paths):
         """Whether a job may be run that somebody else has put here, or may change."""
         self.to_run = to_run
         """Whether this program runs what lies here: then that it is the spool's owner's is not enough."""
-
-    # Looking
-
-    def scan(self) -> Iterator[Seen]:
-        """Everything in the state folders: `Found` for what is named like a job, else `Stray`."""
-        return scan(self.root)
-
-    def scan_state(self, state: State) -> Iterator[Seen]:
-        """What `scan` tells of one state."""
-        return scan_state(self.root, state)
-
-    def count_files(self) -> int:
-        """How many files lie in the state folders, without a look at each."""
-        return sum(count_entries(self.root, state) for state in State)
-
-    def scan_worker(self, worker: str) -> Iterator[Seen]:
-        """What `scan` tells of one worker's folder."""
-        return scan_worker(self.root, worker)
-
-    def look(self, state: State, file_name: str, worker: Optional[str] = None) -> Optional[Seen]:
-        """What `scan` would tell of this one name; None when nothing of that name lies there."""
-        return look(self.root, state, file_name, worker)
-
-    def locate(self, job_id: str) -> Optional[Place]:
-        """Where this job lies now, looking in the direction in which jobs move."""
-        # RACE: a retry moves against that direction and can pass us by; not twice in a row.
-        for _ in range(LOOKS):
-            for place in self.places(job_id):
-                if self.is_there(place):
-                    return place
-        return None
-
-    def is_there(self, place: Place) -> bool:
-        """Whether a file lies at `place`."""
-        return os.path.lexists(self.path(place))
-
-    def is_plain(self, place: Place) -> bool:
-        """Whether a file lies at `place`, and no folder, link or device.
-
-        Raises:
-            OSError: that cannot be told just now.
-        """
-        try:
-            return stat.S_ISREG(os.lstat(self.path(place)).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-
-    def is_same_file(self, place: Place, other: Place) -> bool:
-        """Whether both are one file, as `X.JSON` and `X.json` are where case does not count."""
-        try:
-            return os.path.samestat(os.lstat(self.path(place)), os.lstat(self.path(other)))
-        except OSError:
-            return False
-
-    def places(self, job_id: str, workers: Optional[Sequence[str]] = None) -> Iterator[Place]:
-        """Every place where a job of this id can lie; `workers` are looked up unless they are known."""
-        yield Place(State.PENDING, job_id)
-        for worker in self.workers() if workers is None else workers:
-            yield Place(State.PROCESSING, job_id, worker)
-        yield Place(State.FAILED, job_id)
-        yield Place(State.COMPLETED, job_id)
-        yield Place(State.DEAD, job_id)
-
-    def workers(self) -> list[str]:
-        """The workers that have a folder in `processing/`."""
-        try:
-            with os.scandir(os.path.join(self.root, State.PROCESSING.folder)) as entries:
-                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in folders if read_worker_name(name) is not None)
 
     # Reading
 
@@ -289,11 +215,7 @@ class Spool(Paths):
             if self.version(place) != read:
                 raise FileChanged(errno.EAGAIN, "somebody has just changed it", self.path(place))
 
-        try:
-            system.replace(prepared, self.path(place), patience=patience, guard=guard)
-        except BaseException:
-            system.remove(prepared)
-            raise
+        move_in(prepared, self.path(place), patience=patience, guard=guard)
 
     def move(self, place: Place, target: Place, *, patience: float = SETTLE_PATIENCE) -> None:
         """Change of state: one atomic move.

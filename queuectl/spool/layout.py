@@ -6,7 +6,7 @@ import os
 import stat
 
 from queuectl import system
-from queuectl.errors import SpoolUnusable, system_error
+from queuectl.errors import SpoolUnusable
 from queuectl.state import State
 
 LOGS, TMP, LOCKS = "logs", "tmp", "locks"
@@ -19,6 +19,7 @@ INDEX = "index.sqlite3"
 SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA = "job.schema.json", "schedule.schema.json", "group.schema.json"
 README = "README.txt"
 FORMAT = "format.txt"
+TEXTS = (README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA)
 FORMAT_NUMBER = 1
 """Of the files and folders of a spool. A release that older ones would misread or spoil raises it."""
 PAUSED = ("paused.txt", "paused.txt.txt")
@@ -26,7 +27,7 @@ PAUSED = ("paused.txt", "paused.txt.txt")
 STATE_FOLDERS = {state.folder: state for state in State}
 FOLDERS = (*STATE_FOLDERS, SCHEDULES, GROUPS, HOOKS, LOGS, TMP, LOCKS)
 
-_FORMAT_LINE = "A spool of queuectl, format"
+FORMAT_LINE = "A spool of queuectl, format"
 _FORMAT_HINT = f"if it is of format {FORMAT_NUMBER}, delete that file"
 _LONGEST_FORMAT = 1024
 _LONGEST_NUMBER = 9
@@ -90,7 +91,7 @@ def check_format(root: str) -> None:
     except OSError as error:
         raise SpoolUnusable(f"cannot read {path}: {error.strerror or error}") from error
     line, _, number = text.removeprefix("\ufeff").rstrip().rpartition(" ")
-    if line != _FORMAT_LINE or not (number.isascii() and number.isdigit()) or len(number) > _LONGEST_NUMBER:
+    if line != FORMAT_LINE or not (number.isascii() and number.isdigit()) or len(number) > _LONGEST_NUMBER:
         raise SpoolUnusable(f"{path} does not say which format the spool has", hint=_FORMAT_HINT)
     if int(number) > FORMAT_NUMBER:
         raise SpoolUnusable(
@@ -131,105 +132,3 @@ def _is_also_elsewhere(path: str) -> bool:
         # RACE: a journal of the index, or the folder of a worker, that was just removed.
         return False
     return stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)
-
-
-def ensure_spool(root: str) -> bool:
-    """Make `root` a whole spool where it is not; True if it was none before.
-
-    Raises:
-        SpoolUnusable: it holds other things, or cannot be made.
-    """
-    if is_whole(root) or (is_spool(root) and not os.access(root, os.W_OK)):
-        # One of an earlier release that this user may only look at does as it is.
-        return False
-    return make_spool(root)
-
-
-def make_spool(root: str, *, force: bool = False) -> bool:
-    """Make `root` a spool, adding what is missing; True if it was none before.
-
-    `force` turns a folder into a spool even when it holds other things.
-
-    Raises:
-        SpoolUnusable: it cannot be made there.
-    """
-    refuse_to_lead_root(root)
-    check_format(root)
-    new = not is_spool(root)
-    if os.path.isfile(root):
-        raise SpoolUnusable(f"{root} is a file, not a folder")
-    try:
-        if new and not force and os.path.isdir(root) and not _may_become_spool(root):
-            raise SpoolUnusable(
-                f"{root} is no spool and holds other files",
-                hint=f'if it should become one: queuectl --spool "{root}" init',
-            )
-        _make_root(root)
-        complete(root)
-        if new:
-            system.sync_folder(os.path.dirname(os.path.abspath(root)))
-    except OSError as error:
-        raise _unusable(root, error) from error
-    return new
-
-
-def complete(root: str) -> None:
-    """Make what is missing of a spool.
-
-    Raises:
-        SpoolUnusable: that cannot be done; where `root` is not there (any more) nothing is made.
-    """
-    try:
-        for name in FOLDERS:
-            system.make_folder(os.path.join(root, name))
-        _write_texts(root)
-        system.sync_folder(root)
-    except OSError as error:
-        raise _unusable(root, error) from error
-
-
-def _unusable(root: str, error: OSError) -> SpoolUnusable:
-    return SpoolUnusable(f"cannot use {root} as a spool: {system_error(error).message}")
-
-
-def _make_root(root: str) -> None:
-    if not os.path.isdir(root):
-        from queuectl.system import access
-
-        try:
-            access.make_private_folder(root)
-        except FileExistsError:
-            # RACE: another program makes the same spool.
-            return
-
-
-def _may_become_spool(root: str) -> bool:
-    ours = (*FOLDERS, ARCHIVE, README, FORMAT, SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA, *PAUSED)
-    names = os.listdir(root)
-    return all(name.startswith((".", INDEX)) or name in ours for name in names)
-
-
-def _write_texts(root: str) -> None:
-    from queuectl.codec import job_schema
-    from queuectl.group_codec import group_schema
-    from queuectl.schedule_codec import schedule_schema
-
-    # Notepad before Windows 10 1809 shows one long line without the carriage returns.
-    texts = {
-        README: README_TEXT.replace("\n", "\r\n").encode(),
-        FORMAT: f"{_FORMAT_LINE} {FORMAT_NUMBER}\r\n".encode(),
-        SCHEMA: job_schema(),
-        SCHEDULE_SCHEMA: schedule_schema(),
-        GROUP_SCHEMA: group_schema(),
-    }
-    for name, data in texts.items():
-        path = os.path.join(root, name)
-        if not os.path.lexists(path):
-            # By way of tmp/, so that none is found half written.
-            prepared = os.path.join(root, TMP, f"-~{os.urandom(6).hex()}~{name}")
-            system.write_file(prepared, data)
-            try:
-                system.replace(prepared, path)
-            except BaseException:
-                system.remove(prepared)
-                raise

@@ -152,11 +152,5 @@ class NamedFiles:
         return os.path.join(self.folder, layout.RECORDS, name + SUFFIX)
 
     def _put(self, path: str, data: bytes) -> None:
-        prepared = self._spool.tmp.new(self.what)
-        system.write_file(prepared, data)
-        try:
-            system.replace(prepared, path)
-        except BaseException:
-            system.remove(prepared)
-            raise
+        self._spool.tmp.put(path, data)
         system.sync_folder(os.path.dirname(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Callable
 
 from queuectl import system
 from queuectl.names import LIFE_SUFFIX
@@ -19,6 +20,21 @@ _TIDINGS = rf"([^~]+)~([0-9]+)-([0-9a-f]{{8}})\.({RESULT}|{PROGRESS})"
 """What a run may write: a job's id may hold what a shell obeys, so that a path of it would need quotes."""
 
 
+def move_in(
+    prepared: str, target: str, *, patience: float = 2.0, guard: Callable[[], object] = lambda: None
+) -> None:
+    """Put what was prepared in `tmp/` in its place; it is removed where that cannot be done.
+
+    Raises:
+        OSError: as `system.replace`, or what `guard` raises.
+    """
+    try:
+        system.replace(prepared, target, patience=patience, guard=guard)
+    except BaseException:
+        system.remove(prepared)
+        raise
+
+
 class TmpFolder:
     """The `tmp/` of one spool."""
 
@@ -31,6 +47,12 @@ class TmpFolder:
     def new(self, name: str) -> str:
         """A path for a file on its way to a place of this name."""
         return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file that appears at `path` whole, over what is there. Raises OSError: nothing is left."""
+        prepared = self.new(os.path.basename(path)[:60])
+        system.write_file(prepared, data)
+        move_in(prepared, path)
 
     def tidings(self, number: int, job_id: str) -> tuple[str, str]:
         """The paths at which our owner's `number`-th run, of this job, may leave a result and tell how far

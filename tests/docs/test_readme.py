@@ -20,12 +20,13 @@ from queuectl import retry
 from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
+from queuectl.due import LATE
 from queuectl.hook import hook_job
 from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
 from queuectl.queue.many import PIECE
 from queuectl.queue.report import WorkerRow
-from queuectl.schedule import LATE, MOST_KEPT, Schedule
+from queuectl.schedule import MOST_KEPT, Schedule
 from queuectl.schedule_codec import decode_schedule
 from queuectl.spool import layout
 from queuectl.state import State

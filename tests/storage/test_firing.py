@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from queuectl import events, locks, system
+from queuectl.due import LATE
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue import firing
 from queuectl.queue.firing import GONE_AFTER, Firing
 from queuectl.queue.store import Store
-from queuectl.schedule import LATE
 from queuectl.sweep import Sweep
 from tests.support.spools import START, Desk, Heard, failing, succeeding
 

@@ -18,7 +18,7 @@ from queuectl.errors import SpoolUnusable
 from queuectl.hands import Hands
 from queuectl.queue.recovery import recover
 from queuectl.queue.store import Store
-from queuectl.spool.layout import make_spool
+from queuectl.spool.making import make_spool
 from queuectl.state import State
 from queuectl.worker import Worker
 from tests.support.invariants import check

@@ -15,7 +15,7 @@ from queuectl import system
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.spool import FileChanged, Place, Spool, layout, quarantine
+from queuectl.spool import FileChanged, Place, Spool, making, quarantine
 from queuectl.state import State
 from tests.support.spools import Desk
 
@@ -314,7 +314,7 @@ class TestReading:
 class TestLayout:
     def test_a_new_spool_has_its_folders_its_readme_and_its_schema(self, tmp_path: Any) -> None:
         root = tmp_path / "deep" / "spool"
-        assert layout.make_spool(str(root)) is True
+        assert making.make_spool(str(root)) is True
         assert {path.name for path in root.iterdir()} == {
             *(
                 "pending",
@@ -340,14 +340,14 @@ class TestLayout:
         synced: list[tuple[str, list[str]]] = []
         monkeypatch.setattr(system, "sync_folder", lambda path: synced.append((path, os.listdir(path))))
         root = tmp_path / "spool"
-        layout.make_spool(str(root))
+        making.make_spool(str(root))
         assert synced == [(str(root), os.listdir(root)), (str(tmp_path), ["spool"])]
 
     def test_making_it_again_changes_nothing(self, desk: Desk) -> None:
         desk.add("a")
         (desk.root / "README.txt").write_text("mine")
-        assert layout.make_spool(str(desk.root)) is False
-        assert layout.ensure_spool(str(desk.root)) is False
+        assert making.make_spool(str(desk.root)) is False
+        assert making.ensure_spool(str(desk.root)) is False
         assert (desk.root / "README.txt").read_text() == "mine"
         assert desk.ids() == ["a"]
 
@@ -356,25 +356,25 @@ class TestLayout:
         for path in (desk.root / name).iterdir():
             path.unlink()
         (desk.root / name).rmdir()
-        assert layout.ensure_spool(str(desk.root)) is False
+        assert making.ensure_spool(str(desk.root)) is False
         assert (desk.root / name).is_dir()
 
     def test_a_folder_of_other_things_is_no_spool(self, tmp_path: Any) -> None:
         (tmp_path / "thesis.txt").touch()
         with pytest.raises(SpoolUnusable, match="is no spool and holds other files") as caught:
-            layout.make_spool(str(tmp_path))
+            making.make_spool(str(tmp_path))
         assert "init" in (caught.value.hint or "")
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-        assert layout.make_spool(str(tmp_path), force=True) is True
+        assert making.make_spool(str(tmp_path), force=True) is True
 
     def test_a_folder_of_hidden_things_may_become_one(self, tmp_path: Any) -> None:
         (tmp_path / ".gitkeep").touch()
-        assert layout.make_spool(str(tmp_path)) is True
+        assert making.make_spool(str(tmp_path)) is True
 
     def test_a_file_cannot_be_a_spool(self, tmp_path: Any) -> None:
         (tmp_path / "spool").touch()
         with pytest.raises(SpoolUnusable, match="is a file, not a folder"):
-            layout.make_spool(str(tmp_path / "spool"))
+            making.make_spool(str(tmp_path / "spool"))
 
     def test_a_queue_that_may_not_make_one_says_how(self, tmp_path: Any) -> None:
         with pytest.raises(SpoolUnusable, match="queuectl init makes one"):

@@ -18,7 +18,7 @@ from queuectl.queue.requests import ask, asked
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Conditions, Outcome
-from queuectl.spool.layout import make_spool
+from queuectl.spool.making import make_spool
 from queuectl.worker import Worker
 
 START = 1_800_000_000.0

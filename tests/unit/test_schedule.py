@@ -10,25 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.due import LATE, due_moments, fired, fires_at, next_firing, settled
 from queuectl.job import Job
 from queuectl.moment import format_moment, parse_moment
 from queuectl.names import CATCH_UP, OVERLAP
 from queuectl.recurrence import Recurrence
 from queuectl.schedule import (
-    LATE,
     MOST_KEPT,
     Record,
     Schedule,
     begun,
-    due_moments,
-    fired,
-    fires_at,
     job_id,
     job_of,
     name_problem,
-    next_firing,
     recurrence_of,
-    settled,
 )
 from tests.support.spools import START
 

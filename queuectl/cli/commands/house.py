@@ -19,10 +19,10 @@ from queuectl.queue import Queue
 @click.option("--private", is_flag=True, help="Take from others what they may do with it (new ones are so).")
 def init_command(private: bool) -> None:
     """Make the spool folder, or what is missing in it."""
-    from queuectl.spool import access, layout
+    from queuectl.spool import access, making
 
     path = spool_path()
-    new = layout.make_spool(path, force=True)
+    new = making.make_spool(path, force=True)
     if private:
         access.make_private(path)
         access.refuse_still_open(path)
