@@ -54,7 +54,7 @@ def test_workers_delete_what_is_kept_no_longer_and_nothing_else(program: Program
 
 def test_a_job_goes_in_its_time_though_nothing_happens(program: Program) -> None:
     program.ok("init")
-    program.ok("config", "set", "keep_done", "3s")
+    program.ok("config", "set", "keep_done", "1s")
     with program.workers() as workers:
         program.ok("enqueue", "--id", "a", "--", *python("print('hi')"))
         wait_until(lambda: program.where("a") == ["done"], "it has run", PATIENCE)
@@ -70,11 +70,11 @@ def test_jobs_run_once_while_all_that_has_ended_is_deleted_exported_and_archived
 ) -> None:
     program.ok("init")
     program.ok("config", "set", "keep_done", "0")
-    ids = [f"job-{number}" for number in range(30)]
+    ids = [f"job-{number}" for number in range(12)]
     with program.workers(2) as workers:
         for job_id in ids:
             program.ok("enqueue", "--id", job_id, "--", *ledger.command(job_id))
-            if job_id.endswith("0"):
+            if job_id in ("job-4", "job-8"):
                 program.ok("prune", "--keep", "2", "--yes")
                 program.ok("archive")
                 program.ok("export", "all.jsonl", "--replace", "--logs")

@@ -18,7 +18,7 @@ from tests.support.faults.scenarios import SCENARIOS
 
 MOST_STEPS = 400
 WINDOWS = sys.platform == "win32"
-STRIDE = 12 if WINDOWS else 6
+STRIDE = 12
 """Of so many steps one is tried in the fast form."""
 FEW = ("enqueue many", "run to success", "recover")
 """Where each death costs the start of an interpreter, the fast form is of these."""
@@ -48,7 +48,7 @@ def sweep(bench: Bench, *, first: int = 1, stride: int = 1, variant: str = "soun
 )
 def test_a_death_at_some_steps(name: str, bench: Make, figure: Figure) -> None:
     """A sample, which for each verb begins elsewhere."""
-    first = 1 + crc32(name.encode()) % min(STRIDE, 4)
+    first = 1 + crc32(name.encode()) % 4
     figure(f"deaths at a step: {name}", sweep(bench(name), first=first, stride=STRIDE))
 
 

@@ -26,11 +26,11 @@ from tests.support.power.recorder import record, why_not
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 FEW = {
-    "first enqueue": 7,
-    "enqueue many": 3,
+    "first enqueue": 17,
+    "enqueue many": 7,
     "take in drops": 12,
-    "run to success": 7,
-    "a batch": 61,
+    "run to success": 17,
+    "a batch": 101,
     "config set": 1,
     "cancel": 5,
 }

@@ -274,7 +274,7 @@ def play(examples: int, steps: int, figure: Callable[[str, int], None], *, same:
 
 
 def test_no_job_is_lost_or_doubled(figure: Callable[[str, int], None]) -> None:
-    play(8 if WINDOWS else 50, 30, figure, same=True)
+    play(8 if WINDOWS else 30, 30, figure, same=True)
 
 
 @pytest.mark.slow
@@ -288,7 +288,7 @@ def test_no_job_is_lost_or_doubled_in_a_long_play(figure: Callable[[str, int], N
 @pytest.mark.parametrize(
     "careless",
     [
-        pytest.param("a retry keeps its time", marks=SEARCH),
+        pytest.param("a retry keeps its time", marks=[SEARCH, pytest.mark.slow]),
         pytest.param("one run too many", marks=SEARCH),
         "a name is never taken",
     ],

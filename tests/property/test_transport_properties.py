@@ -58,7 +58,7 @@ def write(spool: Path, some: list[tuple[Job, Any]]) -> None:
             (spool / "logs" / f"{job.id}.log").write_bytes(log)
 
 
-@settings(PROFILE, max_examples=60)
+@settings(PROFILE, max_examples=20)
 @given(some=spools(*RESTING))
 def test_what_is_exported_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def test_what_is_exported_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) 
             assert told(target, some) == told(queue, some)
 
 
-@settings(PROFILE, max_examples=40)
+@settings(PROFILE, max_examples=15)
 @given(some=spools(State.COMPLETED, State.DEAD))
 def test_what_is_archived_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

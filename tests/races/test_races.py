@@ -32,7 +32,7 @@ def test_four_processes_claim_each_job_once(race: Race) -> None:
 
 def test_a_claim_without_a_lock_is_noticed(race: Race) -> None:
     """The control: the same race with a careless claim must show jobs that ran twice."""
-    fill(race.spool, 200)
+    fill(race.spool, 80)
     answers = race.run("claim", 4, "careless")
     twice = [
         job_id for job_id, runs in Counter(job_id for ran in answers for job_id in ran).items() if runs > 1
