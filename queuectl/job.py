@@ -272,6 +272,11 @@ def is_first(job: Job) -> bool:
     return job.attempts == 0 and job.crashes == 0 and job.state is not State.FAILED
 
 
+def has_begun(job: Job) -> bool:
+    """Whether it has ever run: then what it waits for was there once, and may be gone for good reasons."""
+    return any(run.started_at is not None for run in job.history)
+
+
 def skipped(job: Job, *, now: float, why: str) -> Job:
     """A job that was only for something that has not come: it is done without a run."""
     stamp = format_moment(now)

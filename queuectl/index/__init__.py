@@ -6,7 +6,7 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 
 from __future__ import annotations
 
-from queuectl.index.ended import NEWEST, OLDEST, Ended
+from queuectl.index.ended import OLDEST, Ended, latest_at
 from queuectl.index.filters import ALL, Filter
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
@@ -29,7 +29,6 @@ from queuectl.index.whereabouts import Whereabouts
 
 __all__ = [
     "ALL",
-    "NEWEST",
     "OLDEST",
     "STUCK_AFTER",
     "EndedRow",
@@ -42,6 +41,7 @@ __all__ = [
     "Stamp",
     "command_of",
     "is_damage",
+    "latest_at",
     "trouble",
     "usable_error",
     "written_command",

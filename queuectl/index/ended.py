@@ -6,16 +6,14 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Optional
 
-from queuectl.index.base import HELD, Base
+from queuectl.index.base import Base
+from queuectl.index.links import NEEDED
 from queuectl.index.rows import EndedRow, Position, ended_from
 from queuectl.state import State
 
 _FIELDS = "id, updated_at, mtime_ns, size, command <> '\"\"'"
-_WANTED = f"""SELECT 1 FROM links JOIN jobs AS child ON child.id = links.child
-    WHERE links.parent = jobs.fold AND child.due = {HELD}"""
-"""That another job waits for it: it stays until that has run."""
 _ROWS = (
-    f"SELECT {_FIELDS} FROM jobs INDEXED BY jobs_state WHERE state = :state AND NOT EXISTS ({_WANTED}) AND "
+    f"SELECT {_FIELDS} FROM jobs INDEXED BY jobs_state WHERE state = :state AND NOT EXISTS ({NEEDED}) AND "
 )
 _UPWARDS = (
     f"{_ROWS} updated_at IS NULL AND id > :id ORDER BY id LIMIT :most",
@@ -27,7 +25,7 @@ _DOWNWARDS = (
 )
 """First those that do not say when, which come before all others."""
 _NTH = (
-    "SELECT updated_at, id FROM jobs INDEXED BY jobs_state WHERE state = ? "
+    "SELECT updated_at, id FROM jobs INDEXED BY jobs_state WHERE state = ? AND coalesce(updated_at, '') <= ? "
     "ORDER BY updated_at DESC, id DESC LIMIT 1 OFFSET ?"
 )
 _LAST = "\U0010ffff"
@@ -36,6 +34,11 @@ OLDEST = Position(None, "")
 """Before all of them."""
 NEWEST = Position(_LAST, _LAST)
 """Behind all of them."""
+
+
+def latest_at(moment: str) -> Position:
+    """Behind those that ended then or before."""
+    return Position(moment, _LAST)
 
 
 class Ended(Base):
@@ -65,9 +68,12 @@ class Ended(Base):
             found += self._page(_DOWNWARDS[0], state, before, most - len(found))
         return found
 
-    def ended_nth(self, state: State, number: int) -> Optional[Position]:
-        """Where the latest one lies that so many are later than; None if there are not so many."""
-        row = self._sql.execute(_NTH, (state.value, number)).fetchone()
+    def ended_nth(self, state: State, number: int, latest: str) -> Optional[Position]:
+        """Where the latest one lies that so many are later than; None if there are not so many.
+
+        Those that say a time after `latest` are none of them: a clock was wrong, or it is no time.
+        """
+        row = self._sql.execute(_NTH, (state.value, latest, number)).fetchone()
         return None if row is None else Position(*row)
 
     def drop_ended(self, state: State, job_ids: Iterable[str]) -> None:

@@ -16,22 +16,37 @@ BATCH = "/"
 """In front of a batch that is waited for, which so is no id."""
 ALL = "all"
 """In place of a folder, in the table of looks."""
+HOOK = "hook"
+"""What a hook wants of the job whose hook it is: to find its log. It does not wait for it."""
+IF_THERE = "?"
+"""Behind what is wanted by a job that has begun once before: what is gone by now it does not wait for."""
 _OF_BATCH = "SELECT 1 FROM jobs AS one WHERE one.batch = substr(parent, 2)"
-_KEEPS = f"""CASE WHEN substr(parent, 1, 1) = '{BATCH}'
+_NAMED = "SELECT 1 FROM jobs AS one WHERE one.fold = parent"
+_SUCCESS = f"wants IN ('success', 'success{IF_THERE}')"
+_MUST_BE_THERE = f"substr(wants, -1) <> '{IF_THERE}'"
+_KEEPS = f"""wants <> '{HOOK}' AND CASE WHEN substr(parent, 1, 1) = '{BATCH}'
     THEN EXISTS ({_OF_BATCH} AND one.state IN ('pending', 'processing', 'failed'))
-        OR (wants = 'success' AND EXISTS ({_OF_BATCH} AND one.state = 'dead')) OR NOT EXISTS ({_OF_BATCH})
-    ELSE NOT EXISTS (SELECT 1 FROM jobs AS one WHERE one.fold = parent
-        AND (one.state = 'completed' OR (one.state = 'dead' AND wants <> 'success'))) END"""
+        OR ({_SUCCESS} AND EXISTS ({_OF_BATCH} AND one.state = 'dead'))
+        OR ({_MUST_BE_THERE} AND NOT EXISTS ({_OF_BATCH}))
+    ELSE NOT EXISTS ({_NAMED} AND (one.state = 'completed' OR (one.state = 'dead' AND NOT {_SUCCESS})))
+        AND ({_MUST_BE_THERE} OR EXISTS ({_NAMED})) END"""
 """Whether what is waited for goes on, or has come to an end that does not do. (One that waits for a failure
 which has not come is freed: a claim sees to it.)
 """
+_UNBEGUN = "state = 'pending' AND attempts = 0 AND crashes = 0"
 SET_FREE = f"""UPDATE jobs SET due = CASE WHEN lane IS NULL THEN NULL ELSE {PARKED} END
     WHERE due = {HELD} AND hold = 0
     AND NOT EXISTS (SELECT 1 FROM links WHERE child = jobs.id AND {_KEEPS})"""
 """Those that nothing keeps any more."""
-KEEP = f"""UPDATE jobs SET due = {HELD}
-    WHERE due IS NOT {HELD} AND state = 'pending' AND attempts = 0 AND crashes = 0"""
+CHILDREN = f"SELECT child FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch) AND wants <> '{HOOK}'"
+"""Those that wait, or have waited, for the job of this row."""
+KEEP = f"""UPDATE jobs SET due = {HELD} WHERE due IS NOT {HELD} AND {_UNBEGUN}"""
 """Those that have not begun, when what they waited for is to be done again."""
+_CHILD = "(SELECT id AS its_id, state, attempts, crashes FROM jobs)"
+NEEDED = f"""SELECT 1 FROM links JOIN {_CHILD} ON its_id = child
+    WHERE parent IN (jobs.fold, '/' || jobs.batch)
+    AND ({_UNBEGUN} OR (wants = '{HOOK}' AND state IN ('pending', 'processing', 'failed')))"""
+"""Whether one that has not begun waits for it, or did (a claim asks again), or a hook needs its log."""
 
 
 class Links(Base):
@@ -54,6 +69,11 @@ class Links(Base):
         places = ", ".join("?" * len(ids))
         query = f"SELECT 1 FROM links WHERE parent IN ({places}) LIMIT 1"
         return self._sql.execute(query, list(map(fold, ids))).fetchone() is not None
+
+    def is_needed(self, job_id: str) -> bool:
+        """Whether this job has to stay where it is, for the sake of another."""
+        query = f"SELECT 1 FROM jobs WHERE id = ? AND EXISTS ({NEEDED})"
+        return self._sql.execute(query, (job_id,)).fetchone() is not None
 
     def hold(self, job_id: str) -> None:
         """This one waits, whatever the rows of others say: they are behind."""
@@ -112,8 +132,8 @@ class Links(Base):
             "SELECT child, coalesce(other.id, parent) FROM links JOIN jobs AS it ON it.id = child "
             "LEFT JOIN jobs AS other ON other.fold = parent "
             f"WHERE it.due = {HELD} AND it.hold = 0 AND CASE WHEN substr(parent, 1, 1) = '{BATCH}' "
-            f"THEN wants = 'success' AND EXISTS ({_OF_BATCH} AND one.state = 'dead') "
-            "ELSE other.state IS NULL OR (other.state = 'dead' AND wants = 'success') END "
+            f"THEN ({_SUCCESS} AND EXISTS ({_OF_BATCH} AND one.state = 'dead')) OR NOT EXISTS ({_OF_BATCH}) "
+            f"ELSE other.state IS NULL OR (other.state = 'dead' AND {_SUCCESS}) END "
             "GROUP BY child ORDER BY child LIMIT ?",
             (most,),
         )
@@ -131,7 +151,7 @@ def written_link(wants: str, parent: str) -> str:
 
 def parents_in(entry: Entry) -> list[str]:
     """The ids that it waits for, and the batches, with `BATCH` in front."""
-    return [parent for _, parent in _links(entry)]
+    return [parent for wants, parent in _links(entry) if wants != HOOK]
 
 
 def _links(entry: Entry) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import sqlite3
 
 from queuectl.index.base import WAITS
 from queuectl.index.connection import VERSION
-from queuectl.index.links import KEEP, SET_FREE
+from queuectl.index.links import CHILDREN, KEEP, SET_FREE
 
 _TABLES = f"""
 CREATE TABLE jobs (
@@ -72,14 +72,13 @@ CREATE TABLE looks (
 """
 _TRIGGERS = (
     f"""CREATE TRIGGER ended AFTER INSERT ON jobs WHEN NEW.state IN ('completed', 'dead')
-    AND EXISTS (SELECT 1 FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch)) BEGIN
-    {SET_FREE} AND id IN (SELECT child FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch)); END""",
+    AND EXISTS ({CHILDREN}) BEGIN {SET_FREE} AND id IN ({CHILDREN}); END""",
     f"""CREATE TRIGGER gone AFTER DELETE ON jobs WHEN OLD.batch IS NOT NULL BEGIN
     {SET_FREE} AND id IN (SELECT child FROM links WHERE parent = '/' || OLD.batch); END""",
     f"""CREATE TRIGGER again BEFORE INSERT ON jobs WHEN NEW.state IN ('pending', 'processing', 'failed')
-    AND EXISTS (SELECT 1 FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch))
+    AND EXISTS ({CHILDREN})
     AND EXISTS (SELECT 1 FROM jobs WHERE id = NEW.id AND state IN ('completed', 'dead')) BEGIN
-    {KEEP} AND id IN (SELECT child FROM links WHERE parent IN (NEW.fold, '/' || NEW.batch)); END""",
+    {KEEP} AND id IN ({CHILDREN}); END""",
 )
 """Whoever tells of the end of a job frees those that waited for it, and holds them again if it was none: it
 has been retried, or a loss of power has undone the move that the index tells of.

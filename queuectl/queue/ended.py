@@ -18,11 +18,11 @@ from queuectl import locks, system
 from queuectl.codec import decode_job
 from queuectl.config import Config
 from queuectl.errors import InvalidInput
-from queuectl.index import NEWEST, OLDEST, EndedRow, Position
-from queuectl.moment import read_moment
+from queuectl.index import OLDEST, EndedRow, Position, latest_at
+from queuectl.moment import format_moment, read_moment
 from queuectl.queue.store import Store
 from queuectl.spool import Place, quarantine
-from queuectl.state import FINISHED, State
+from queuectl.state import State
 
 ENDED = (State.COMPLETED, State.DEAD)
 """States in which jobs rest for good."""
@@ -60,15 +60,19 @@ def limits_of(config: Config, state: State) -> Limits:
 
 
 class Edge(NamedTuple):
-    """What may go: jobs that ended at this moment or before it, and those up to this position."""
+    """What may go: jobs that ended at this moment or before it, and those up to this position; or only those
+    that are `both`.
+    """
 
     ended_by: Optional[float] = None
     position: Optional[Position] = None
+    both: bool = False
 
     def takes(self, row: EndedRow) -> bool:
         """Whether this job may go, as far as its row tells."""
-        if self.position is not None and not row.position.is_after(self.position):
-            return True
+        by_place = self.position is not None and not row.position.is_after(self.position)
+        if by_place is not self.both:
+            return by_place
         return self.ended_by is not None and ended_at(row) <= self.ended_by
 
 
@@ -86,9 +90,10 @@ def says_when(row: EndedRow) -> bool:
 class SizeWalk:
     """From the latest job of a state to older ones, until they take more than they may; in steps."""
 
-    def __init__(self, store: Store, state: State, limit: int) -> None:
+    def __init__(self, store: Store, state: State, limit: int, now: float) -> None:
         self._store, self._state, self._left = store, state, limit
-        self._before = NEWEST
+        # What says that it ends later takes no other's room: a clock was wrong.
+        self._before = latest_at(format_moment(now))
         self.position: Optional[Position] = None
         """The latest one for which there is no room."""
 
@@ -112,14 +117,15 @@ def edge_of(store: Store, state: State, limits: Limits, now: float) -> Edge:
     """What may go of this state now."""
     if limits.size is None:
         return edge_with(store, state, limits, now, None)
-    walk = SizeWalk(store, state, limits.size)
+    walk = SizeWalk(store, state, limits.size, now)
     walk.go_on()
     return edge_with(store, state, limits, now, walk.position)
 
 
 def edge_with(store: Store, state: State, limits: Limits, now: float, oversize: Optional[Position]) -> Edge:
     """`edge_of`, where it is known for which jobs there is no room."""
-    position = None if limits.most is None else store.index.ended_nth(state, limits.most)
+    latest = format_moment(now)
+    position = None if limits.most is None else store.index.ended_nth(state, limits.most, latest)
     if position is None or (oversize is not None and oversize.is_after(position)):
         position = oversize
     return Edge(None if limits.age is None else now - limits.age, position)
@@ -162,7 +168,7 @@ def pick(store: Store, state: State, row: EndedRow, limit: int) -> Optional[Pick
     except (InvalidInput, FileNotFoundError, system.NotARegularFile):
         # No job, or it has moved on.
         return None
-    if system.file_stamp(found) != version or job.state not in FINISHED:
+    if system.file_stamp(found) != version or job.state not in ENDED:
         return None
     return Picked(place, version, ended_at(row), row.size + size_beside(store, row.id))
 
@@ -197,6 +203,7 @@ def delete(store: Store, picked: Sequence[Picked]) -> list[Picked]:
 
     Raises:
         Busy: somebody else holds `claim.lock` all the time.
+        sqlite3.Error: the index cannot be used just now.
     """
     gone: list[Picked] = []
     left = deque(picked)
@@ -231,6 +238,9 @@ def is_there(store: Store, one: Picked) -> bool:
 
 
 def _delete(store: Store, one: Picked) -> bool:
+    if store.index.is_needed(one.place.job_id):
+        # RACE: whoever needs it has come since, or is to be done again.
+        return False
     try:
         if store.spool.version(one.place) != one.version or _is_noted(store, one.place):
             return False

@@ -6,8 +6,8 @@ from typing import Optional
 
 from queuectl.index import Entry, written_command
 from queuectl.index.base import HELD, PARKED
-from queuectl.index.links import BATCH, written_link
-from queuectl.job import Job, is_first, parents, wants_retry
+from queuectl.index.links import BATCH, HOOK, IF_THERE, written_link
+from queuectl.job import Job, has_begun, is_first, parents, wants_retry
 from queuectl.moment import read_moment
 from queuectl.names import fold
 from queuectl.spool import Place
@@ -41,7 +41,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",
         lane=job.group,
         batch=job.batch,
-        after=_after(job) if job.after else None,
+        after=_after(job),
         hold=int(job.hold),
         unique_key=job.unique_key,
     )
@@ -57,9 +57,15 @@ def _due(state: State, job: Job, now: float, *, anew: bool) -> Optional[float]:
     return PARKED if job.group is not None else None
 
 
-def _after(job: Job) -> str:
-    names = (one.id if one.id is not None else f"{BATCH}{one.batch}" for one in parents(job))
-    return "\n".join(written_link(one.on, name) for one, name in zip(parents(job), names))
+def _after(job: Job) -> Optional[str]:
+    if not job.after and job.hook_of is None:
+        return None
+    begun = IF_THERE if has_begun(job) else ""
+    found = [
+        written_link(one.on + begun, one.id if one.id is not None else f"{BATCH}{one.batch}")
+        for one in parents(job)
+    ]
+    return "\n".join(found if job.hook_of is None else [*found, written_link(HOOK, job.hook_of)])
 
 
 def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entry:

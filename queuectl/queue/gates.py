@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 from queuectl.errors import InvalidInput, QueueError
 from queuectl.group import UNLIMITED, Group, Slots, moments_of, slots, with_starts
 from queuectl.index.base import HELD
-from queuectl.job import ANY, FAILURE, SUCCESS, After, Job, is_first, parents, skipped
+from queuectl.job import ANY, FAILURE, SUCCESS, After, Job, has_begun, is_first, parents, skipped
 from queuectl.names import fold
 from queuectl.queue.entries import entry_of
 from queuectl.queue.store import Store
@@ -39,13 +39,16 @@ def waits_for(store: Store, job: Job) -> Optional[Wait]:
     """What other jobs keep this one from its first run, or None."""
     if not job.after or not is_first(job):
         return None
-    waits = [wait for wait in (_wait(store, one) for one in parents(job)) if wait is not None]
+    begun = has_begun(job)
+    waits = [wait for wait in (_wait(store, one, begun) for one in parents(job)) if wait is not None]
     return next((wait for wait in waits if wait.skips), waits[0] if waits else None)
 
 
-def _wait(store: Store, one: After) -> Optional[Wait]:
+def _wait(store: Store, one: After, begun: bool) -> Optional[Wait]:
     what = one.id if one.id is not None else f"batch {one.batch}"
     outcome = _outcome(store, one)
+    if outcome == "" and begun:
+        return None
     if outcome in (None, ""):
         return Wait(f"waits for {what}" + ("" if outcome is None else ", which is not here"))
     if one.on in (ANY, outcome):

@@ -91,7 +91,9 @@ class House:
         reconcile_all(self.store, now, spare=True)
         if limits.are_set:
             chosen = chosen or (State.COMPLETED,)
-            return Plan({one: edge_of(self.store, one, limits, now) for one in chosen}, None)
+            both = older_than is not None and keep is not None
+            edges = {one: edge_of(self.store, one, limits, now)._replace(both=both) for one in chosen}
+            return Plan(edges, None)
         # What the settings were cannot be told, perhaps.
         self.store.index.refuse_in_memory()
         given = {one: limits_of(config, one) for one in chosen or ENDED}
@@ -109,7 +111,8 @@ class House:
         dry_run: bool = False,
     ) -> Pruned:
         """Delete jobs that have ended, with their logs: those that ended longer ago than `older_than`
-        (seconds, or text such as `30d`), and all but the latest `keep`, of this state, else completed ones.
+        (seconds, or text such as `30d`), all but the latest `keep`, or with both only those that are neither
+        young nor among these; of this state, else completed ones.
 
         With neither what the settings let go (`keep_done` and so on). With `dry_run` it is only counted.
 

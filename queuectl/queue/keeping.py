@@ -50,6 +50,10 @@ SOON = 5.0
 """Seconds after which it is looked at the earliest whether the next job has been there for long enough, where
 none is known.
 """
+GRACE = 5.0
+"""Seconds for which a job stays after its end, whatever the settings say: whoever waits for it has seen it by
+then.
+"""
 AGAIN = 1.0
 """Seconds until another look where somebody else keeps house, or something is in the way."""
 
@@ -90,8 +94,8 @@ class Keeping:
         if self.next_due is None or now < self.next_due:
             return
         self.next_due = now + AGAIN
-        if self.store.index.in_memory:
-            # It may lack settings: what they were cannot be told.
+        if self.store.index.in_memory or not self.store.index.is_whole():
+            # It may lack settings, or jobs that wait for others.
             return
         try:
             held = locks.try_lock(house_lock(self.store))
@@ -175,7 +179,7 @@ class _Shelf:
             self._seen, self._began = self._store.index.changes(), system.monotonic()
         oversize = None
         if self._limits.size is not None:
-            self._walk = self._walk or SizeWalk(self._store, self._state, self._limits.size)
+            self._walk = self._walk or SizeWalk(self._store, self._state, self._limits.size, now)
             if not self._walk.go_on(until):
                 return None
             oversize, self._walk = self._walk.position, None
@@ -190,10 +194,10 @@ class _Shelf:
         chosen: list[EndedRow] = []
         due, more = now + BEGIN_ANEW, len(rows) == _PAGE
         for row in rows:
-            if edge.takes(row):
+            if edge.takes(row) and ended_at(row) <= now - GRACE:
                 chosen += [row] if row.is_job else []
             else:
-                due = min(due, self._due_of(row, due))
+                due = min(due, self._due_of(row, edge, due))
                 if says_when(row):
                     more = False
                     break
@@ -215,8 +219,12 @@ class _Shelf:
                 picked += filter(None, [pick(self._store, self._state, row, limit)])
         return picked
 
-    def _due_of(self, row: EndedRow, else_at: float) -> float:
-        return else_at if self._limits.age is None or not row.is_job else ended_at(row) + self._limits.age
+    def _due_of(self, row: EndedRow, edge: Edge, else_at: float) -> float:
+        if not row.is_job:
+            return else_at
+        if edge.takes(row):
+            return ended_at(row) + GRACE
+        return else_at if self._limits.age is None else ended_at(row) + max(self._limits.age, GRACE)
 
 
 class _Logs:

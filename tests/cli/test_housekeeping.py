@@ -92,8 +92,13 @@ class TestPrune:
         assert old.json("prune", "--keep", "1", "--state", "dead", "--yes")["dead"] == 2
         assert names(old, "dead") == ["d1.json"]
 
-    def test_each_of_two_options_holds(self, old: CommandLine) -> None:
+    def test_with_two_options_goes_what_both_let_go(self, old: CommandLine) -> None:
+        """`--keep` protects, as in every program that has it."""
         old.ok("prune", "--older-than", "30d", "--keep", "1", "--yes")
+        assert names(old, "done") == ["c1.json", "c10.json"]
+        old.ok("prune", "--older-than", "5d", "--keep", "2", "--yes")
+        assert names(old, "done") == ["c1.json", "c10.json"]
+        old.ok("prune", "--older-than", "5d", "--keep", "1", "--yes")
         assert names(old, "done") == ["c1.json"]
 
     def test_logs_without_jobs_go_by_their_setting(self, old: CommandLine) -> None:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from queuectl.codec import encode_job
-from queuectl.index import NEWEST, OLDEST, Position
+from queuectl.index import OLDEST, Position, latest_at
 from queuectl.job import Job
 from queuectl.names import fold
 from queuectl.queue import Queue
 from queuectl.state import State
 from tests.property.test_pure_properties import PROFILE, ids, jobs
 
+NEWEST = latest_at("\U0010ffff")
 RESTING = (State.PENDING, State.FAILED, State.COMPLETED, State.DEAD)
 logs = st.none() | st.binary(max_size=40)
 
@@ -128,4 +129,4 @@ def test_the_index_goes_through_all_in_the_same_order(times: list[Any], most: in
         assert len(found) == len(times)
         assert all(two.is_after(one) for one, two in zip(found, found[1:]))
         assert back == found[::-1]
-        assert index.ended_nth(State.DEAD, kept) == (back[kept] if kept < len(back) else None)
+        assert index.ended_nth(State.DEAD, kept, "\U0010ffff") == (back[kept] if kept < len(back) else None)

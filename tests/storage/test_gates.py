@@ -130,6 +130,31 @@ class TestAJobThatWaitsForOthers:
         desk.queue.release(["child"], anyway=True)
         assert run_all(desk) == ["child"]
 
+    @pytest.mark.parametrize("after", [["p"], [{"batch": "b"}], [{"id": "p", "on": "any"}]])
+    def test_one_that_has_run_before_does_not_wait_for_what_is_gone(self, desk: Desk, after: Any) -> None:
+        """A week later it is retried, and what it waited for has been deleted."""
+        desk.add("p", batch="b")
+        desk.add("child", after=after, max_retries=0)
+        desk.run_once()
+        desk.run_once(failing(desk.clock))
+        desk.queue.house.prune(older_than=0)
+        assert desk.folder_of("p") == []
+        desk.queue.retry(["child"])
+        assert desk.row("child")["held_by"] is None
+        assert run_all(desk) == ["child"]
+
+    def test_one_that_has_run_before_waits_for_what_is_there(self, desk: Desk) -> None:
+        """The index need not know of it yet."""
+        desk.add("p")
+        desk.add("child", after=["p"], max_retries=0)
+        desk.run_once()
+        desk.run_once(failing(desk.clock))
+        desk.queue.retry(["child", "p"])
+        desk.store.index.drop(["p"])
+        with desk.worker(succeeding(desk.clock)) as worker:
+            assert not worker.run_once()
+        assert run_all(desk) == ["p", "child"]
+
     def test_a_child_that_is_dropped_as_a_file_waits_too(self, desk: Desk) -> None:
         desk.drop("child.json", {"command": "x", "after": ["a"]})
         desk.look()

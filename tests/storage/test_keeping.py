@@ -14,11 +14,11 @@ from queuectl import events, locks, system
 from queuectl.moment import format_moment
 from queuectl.queue import ended, keeping, stray_logs
 from queuectl.queue.ended import SizeWalk, house_lock, size_beside
-from queuectl.queue.keeping import BEGIN_ANEW, SOON, Keeping
+from queuectl.queue.keeping import BEGIN_ANEW, GRACE, SOON, Keeping
 from queuectl.spool import Spool
 from queuectl.state import State
 from queuectl.sweep import Sweep
-from tests.support.spools import START, Desk, Heard, failing
+from tests.support.spools import START, Desk, Heard, during, failing, succeeding
 
 DAY = 86400.0
 
@@ -183,7 +183,7 @@ class TestByNumberAndSize:
     def test_of_equal_times_the_last_by_name(self, keeper: Keeper) -> None:
         keeper.set(keep_dead_count="2")
         for name in "abcd":
-            keeper.put(name, folder="dead")
+            keeper.put(name, 1, folder="dead")
         keeper.steps()
         assert keeper.left["dead"] == ["c.json", "d.json"]
 
@@ -222,14 +222,39 @@ class TestByNumberAndSize:
         order = [0, 1, 2, 3, 4, 6, 5]
         for kept in range(7):
             limit = sum(sizes[number] for number in order[:kept])
-            walk = SizeWalk(keeper.desk.store, State.COMPLETED, limit)
+            walk = SizeWalk(keeper.desk.store, State.COMPLETED, limit, START)
             steps = 1
             while not walk.go_on(until=0.0):
                 steps += 1
             assert steps == kept // 2 + 1
             assert walk.position is not None and walk.position.id == f"j{order[kept]}"
-        walk = SizeWalk(keeper.desk.store, State.COMPLETED, sum(sizes))
+        walk = SizeWalk(keeper.desk.store, State.COMPLETED, sum(sizes), START)
         assert (walk.go_on(), walk.position) == (True, None)
+
+    @pytest.mark.parametrize("told", ["2099-01-01T00:00:00.000Z", "yesterday"])
+    @pytest.mark.parametrize("limit", [{"keep_done_count": "2"}, {"keep_done_bytes": "500"}])
+    def test_a_time_to_come_takes_no_place(self, keeper: Keeper, told: str, limit: dict[str, str]) -> None:
+        """A clock was wrong for an hour: else each new one would go as soon as it has ended."""
+        keeper.set(**limit)
+        for name in ("f1", "f2", "f3"):
+            keeper.put(name, updated_at=told, log=b"x" * 1000)
+        for name, days in (("a", 1), ("b", 2), ("c", 3)):
+            keeper.put(name, days, log=b"")
+        keeper.steps()
+        assert keeper.left["done"] == ["a.json", "b.json", "f1.json", "f2.json", "f3.json"]
+
+    def test_one_that_has_just_ended_stays_for_a_moment(self, keeper: Keeper) -> None:
+        """Whoever waits for it asks now and then."""
+        keeper.set(keep_done_count="0", keep_done="0")
+        keeper.put("a")
+        keeper.step()
+        assert keeper.keeping.next_due == START + GRACE
+        keeper.desk.clock.advance(GRACE - 0.1)
+        keeper.step()
+        assert keeper.left["done"] == ["a.json"]
+        keeper.desk.clock.advance(0.1)
+        keeper.step()
+        assert keeper.left == {}
 
     def test_each_limit_holds_by_itself(self, keeper: Keeper) -> None:
         keeper.set(keep_done="10d", keep_done_count="3")
@@ -269,6 +294,98 @@ class TestWhatStays:
         keeper.steps()
         assert desk.folder_of("parent") == []
 
+    def test_one_whose_child_may_run_stays_until_that_has_begun(self, keeper: Keeper) -> None:
+        """It has been freed, and a claim will ask what it waited for."""
+        desk = keeper.desk
+        desk.add("parent")
+        desk.add("child", after=["parent"])
+        desk.run_once()
+        keeper.set(keep_done="0", keep_done_count="0", keep_done_bytes="0")
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert desk.folder_of("parent") == ["done"]
+        assert desk.row("child")["held_by"] is None
+        desk.run_once()
+        assert desk.folder_of("child") == ["done"]
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert keeper.left == {}
+
+    def test_a_batch_stays_until_what_waits_for_it_has_begun(self, keeper: Keeper) -> None:
+        """Were its dead jobs deleted, it would have succeeded; were all, it would never have been."""
+        desk = keeper.desk
+        desk.add("good", batch="b", priority=9)
+        desk.add("bad", batch="b", max_retries=0)
+        desk.add("publish", after=[{"batch": "b"}])
+        desk.add("alarm", after=[{"batch": "b", "on": "failure"}], run_at=format_moment(START + 2 * DAY))
+        desk.run_once()
+        desk.run_once(failing(desk.clock))
+        keeper.set(keep_done="0", keep_dead="0")
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert keeper.left == {"dead": ["bad.json"], "done": ["good.json"]}
+        assert [desk.row(name)["held_by"] for name in ("publish", "alarm")] == ["after", None]
+        desk.clock.advance(2 * DAY)
+        ran: list[str] = []
+        assert desk.run_once(during(lambda job: ran.append(job.name), succeeding(desk.clock)))
+        assert ran == ["alarm"]
+        desk.queue.release(["publish"], anyway=True)
+        desk.run_once()
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert keeper.left == {}
+
+    def test_one_whose_hook_has_not_ended_stays_with_its_log(self, keeper: Keeper) -> None:
+        desk = keeper.desk
+        desk.add("a", on_success="cat $QUEUECTL_HOOK_LOG")
+        desk.run_once()
+        desk.drop("a.log", b"hi", "logs")
+        keeper.set(keep_done="0")
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert (desk.folder_of("a"), keeper.left["logs"]) == (["done"], ["a.log"])
+        assert desk.queue.retry(["a"]) is None
+        hook = next(one for one in desk.ids("pending") if one != "a")
+        assert desk.row(hook)["held_by"] is None, "it does not wait for it"
+        assert desk.row(hook)["after"] == []
+        while desk.run_once():
+            desk.clock.advance(1)
+        desk.clock.advance(DAY)
+        keeper.steps()
+        assert keeper.left == {}
+
+    def test_what_an_unfinished_index_may_not_know_of_stays(self, keeper: Keeper) -> None:
+        """A child that it has not come to yet, for example."""
+        keeper.set(keep_done="0")
+        keeper.put("a", 40)
+        keeper.desk.queue.refresh()
+        keeper.desk.store.index._sql.execute("DELETE FROM looks")
+        keeper.keeping.follow(keeper.desk.store.config, START)
+        keeper.keeping.look(START)
+        assert keeper.left["done"] == ["a.json"]
+        keeper.desk.clock.advance(1)
+        keeper.steps()
+        assert keeper.left == {}
+
+    def test_one_for_which_a_child_comes_meanwhile_stays(
+        self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of many, before the turn to be deleted has come to it."""
+        keeper.put("a", 40)
+        keeper.put("b", 40)
+        real = ended.delete
+
+        def late(store: Any, picked: Any) -> Any:
+            if keeper.desk.folder_of("child") == []:
+                keeper.desk.add("child", after=["a"])
+            return real(store, picked)
+
+        monkeypatch.setattr(keeping, "delete", late)
+        keeper.set(keep_done="0")
+        keeper.steps()
+        assert keeper.left["done"] == ["a.json"]
+        assert keeper.desk.row("child")["held_by"] is None
+
     def test_a_sound_job_with_a_note_stays(self, keeper: Keeper) -> None:
         """It was too large for pending, for example, and never ran."""
         keeper.set(keep_dead="1d")
@@ -278,7 +395,7 @@ class TestWhatStays:
         assert "noted.json" in keeper.left["dead"]
 
     @pytest.mark.parametrize("folder", ["done", "dead"])
-    @pytest.mark.parametrize("state", ["pending", "processing"])
+    @pytest.mark.parametrize("state", ["pending", "processing", "failed"])
     def test_what_a_person_has_set_aside_before_it_ended_stays(
         self, keeper: Keeper, folder: str, state: str
     ) -> None:
@@ -526,7 +643,7 @@ class TestInSmallSteps:
         question = [*sql._UPWARDS, *sql._DOWNWARDS, sql._NTH][query]
         values: Any = {"state": "completed", "at": "2", "id": "x", "most": 5}
         plan = desk.store.index._sql.execute(
-            f"EXPLAIN QUERY PLAN {question}", ("completed", 5) if "?" in question else values
+            f"EXPLAIN QUERY PLAN {question}", ("completed", "2", 5) if "?" in question else values
         ).fetchall()
         assert plan[0][3].startswith("SEARCH") and "jobs_state (state=?" in plan[0][3]
         # Whether another job waits for it is asked by an index, too; nothing is sorted.

@@ -30,7 +30,7 @@ _STEP = 1024
 @yes_option
 @state_option
 @age_option
-@click.option("--keep", type=click.IntRange(0, 10**9), help="All but the latest so many.")
+@click.option("--keep", type=click.IntRange(0, 10**9), help="The latest so many stay in any case.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 def prune_command(
     as_json: bool,
