@@ -15,7 +15,9 @@ from tests.support.invariants import check
 
 ENDED = ("dead", "done", "other")
 """Jobs of a spool in the middle of its life that have ended, and may go."""
-STAY = {name: folder for name, folder in STATES.items() if name not in ENDED}
+PLACES = {**STATES, "parent": "done", "child": "pending"}
+STAY = {name: folder for name, folder in PLACES.items() if name not in ENDED}
+LOGS = {"failed.log", "parent.log"}
 IMPORTED = {"first": "done", "second": "failed", "third": "pending"}
 """What the file from elsewhere holds, and where it belongs."""
 
@@ -25,18 +27,18 @@ def judge_prune(verb: str, spool: Path, said: list[str], ended: bool) -> None:
     carry_on(spool)
     now = places(spool)
     check(spool, now, attempts_matter=False)
-    assert STAY.items() <= now.items() <= STATES.items()
+    assert STAY.items() <= now.items() <= PLACES.items()
     assert said == ([verb] if ended and verb == "prune" else said)
     if ended:
         assert now == STAY
-        assert _logs(spool) == {"failed.log"}
+        assert _logs(spool) == LOGS
     getattr(crasher, verb)(str(spool))
     check(spool, STAY, attempts_matter=False)
     assert places(spool) == STAY
     assert (spool / "dead" / "bad.json").read_bytes() == NO_JOB
     # Of a job whose file went before its log did, that stays, for `keep_logs`.
-    assert ended or _logs(spool) <= {"failed.log", *(f"{name}.log" for name in ENDED)}
-    assert run_all(spool) == ["failed", "waits"]
+    assert ended or _logs(spool) <= {*LOGS, *(f"{name}.log" for name in ENDED)}
+    assert run_all(spool) == ["child", "failed", "waits"]
 
 
 def judge_archive(spool: Path, said: list[str], ended: bool) -> None:
@@ -44,16 +46,16 @@ def judge_archive(spool: Path, said: list[str], ended: bool) -> None:
     carry_on(spool)
     now = places(spool)
     check(spool, now, attempts_matter=False)
-    assert STAY.items() <= now.items() <= STATES.items()
+    assert STAY.items() <= now.items() <= PLACES.items()
     away = _put_away(spool)
-    assert {*now, *away} == {*STATES, "before"}
+    assert {*now, *away} == {*PLACES, "before"}
     if ended:
         assert (now, away, said) == (STAY, ["before", *ENDED], ["archive"])
     crasher.archive(str(spool))
     assert places(spool) == STAY
     assert _put_away(spool) == ["before", *ENDED]
     assert [path.suffix for path in (spool / "archive").iterdir()] == [".zip"]
-    assert run_all(spool) == ["failed", "waits"]
+    assert run_all(spool) == ["child", "failed", "waits"]
 
 
 def _put_away(spool: Path) -> list[str]:
@@ -74,7 +76,7 @@ def _put_away(spool: Path) -> list[str]:
 
 
 def _folder(job_id: str) -> str:
-    return STATES.get(job_id, "done")
+    return PLACES.get(job_id, "done")
 
 
 def judge_import(spool: Path, said: list[str], ended: bool) -> None:

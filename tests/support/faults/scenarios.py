@@ -162,9 +162,12 @@ def one_is_due(spool: Path) -> None:
 
 
 def with_what_may_go(spool: Path) -> None:
-    """Jobs that have ended longer ago than the settings keep them, with logs."""
+    """Jobs that have ended longer ago than the settings keep them, with logs; of one a child is to run."""
     in_the_middle_of_its_life(spool)
-    for name in ("failed", *judges_house.ENDED):
+    _enqueue(spool, "parent", priority=9)
+    _enqueue(spool, "child", after=["parent"])
+    _run(spool, "done")
+    for name in ("failed", "parent", *judges_house.ENDED):
         (spool / "logs" / f"{name}.log").write_bytes(name.encode())
     with Queue.open(str(spool)) as queue:
         for name in ("keep_done", "keep_dead"):
