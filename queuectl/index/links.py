@@ -126,6 +126,19 @@ class Links(Base):
         query = "SELECT 1 FROM jobs WHERE batch = ? AND state = 'dead' LIMIT 1"
         return self._sql.execute(query, (batch,)).fetchone() is not None
 
+    def held_ties(self, most: Optional[int] = None) -> list[tuple[str, str, Optional[str], Optional[str]]]:
+        """Of each job that is held its id, that in the form in which ids are compared, its batch, and what it
+        waits for, a row each; none if it is more than `most`.
+        """
+        rows = self._sql.execute(
+            "SELECT id, fold, batch, parent FROM jobs LEFT JOIN links ON child = id AND wants <> ? "
+            f"WHERE due = {HELD} LIMIT ?",
+            (HOOK, -1 if most is None else most + 1),
+        ).fetchall()
+        return (
+            [] if most is not None and len(rows) > most else [(checked_id(row[0]), *row[1:]) for row in rows]
+        )
+
     def waits_in_vain(self, most: int) -> list[tuple[str, str]]:
         """So many at most of those that wait, with one other each that is dead or not there."""
         rows = self._sql.execute(

@@ -16,6 +16,7 @@ from queuectl.queue.recovery import lost, ownerless_locks, recover
 from queuectl.queue.report import bad_files, damaged_indexes
 from queuectl.queue.store import CLAIM_LOCK, Store
 from queuectl.queue.survey import reconcile_all
+from queuectl.queue.vain import circles
 from queuectl.spool import access, layout, making
 from queuectl.spool.scan import Found
 from queuectl.state import State
@@ -36,6 +37,7 @@ def examine(store: Store, *, fix: bool) -> list[Finding]:
         *_workers(store, fix),
         *_strays(store, fix),
         *_schedules(store),
+        *_circles(store),
         *_broken(store),
         *_leftovers(store, fix),
     ]
@@ -140,6 +142,11 @@ def _strays(store: Store, fix: bool) -> Iterator[Finding]:
 
 def _schedules(store: Store) -> Iterator[Finding]:
     for text in bad_files(store):
+        yield Finding(text)
+
+
+def _circles(store: Store) -> Iterator[Finding]:
+    for text in circles(store):
         yield Finding(text)
 
 

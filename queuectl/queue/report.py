@@ -14,11 +14,11 @@ from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
 from queuectl.queue.store import Store
+from queuectl.queue.vain import in_vain
 from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
 from queuectl.spool.tmp import told_key
-from queuectl.state import State
 
 if TYPE_CHECKING:
     from queuectl.tidings import Progress
@@ -204,7 +204,7 @@ def problems(store: Store) -> list[str]:
     lines = _few([f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()])
     lines += [
         *bad_files(store),
-        *_in_vain(store),
+        *in_vain(store, PROBLEMS_SHOWN),
         *_stuck(store),
         *_index_in_memory(store),
         *damaged_indexes(store),
@@ -241,23 +241,6 @@ def _bad_file(store: Store, files: Any, file: Any) -> Optional[str]:
 def _few(lines: list[str]) -> list[str]:
     left = len(lines) - PROBLEMS_SHOWN
     return [*lines[:PROBLEMS_SHOWN], f"and {left} more like these"] if left > 0 else lines
-
-
-def _in_vain(store: Store) -> list[str]:
-    """Of each job that waits for one that is dead, or not there, a line."""
-    lines = []
-    for child, parent in store.index.waits_in_vain(PROBLEMS_SHOWN):
-        if parent.startswith(BATCH):
-            lines.append(f"job {child} waits for batch {parent[len(BATCH) :]}, of which a job is dead")
-            continue
-        place = store.spool.locate(parent)
-        if place is None:
-            lines.append(
-                f"job {child} waits for {parent}, which is not here: queuectl release --anyway {child}"
-            )
-        elif place.state is State.DEAD:
-            lines.append(f"job {child} waits for {parent}, which is dead: retry that, or cancel this")
-    return lines
 
 
 def _index_in_memory(store: Store) -> list[str]:

@@ -14,6 +14,7 @@ from queuectl.job import SUCCESS, After, Job, cancelled, parents
 from queuectl.names import fold
 from queuectl.queue.gates import find_named
 from queuectl.queue.store import Store
+from queuectl.queue.vain import entangled
 from queuectl.queue.verbs import read_waiting
 from queuectl.spool import Place, Read
 from queuectl.state import WAITING, State
@@ -87,25 +88,9 @@ def _refuse_circles(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.batch is not None and job.id is not None:
             members[job.batch].append(job.id)
-    waits = {job.id: _among(job, members) for job in jobs if job.id is not None}
-    children: dict[str, list[str]] = defaultdict(list)
-    left = {}
-    for job_id, others in waits.items():
-        left[job_id] = sum(other in waits for other in others)
-        for other in others:
-            children[other].append(job_id)
-    free = [job_id for job_id, count in left.items() if count == 0]
-    while free:
-        job_id = free.pop()
-        del left[job_id]
-        for child in children[job_id]:
-            left[child] -= 1
-            if left[child] == 0:
-                free.append(child)
-    if left:
-        # Those behind a circle wait for it, too; enough to see it.
-        shown = ", ".join(sorted(left)[:_SHOWN])
-        raise InvalidInput(f"these would wait for one another: {shown}")
+    found = entangled({job.id: _among(job, members) for job in jobs if job.id is not None})
+    if found:
+        raise InvalidInput(f"these would wait for one another: {', '.join(found[:_SHOWN])}")
 
 
 def _among(job: Job, members: Mapping[str, Sequence[str]]) -> set[str]:

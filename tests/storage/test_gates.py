@@ -14,7 +14,7 @@ import pytest
 from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.index.base import HELD
 from queuectl.job import Job
-from queuectl.queue import gates, survey
+from queuectl.queue import gates, survey, vain
 from queuectl.queue.claims import claim_some, has_work
 from queuectl.queue.gates import Groups
 from queuectl.queue.looks import Looks
@@ -659,3 +659,48 @@ def test_what_is_kept_of_a_group_is_no_job(desk: Desk, tmp_path: Path) -> None:
         "2027-01-15T08:00:00.000Z"
     ]
     assert desk.queue.doctor() == []
+
+
+class TestInVain:
+    """What will never run is told."""
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"a": {"after": ["b"]}, "b": {"after": ["C"]}, "c": {"after": ["a"]}, "d": {"after": ["a"]}},
+            {"a": {"batch": "x", "after": ["b"]}, "b": {"after": [{"batch": "x", "on": "any"}]}},
+        ],
+        ids=["by name", "by way of a batch"],
+    )
+    def test_dropped_files_that_wait_for_one_another(self, desk: Desk, files: dict[str, Any]) -> None:
+        desk.add("free")
+        desk.add("held", hold=True)
+        desk.add("waits", after=["held"])
+        for name, fields in files.items():
+            desk.drop(f"{name}.json", {"command": "x", **fields})
+        run_all(desk)
+        stuck = ", ".join(name for name in files if desk.folder_of(name) == ["pending"])
+        told = f"jobs {stuck} wait for one another: edit what one waits for, or cancel it"
+        assert desk.queue.status().problems == [told]
+        assert [finding.text for finding in desk.queue.doctor()] == [told]
+        desk.queue.edit("b", {"after": None})
+        assert desk.queue.status().problems == []
+        desk.queue.release(["held"])
+        run_all(desk)
+        assert desk.files().keys() == {"done"}
+
+    def test_of_very_many_the_doctor_tells(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(vain, "FEW", 2)
+        for one, other in ("ab", "bc", "ca"):
+            desk.drop(f"{one}.json", {"command": "x", "after": [other]})
+        desk.look()
+        assert desk.queue.status().problems == []
+        assert [finding.text[:12] for finding in desk.queue.doctor()] == ["jobs a, b, c"]
+
+    def test_a_batch_of_which_nothing_is_left(self, desk: Desk) -> None:
+        desk.add("part", batch="b")
+        desk.add("end", after=[{"batch": "b"}])
+        desk.path("pending", "part.json").unlink()
+        desk.look()
+        (told,) = desk.queue.status().problems
+        assert told == ("job end waits for batch b, of which no job is here: queuectl release --anyway end")
