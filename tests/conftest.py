@@ -3,6 +3,7 @@ errors injected, jobs)."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import Any, Callable
 
@@ -39,6 +40,12 @@ class _Failures:
             self._terminal.ensure_newline()
             self._terminal.section(f"{report.nodeid} ({report.when})", "-")
             self._terminal.write_line(report.longreprtext[-6_000:])
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for timers and for programs of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
 
 
 @pytest.hookimpl(trylast=True)  # after the terminal is there

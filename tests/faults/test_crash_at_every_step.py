@@ -71,14 +71,19 @@ def test_a_death_at_every_step(name: str, bench: Make, figure: Figure) -> None:
         *(
             pytest.param(*control, marks=[pytest.mark.slow] if WINDOWS else [])
             for control in (
-                ("write_in_place", "run to success", 10),
                 ("copy_then_remove", "run to success", 10),
-                ("move_then_stamp", "run to success", 10),
                 ("move_then_stamp", "cancel", 8),
+                ("delete_before_zip", "archive", 20),
+            )
+        ),
+        *(
+            pytest.param(*control, marks=[pytest.mark.slow])
+            for control in (
+                ("write_in_place", "run to success", 10),
+                ("move_then_stamp", "run to success", 10),
                 ("write_into_pending", "enqueue many", 10),
                 ("name_by_chance", "fire a schedule", 10),
                 ("take_by_a_name_of_its_own", "run that leaves a result", 15),
-                ("delete_before_zip", "archive", 20),
                 ("write_into_pending", "import", 20),
             )
         ),

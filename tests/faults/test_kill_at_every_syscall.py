@@ -60,7 +60,7 @@ def test_killed_at_every_call(name: str, bench: Make, figure: Figure) -> None:
         ("copy_then_remove", "run to success", ("unlink", "unlinkat")),
         ("move_then_stamp", "run to success", ("rename", "renameat", "renameat2")),
         ("write_into_pending", "enqueue", ("write", "openat")),
-        ("write_settings_anew", "config set", ("pwrite64", "fdatasync")),
+        pytest.param("write_settings_anew", "config set", ("pwrite64", "fdatasync"), marks=pytest.mark.slow),
     ],
 )
 def test_a_careless_variant_is_noticed(variant: str, name: str, of: tuple[str, ...], bench: Make) -> None:

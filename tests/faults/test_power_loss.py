@@ -147,14 +147,16 @@ def test_a_drop_that_its_writer_has_not_synced(tmp_path: Path, found: Path, figu
     ("variant", "name", "fault"),
     [
         ("no_fsync_of_files", "enqueue", "first.json is torn"),
-        ("no_fsync_of_files", "run to success", "job.json is torn"),
+        pytest.param(*("no_fsync_of_files", "run to success", "job.json is torn"), marks=pytest.mark.slow),
         ("no_fsync_of_folders", "enqueue", "first lies in 0 places"),
         ("no_fsync_of_folders", "dlq retry", "retry is undone"),
         ("no_fsync_of_folders", "cancel", "cancel is undone"),
         ("no_fsync_of_the_spool", "first enqueue", "first lies in 0 places"),
         ("settings_not_fsynced", "config set beside a worker", "max_retries"),
-        ("write_into_pending", "enqueue many", "first.json is torn"),
-        ("write_in_place_and_fsync", "run to success", "job.json is torn"),
+        pytest.param(*("write_into_pending", "enqueue many", "first.json is torn"), marks=pytest.mark.slow),
+        pytest.param(
+            *("write_in_place_and_fsync", "run to success", "job.json is torn"), marks=pytest.mark.slow
+        ),
         ("copy_then_remove", "run to success", "job.json is torn"),
         ("copy_fsync_and_remove", "run to success", "job lies in 2 places"),
     ],
