@@ -227,7 +227,8 @@ class House:
         Raises:
             InvalidInput: jobs of this state have not ended, or that is no age.
             DamagedRecord: the zip file of a month is none; its jobs stay where they are.
-            Busy: somebody else prunes or archives all the time.
+            Busy: somebody else prunes or archives all the time, or writes to that folder.
+            SpoolUnusable: the disk of that folder is full, or it cannot be written; the same holds.
         """
         now, age = self._now(), _seconds(older_than)
         edge = Edge(ended_by=float("inf") if age is None else now - age)

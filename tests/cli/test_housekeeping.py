@@ -192,9 +192,7 @@ class TestArchive:
         for path in (old.spool / "archive").glob("*.zip"):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(old.spool)
-        after = {
-            path: data for path, data in old.files().items() if not path.endswith((".zip", "house.lock"))
-        }
+        after = {path: data for path, data in old.files().items() if not path.endswith((".zip", ".lock"))}
         assert after == before
         assert old.json("list") == listed
 

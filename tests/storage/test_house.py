@@ -7,6 +7,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from queuectl import locks, system
 from queuectl.errors import Busy, Conflict, DamagedRecord, SpoolUnusable
 from queuectl.queue import archiving, ended, importing
 from queuectl.queue.ended import house_lock
-from queuectl.spool import Spool
-from queuectl.spool.archives import Archives
+from queuectl.spool import Spool, archives
+from queuectl.spool.archives import Added, Archives
 from tests.support.spools import Desk, failing, interrupted, succeeding
 
 WORKER = "host-1-1-abc"
@@ -31,6 +32,27 @@ def exported(desk: Desk, **options: Any) -> bytes:
 def lines(desk: Desk, **options: Any) -> dict[str, Any]:
     found = [json.loads(line) for line in exported(desk, **options).splitlines()]
     return {line["id"]: line for line in found}
+
+
+def damaged(data: bytes, how: str) -> bytes:
+    """A zip file with something wrong with its first entry, or with what its list of entries says of that."""
+    entry, listed, changed = data.index(b"PK\x03\x04"), data.index(b"PK\x01\x02"), bytearray(data)
+    name_length = data[entry + 26]
+    if how == "flipped":
+        changed[entry + 30 + name_length] = 0xFF
+    elif how == "encrypted":
+        changed[entry + 6] |= 1
+        changed[listed + 8] |= 1
+    elif how == "packed otherwise":
+        changed[entry + 8] = changed[listed + 10] = 9
+    elif how == "of a later version":
+        changed[listed + 6] = 99
+    elif how == "its place":
+        changed[data.index(b"PK\x05\x06") + 19] = 0x80
+    else:
+        changed[listed + 9] |= 8
+        changed[listed + 46] = 0xFF
+    return bytes(changed)
 
 
 @pytest.fixture
@@ -189,6 +211,10 @@ class TestTheArchive:
             assert len(set(names)) == len(names)
             return {name: archive.read(name) for name in names}
 
+    def zips(self, desk: Desk) -> list[str]:
+        """What lies in its folder, but for the lock."""
+        return sorted(set(os.listdir(desk.root / "archive")) - {"queuectl.lock"})
+
     def put(self, desk: Desk, job_id: str, **fields: Any) -> bytes:
         return desk.put_job("done", job_id, state="completed", **fields).read_bytes()
 
@@ -199,7 +225,7 @@ class TestTheArchive:
         second = self.put(desk, "b")
         desk.queue.house.archive()
         assert self.member(desk) == {"done/a.json": first, "logs/a.log": b"one", "done/b.json": second}
-        assert sorted(os.listdir(desk.root / "archive")) == ["2027-01.zip"]
+        assert self.zips(desk) == ["2027-01.zip"]
 
     def test_another_job_of_the_same_id_has_a_name_beside_it(self, desk: Desk) -> None:
         for command in ("one", "two", "two"):
@@ -215,9 +241,9 @@ class TestTheArchive:
         self.put(desk, "b")
         real = archiving._members
 
-        def changed(store: Any, picked: Any) -> Any:
+        def changed(store: Any, picked: Any, unread: Any) -> Any:
             desk.drop("a.json", {"command": "mine", "state": "completed"}, "done")
-            return real(store, picked)
+            return real(store, picked, unread)
 
         monkeypatch.setattr(archiving, "_members", changed)
         assert desk.queue.house.archive().jobs == 1
@@ -230,10 +256,10 @@ class TestTheArchive:
         self.put(desk, "a")
         real = Archives.add
 
-        def dragged(self: Archives, *args: Any) -> str:
-            path = real(self, *args)
+        def dragged(self: Archives, *args: Any) -> Added:
+            added = real(self, *args)
             desk.drag("a", "done", "pending")
-            return path
+            return added
 
         monkeypatch.setattr(Archives, "add", dragged)
         assert desk.queue.house.archive().jobs == 0
@@ -249,15 +275,18 @@ class TestTheArchive:
         assert (len(self.member(desk)), len(self.member(desk, "2027-02"))) == (4, 3)
 
     def test_a_file_that_is_no_zip_file_stays_and_so_do_the_jobs(self, desk: Desk) -> None:
+        self.put(desk, "b")
+        desk.queue.house.archive()
+        sound = (desk.root / "archive" / "2027-01.zip").read_bytes()
         self.put(desk, "a")
-        (desk.root / "archive").mkdir()
-        for data in (b"", b"mine", b"PK\x03\x04 and no end"):
+        lists = [damaged(sound, how) for how in ("of a later version", "its name", "its place")]
+        for data in (b"", b"mine", b"PK\x03\x04 and no end", *lists):
             (desk.root / "archive" / "2027-01.zip").write_bytes(data)
             with pytest.raises(DamagedRecord, match="no sound zip file"):
                 desk.queue.house.archive()
             assert (desk.root / "archive" / "2027-01.zip").read_bytes() == data
         assert desk.files() == {"done": ["a.json"]}
-        assert os.listdir(desk.root / "archive") == ["2027-01.zip"]
+        assert self.zips(desk) == ["2027-01.zip"]
 
     def test_what_somebody_who_was_killed_left_is_removed(self, desk: Desk) -> None:
         self.put(desk, "a")
@@ -265,7 +294,7 @@ class TestTheArchive:
         (desk.root / "archive" / "2027-01.zip.0123456789ab.tmp").write_bytes(b"PK")
         (desk.root / "archive" / "mine.tmp").write_bytes(b"PK")
         desk.queue.house.archive()
-        assert sorted(os.listdir(desk.root / "archive")) == ["2027-01.zip", "mine.tmp"]
+        assert self.zips(desk) == ["2027-01.zip", "mine.tmp"]
 
     def test_a_zip_file_that_somebody_else_changes_meanwhile_is_not_replaced(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
@@ -273,9 +302,10 @@ class TestTheArchive:
         self.put(desk, "a")
         real = Archives._write
 
-        def meanwhile(self: Archives, *args: Any) -> None:
-            real(self, *args)
+        def meanwhile(self: Archives, *args: Any) -> Any:
+            written = real(self, *args)
             (desk.root / "archive" / "2027-01.zip").write_bytes(b"another program's")
+            return written
 
         monkeypatch.setattr(Archives, "_write", meanwhile)
         with pytest.raises(Conflict, match="just been changed"):
@@ -294,11 +324,11 @@ class TestTheArchive:
 
         with monkeypatch.context() as patch:
             patch.setattr(system, "sync_descriptor", full)
-            with pytest.raises(SpoolUnusable, match="No space left"):
+            with pytest.raises(SpoolUnusable, match=r"2027-01\.zip: No space left.*no job was deleted"):
                 desk.queue.house.archive()
         assert self.member(desk) == {"done/a.json": first}
         assert desk.files() == {"done": ["b.json"]}
-        assert os.listdir(desk.root / "archive") == ["2027-01.zip"]
+        assert self.zips(desk) == ["2027-01.zip"]
 
     @pytest.mark.parametrize("lost", [1, 10_000])
     def test_a_copy_of_it_that_is_not_whole_is_not_put_in_its_place(
@@ -319,11 +349,78 @@ class TestTheArchive:
         assert self.member(desk) == {"done/a.json": first}
         assert desk.files() == {"done": ["b.json"]}
 
+    @pytest.mark.parametrize("how", ["opens not", "reads not", "record"])
+    def test_one_that_cannot_be_read_is_left_and_the_others_go(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        for name in "ab":
+            self.put(desk, name)
+            desk.drop(f"{name}.log", b"hi", "logs")
+        log, plainly, read = desk.path("logs", "a.log"), system.open_plainly, Spool.read_bytes
+
+        def opened(path: str, flags: int, mode: int = 0o666) -> int:
+            if how == "record" or path != str(log):
+                return plainly(path, flags, mode)
+            if how == "opens not":
+                raise PermissionError(13, "Permission denied", path)
+            return os.open(path, os.O_WRONLY)
+
+        def read_bytes(self: Spool, place: Any, *args: Any, **options: Any) -> Any:
+            # It was read a moment ago, to be chosen.
+            if how == "record" and place.job_id == "a" and not options:
+                raise PermissionError(13, "Permission denied")
+            return read(self, place, *args, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "open_plainly", opened)
+            patch.setattr(Spool, "read_bytes", read_bytes)
+            done = desk.queue.house.archive()
+            assert (done.jobs, done.left) == (1, 1)
+            assert (desk.files(), log.read_bytes()) == ({"done": ["a.json"]}, b"hi")
+            before = self.member(desk)
+            assert sorted(before) == ["done/b.json", "logs/b.log"]
+            done = desk.queue.house.archive()
+            assert (done.jobs, done.left, done.files) == (0, 1, [])
+        assert desk.queue.house.archive().jobs == 1
+        assert (desk.files(), len(self.member(desk))) == ({}, 4)
+
+    def test_where_none_can_be_read_no_zip_file_is_made(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.put(desk, "a")
+        desk.drop("a.log", b"hi", "logs")
+
+        def denied(*_: Any) -> Any:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Archives, "_open_beside", denied)
+        assert desk.queue.house.archive().left == 1
+        assert self.zips(desk) == []
+
+    @pytest.mark.parametrize("damage", ["flipped", "encrypted", "packed otherwise"])
+    def test_an_entry_that_cannot_be_read_is_another_one(self, desk: Desk, damage: str) -> None:
+        self.put(desk, "a", command="echo one")
+        first = self.put(desk, "b")
+        desk.queue.house.archive()
+        path = desk.root / "archive" / "2027-01.zip"
+        path.write_bytes(damaged(path.read_bytes(), damage))
+        before = path.read_bytes()
+        second = self.put(desk, "a", command="echo two")
+        assert desk.queue.house.archive().jobs == 1
+        self.put(desk, "a", command="echo two")
+        assert desk.queue.house.archive().jobs == 1
+        assert desk.files() == {}
+        with zipfile.ZipFile(path) as archive:
+            assert sorted(archive.namelist()) == ["done/a-2.json", "done/a.json", "done/b.json"]
+            assert (archive.read("done/a-2.json"), archive.read("done/b.json")) == (second, first)
+            end = archive.getinfo("done/a-2.json").header_offset
+        assert path.read_bytes()[:end] == before[:end], "somebody may mend it"
+
     def test_times_that_no_zip_file_knows(self, desk: Desk) -> None:
         self.put(desk, "a", updated_at="1970-01-01T00:00:00.000Z")
         self.put(desk, "b", updated_at="9999-12-31T23:59:59.000Z")
         assert desk.queue.house.archive().jobs == 2
-        assert sorted(os.listdir(desk.root / "archive")) == ["1970-01.zip", "9999-12.zip"]
+        assert self.zips(desk) == ["1970-01.zip", "9999-12.zip"]
 
     @pytest.mark.skipif(os.name == "nt", reason="access is told otherwise there")
     def test_is_for_its_owner_alone(self, desk: Desk) -> None:
@@ -338,6 +435,45 @@ class TestTheArchive:
         assert desk.queue.doctor() == []
         with Desk(desk.root) as again:
             assert again.ids() == []
+
+
+class TestAFolderOfTwoSpools:
+    def test_one_that_archives_at_the_last_moment_loses_nothing(
+        self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the other's last look at the zip file and its move; found by a review."""
+        monkeypatch.setattr(archives, "LOCK_PATIENCE", 0.05)
+        for root, name in ((desk.root, "a"), (tmp_path / "other", "b")):
+            with Desk(root, desk.clock) as one:
+                one.put_job("done", name, state="completed")
+        folder, told, real = str(tmp_path / "shared"), list[str](), system.replace
+
+        def other() -> None:
+            with Desk(tmp_path / "other", desk.clock) as one:
+                try:
+                    one.queue.house.archive(to=folder)
+                except Busy as error:
+                    told.append(str(error))
+
+        def replace(source: str, target: str, *, guard: Any = lambda: None, **options: Any) -> None:
+            def then_the_other() -> None:
+                guard()
+                if target.endswith(".zip") and not started:
+                    started.append(Thread(target=other))
+                    started[0].start()
+                    started[0].join()
+
+            real(source, target, guard=then_the_other, **options)
+
+        started: list[Thread] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "replace", replace)
+            assert desk.queue.house.archive(to=folder).jobs == 1
+        assert len(started) == 1
+        assert ["queuectl.lock" in one for one in told] == [True]
+        other()
+        with zipfile.ZipFile(os.path.join(folder, "2027-01.zip")) as archive:
+            assert archive.namelist() == ["done/a.json", "done/b.json"]
 
 
 class TestOneAtATime:
