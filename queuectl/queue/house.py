@@ -180,7 +180,8 @@ class House:
     ) -> Exported:
         """Write the jobs to this file as JSON Lines: each record whole, with its state; `logs` too.
 
-        What cannot be in there, files that are no jobs, is told. A job that runs counts as one that waits.
+        What cannot be in there is told: files that are no jobs, logs that cannot be read or are too large.
+        A job that runs counts as one that waits.
 
         Raises:
             InvalidInput: there is no such state.

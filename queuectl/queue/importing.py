@@ -13,20 +13,21 @@ from typing import IO, Callable, NamedTuple, Optional
 import msgspec
 
 from queuectl import system
-from queuectl.codec import decode_job, decode_one, job_size
+from queuectl.codec import decode_job, job_size
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job
 from queuectl.names import fold, next_free
 from queuectl.queue.enqueue import Prepared, admit, refuse_known
-from queuectl.queue.exporting import LARGEST, LogLine
+from queuectl.queue.lines import LogLine, read_job, read_log
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
-from queuectl.source import Source
 from queuectl.spool import Place, layout, too_large
 from queuectl.state import WAITING, State
 
 AT_ONCE = 1000
 """Jobs that are admitted together, all or none: claims wait meanwhile."""
+LARGEST = 2**31
+"""Bytes that are read of a log, or of a record, at most."""
 _WRITTEN_AT_ONCE = 256
 _TAKEN = "--skip-existing leaves such jobs out, --rename gives them other ids"
 
@@ -62,7 +63,7 @@ class _Lines:
         self._names: dict[str, Optional[str]] = {}
         """By the ids that the lines give: those under which they come in, None if they do not."""
         self._folds: set[str] = set()
-        self._jobs: list[Job] = []
+        self._jobs: list[tuple[Job, State]] = []
 
     def take(self, file: IO[bytes]) -> None:
         """Check every line, and write what is in it to `tmp/`.
@@ -85,24 +86,23 @@ class _Lines:
         self._write()
 
     def _take(self, text: str) -> None:
-        log = _read_log(text)
+        log = read_log(text)
         if log is not None:
             self._take_log(log)
             return
-        job = decode_one(Source(text, None))
+        job, state = read_job(text)
         if job.id is None:
             raise InvalidInput("the field 'id' is missing", hint="new jobs come in by queuectl enqueue -")
         if job.id in self._names:
             raise Conflict(f"the id {job.id!r} is given twice")
-        if job.state in (*WAITING, State.PROCESSING) and job_size(job) > self._limit:
+        if state in WAITING and job_size(job) > self._limit:
             raise too_large(self._limit)
         name = self._names[job.id] = self._choose(job, self._folds)
         if name is None:
             self.skipped.append(job.id)
             return
         self._folds.add(fold(name))
-        state = State.PENDING if job.state is State.PROCESSING else job.state
-        self._jobs.append(msgspec.structs.replace(job, id=name, state=state))
+        self._jobs.append((msgspec.structs.replace(job, id=name), state))
         if len(self._jobs) == _WRITTEN_AT_ONCE:
             self._write()
 
@@ -121,9 +121,9 @@ class _Lines:
         self.logs[name] = path
 
     def _write(self) -> None:
-        written = self._store.spool.prepare(self._jobs)
-        places = [Place(job.state, job.name) for job in self._jobs]
-        self.ready += [_Ready(path, place, version) for place, (path, version) in zip(places, written)]
+        written = self._store.spool.prepare([job for job, _ in self._jobs])
+        for (job, state), (path, version) in zip(self._jobs, written):
+            self.ready.append(_Ready(path, Place(state, job.name), version))
         self._jobs = []
 
     def clear(self) -> None:
@@ -180,15 +180,6 @@ def _texts(file: IO[bytes]) -> Iterator[str]:
         yield line.decode()
 
 
-def _read_log(text: str) -> Optional[LogLine]:
-    try:
-        line = msgspec.json.decode(text.encode(), type=LogLine)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        # What is wrong with it is told by who takes it for a job.
-        return None
-    return None if line.log is None else line
-
-
 def _admit_all(store: Store, lines: _Lines, now: float) -> Imported:
     left_out: list[str] = []
     for begin in range(0, len(lines.ready), AT_ONCE):
@@ -207,7 +198,9 @@ def _admit_all(store: Store, lines: _Lines, now: float) -> Imported:
 
 def _prepared(ready: _Ready) -> Prepared:
     data, _ = system.read_file(ready.path, LARGEST)
-    return Prepared(ready.path, decode_job(data), ready.version)
+    prepared = Prepared(ready.path, decode_job(data), ready.version)
+    prepared.place = ready.place
+    return prepared
 
 
 def _admit(store: Store, some: list[Prepared], logs: Mapping[str, str], now: float) -> list[str]:
@@ -236,6 +229,7 @@ def _admit(store: Store, some: list[Prepared], logs: Mapping[str, str], now: flo
 def _is_same(path: str, other: str) -> bool:
     """Whether both have one content: it came in before, and its job did not."""
     try:
-        return system.read_file(path, LARGEST)[0] == system.read_file(other, LARGEST)[0]
+        data, _ = system.read_file(path, LARGEST)
+        return system.read_file(other, len(data))[0] == data
     except OSError:
         return False

@@ -14,10 +14,11 @@ import pytest
 
 from queuectl import locks, system
 from queuectl.errors import Busy, Conflict, DamagedRecord, SpoolUnusable
-from queuectl.queue import archiving, ended, importing
+from queuectl.queue import archiving, ended, exporting, importing
 from queuectl.queue.ended import house_lock
 from queuectl.spool import Spool, archives
 from queuectl.spool.archives import Added, Archives
+from queuectl.state import State
 from tests.support.spools import Desk, failing, interrupted, succeeding
 
 WORKER = "host-1-1-abc"
@@ -124,6 +125,71 @@ class TestWhatIsExported:
             pytest.skip("Windows gives links to administrators")
         desk.put_job("done", "b", state="completed")
         assert [*lines(desk, logs=True)] == ["b"]
+        assert desk.queue.house.export(io.BytesIO(), logs=True).logs_left_out == ["b"]
+
+    def test_one_that_is_retried_meanwhile_is_met(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.put_job("dead", "a", state="dead", attempts=4)
+        real, seen = Spool.scan_state, list[State]()
+
+        def retried(self: Spool, state: State) -> Any:
+            seen.append(state)
+            if seen.count(State.DEAD) == 1 and state is State.DEAD:
+                desk.drag("a", "dead", "pending")
+            return real(self, state)
+
+        monkeypatch.setattr(Spool, "scan_state", retried)
+        assert lines(desk)["a"]["state"] == "pending"
+
+    def test_one_that_is_being_written_at_the_first_look_is_not_told_as_left_out(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = desk.drop("a.json", b'{"comm')
+        desk.drop("b.json", b"{")
+        real = Spool.scan_state
+
+        def written(self: Spool, state: State) -> Any:
+            if state is State.DEAD:
+                path.write_bytes(b'{"command": "x"}')
+            return real(self, state)
+
+        monkeypatch.setattr(Spool, "scan_state", written)
+        done = desk.queue.house.export(io.BytesIO())
+        assert (done.jobs, done.left_out) == (1, ["pending/b.json"])
+
+    def test_a_log_that_is_too_large_is_left_out_not_cut(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(exporting, "LARGEST_LOG", 3)
+        for name, log in (("a", b"hey"), ("b", b"hello")):
+            desk.put_job("done", name, state="completed")
+            desk.drop(f"{name}.log", log, "logs")
+        file = io.BytesIO()
+        assert desk.queue.house.export(file, logs=True).logs_left_out == ["b"]
+        assert [line for line in file.getvalue().splitlines() if b'"log"' in line] == [
+            b'{"log":"a","text":"hey"}'
+        ]
+
+    @pytest.mark.parametrize("folder", ["done", "dead"])
+    @pytest.mark.parametrize("state", ["pending", "processing"])
+    def test_one_that_was_set_aside_before_it_ended_stays_so(
+        self, desk: Desk, other: Desk, folder: str, state: str
+    ) -> None:
+        desk.put_job(folder, "a", state=state, meta={"folder": "pending"})
+        line = lines(desk)["a"]
+        assert (line["state"], line["folder"]) == (state, folder)
+        other.queue.house.import_(io.BytesIO(exported(desk)))
+        assert other.files() == {folder: ["a.json"]}
+        assert other.record(folder, "a") == desk.record(folder, "a")
+        assert lines(other) == lines(desk)
+        other.queue.house.prune(state=folder, older_than=0.0)
+        assert other.files() == {folder: ["a.json"]}
+        assert other.run_once() is False
+
+    def test_one_that_was_set_aside_as_no_job_is_left_out(self, desk: Desk) -> None:
+        desk.put_job("dead", "large")
+        desk.drop("large.error.txt", b"larger than max_job_bytes", "dead")
+        done = desk.queue.house.export(io.BytesIO())
+        assert (done.jobs, done.left_out) == (0, ["dead/large.json"])
 
     def test_by_way_of_enqueue_it_runs_anew(self, desk: Desk, other: Desk) -> None:
         desk.add("a")
