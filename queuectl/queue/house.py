@@ -193,7 +193,8 @@ class House:
         """Put the jobs of an export where they lay, whole; once this returns they outlive a power cut.
 
         The file is checked first: all of it, or none. An id that is taken is refused, unless such jobs are
-        to be left out (`skip_existing`) or to have the next free one (`rename`).
+        to be left out (`skip_existing`) or to have the next free one (`rename`), by which those of the file
+        that wait for them then do. Unique keys are not asked about.
 
         Raises:
             InvalidInput: a line holds no job; says which.

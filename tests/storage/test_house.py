@@ -19,7 +19,7 @@ from queuectl.queue.ended import house_lock
 from queuectl.spool import Spool, archives
 from queuectl.spool.archives import Added, Archives
 from queuectl.state import State
-from tests.support.spools import Desk, failing, interrupted, succeeding
+from tests.support.spools import Desk, during, failing, interrupted, succeeding
 
 WORKER = "host-1-1-abc"
 
@@ -212,6 +212,68 @@ class TestWhatIsImported:
         assert other.files() == desk.files()
         assert len(os.listdir(other.root / "logs")) == 7
         assert os.listdir(other.root / "tmp") == []
+
+    def test_in_pieces_a_batch_is_in_before_what_waits_for_it(
+        self, other: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importing, "AT_ONCE", 1)
+        ran: list[str] = []
+        one_of = {"first": {"batch": "first", "after": ["fetch"]}, "then": {"batch": "then", "after": []}}
+        one_of["then"]["after"] = [{"batch": "first"}]
+        jobs = [
+            {"id": "fetch"},
+            {"id": "first-1", **one_of["first"]},
+            {"id": "then-1", **one_of["then"]},
+            {"id": "publish", "after": [{"batch": "then"}]},
+            {"id": "alarm", "after": [{"batch": "then", "on": "failure"}]},
+            {"id": "then-2", **one_of["then"]},
+            {"id": "first-2", **one_of["first"]},
+            {"id": "first-3", "batch": "first", "state": "completed"},
+            *({"id": f"{one}-waits", "batch": one, "after": [{"batch": two}]} for one, two in ("xy", "yx")),
+        ]
+        real = importing._Lines.prepared
+
+        def work_off() -> None:
+            while other.run_once(during(lambda job: ran.append(job.name), succeeding(other.clock))):
+                pass
+
+        def meanwhile(self: Any, some: Any) -> Any:
+            work_off()
+            return real(self, some)
+
+        monkeypatch.setattr(importing._Lines, "prepared", meanwhile)
+        data = b"".join(json.dumps({"command": "x", **job}).encode() + b"\n" for job in jobs)
+        places = other.queue.house.import_(io.BytesIO(data)).places
+        work_off()
+        assert [place.job_id for place in places] == [job["id"] for job in jobs]
+        assert (ran[0], sorted(ran[1:3]), sorted(ran[3:5]), ran[5:]) == (
+            "fetch",
+            ["first-1", "first-2"],
+            ["then-1", "then-2"],
+            ["publish"],
+        )
+        assert other.files()["pending"] == ["x-waits.json", "y-waits.json"]
+
+    def test_who_waits_for_one_that_is_renamed_waits_for_that(self, desk: Desk, other: Desk) -> None:
+        jobs = [
+            {"id": "early", "after": ["A", {"id": "b", "on": "any"}, {"batch": "a"}, "elsewhere"]},
+            {"id": "hook", "hook_of": "b"},
+            {"id": "a", "batch": "a"},
+            {"id": "b", "on_dead": {"command": "y", "after": ["a", {"id": "B"}, {"batch": "b"}]}},
+            {"id": "a-2", "after": ["a", "c"], "on_success": {"file": "a"}, "on_failure": "a"},
+            {"id": "c"},
+        ]
+        other.add("a", "b")
+        data = b"".join(json.dumps({"command": "x", **job}).encode() + b"\n" for job in jobs)
+        other.queue.house.import_(io.BytesIO(data), rename=True)
+        found = {name: other.record("pending", name) for name in ("early", "hook", "a-2", "b-2", "a-3", "c")}
+        assert found["early"]["after"] == ["a-2", {"id": "b-2", "on": "any"}, {"batch": "a"}, "elsewhere"]
+        assert found["hook"]["hook_of"] == "b-2"
+        assert found["b-2"]["on_dead"]["after"] == ["a-2", {"id": "b-2"}, {"batch": "b"}]
+        assert (found["a-3"]["after"], found["a-3"]["on_failure"]) == (["a-2", "c"], "a")
+        assert other.record("pending", "a")["id"] == "a"
+        assert os.listdir(other.root / "tmp") == []
+        assert other.queue.doctor() == []
 
     def test_an_id_that_is_taken_meanwhile_ends_it_and_the_rest_can_follow(
         self, desk: Desk, other: Desk, monkeypatch: pytest.MonkeyPatch
