@@ -125,7 +125,12 @@ class TestWhatIsExported:
             pytest.skip("Windows gives links to administrators")
         desk.put_job("done", "b", state="completed")
         assert [*lines(desk, logs=True)] == ["b"]
-        assert desk.queue.house.export(io.BytesIO(), logs=True).logs_left_out == ["b"]
+
+    def test_a_log_that_is_no_plain_file_is_told(self, desk: Desk) -> None:
+        desk.put_job("done", "a", state="completed")
+        (desk.root / "logs" / "a.log").mkdir()
+        done = desk.queue.house.export(io.BytesIO(), logs=True)
+        assert (done.jobs, done.logs_left_out) == (1, ["a"])
 
     def test_one_that_is_retried_meanwhile_is_met(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         desk.put_job("dead", "a", state="dead", attempts=4)
