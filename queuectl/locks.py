@@ -109,7 +109,7 @@ def _try(file: IO[bytes]) -> bool:
         cause = error.__cause__ or (error.args[0] if error.args else None)
         if isinstance(cause, OSError) and cause.errno in _NO_LOCKS:
             raise SpoolUnusable(
-                f"the file system of {file.name} knows no locks", hint="put the spool on a local disk"
+                f"the file system of {file.name} knows no locks", hint="use a folder on a local disk"
             ) from error
         return False
     return True

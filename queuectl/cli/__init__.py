@@ -13,7 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
-from queuectl.cli.terminal import echo
+from queuectl.cli.terminal import echo, forget_stdout
 from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable, system_error
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -49,7 +49,7 @@ def run(args: list[str]) -> int:
         return 0
     except BrokenPipeError:
         # `queuectl list | head`: whoever reads has seen enough.
-        _forget_stdout()
+        forget_stdout()
         return 0
     except (Exception, KeyboardInterrupt) as error:
         translated = _translate(error)
@@ -128,12 +128,3 @@ def _never_fail_to_print() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _forget_stdout() -> None:
-    # Python would try to flush it at exit, and complain.
-    import os
-
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.close(descriptor)

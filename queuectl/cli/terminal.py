@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from typing import Optional
 
 import click
@@ -37,6 +38,15 @@ def _escaped(match: re.Match[str]) -> str:
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print for a person."""
     click.echo(lines(text), err=err)
+
+
+def forget_stdout() -> None:
+    """Nobody reads it any more: Python would try to flush it at exit, and complain."""
+    import os
+
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
 
 
 def how_far(percent: Optional[float], text: Optional[str]) -> str:

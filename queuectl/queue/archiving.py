@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple, Optional
 
 from queuectl import system
+from queuectl.errors import InvalidInput
 from queuectl.index import EndedRow
 from queuectl.queue.ended import Edge, Picked, chosen_of, delete, forget, is_there, keeping_house
 from queuectl.queue.store import Store
@@ -38,12 +39,12 @@ def archive(store: Store, state: State, edge: Edge, folder: Optional[str]) -> Ar
         while some := list(islice(chosen, AT_ONCE)):
             archives = Archives(store.spool, folder)
             for month, picked in sorted(_by_month(some).items()):
-                path = archives.add(month, _members(store, picked))
-                gone = delete(store, picked)
+                gone, path = _put_away(store, archives, month, picked)
                 forget(store, state, gone)
                 count += len(gone)
                 size += sum(one.size for one in gone)
-                files[path] = None
+                if gone:
+                    files[path] = None
                 left += sum(is_there(store, one) for one in picked)
         store.spool.sync(state)
     return Archived(count, size, list(files), left + len(held))
@@ -56,13 +57,24 @@ def _by_month(picked: Sequence[Picked]) -> dict[str, list[Picked]]:
     return months
 
 
-def _members(store: Store, picked: list[Picked]) -> Iterator[Member]:
-    """These as they are put away; who has changed since is no more among them, and is not deleted."""
+def _put_away(store: Store, archives: Archives, month: str, picked: list[Picked]) -> tuple[list[Picked], str]:
+    """Those of these that were deleted, and the path of the zip file that they are in."""
+    unread: set[str] = set()
+    path, left = archives.add(month, _members(store, picked, unread))
+    unread |= left
+    return delete(store, [one for one in picked if one.place.job_id not in unread]), path
+
+
+def _members(store: Store, picked: list[Picked], unread: set[str]) -> Iterator[Member]:
+    """These as they are put away; who has changed since is no more among them, and is not deleted. The ids of
+    those that cannot be read, now or any more, go to `unread`.
+    """
     limit = store.config.max_job_bytes
     for one in picked:
         try:
             data, found = store.spool.read_bytes(one.place, limit)
-        except FileNotFoundError:
+        except (OSError, InvalidInput):
+            unread.add(one.place.job_id)
             continue
         # Else it is another version, which `delete` leaves alone.
         if system.file_stamp(found) == one.version:

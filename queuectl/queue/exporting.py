@@ -5,7 +5,7 @@ A line may also be a log: that of the job of this id, which stands before it.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+import os
 from collections.abc import Iterator, Set
 from typing import IO, NamedTuple, Optional
 
@@ -15,72 +15,68 @@ from queuectl import system
 from queuectl.codec import decode_job
 from queuectl.errors import InvalidInput
 from queuectl.job import Job, renamed, retried, wants_retry
+from queuectl.queue.lines import RESTS, job_line, log_line
 from queuectl.queue.reconcile import place_of
 from queuectl.queue.store import Store
-from queuectl.spool import Place
+from queuectl.spool import Place, quarantine
 from queuectl.spool.scan import SCAN_ORDER, Found
 from queuectl.state import FINISHED, State
 
-LARGEST = 2**31
-"""Bytes that are read of a log, or of a record, at most."""
-
-
-class LogLine(msgspec.Struct, omit_defaults=True):
-    """What a job's command has printed; as text where it is some."""
-
-    log: Optional[str] = None
-    text: Optional[str] = None
-    base64: Optional[str] = None
-
-    @property
-    def data(self) -> bytes:
-        """The bytes of the log. Raises ValueError."""
-        return (self.text or "").encode() if self.base64 is None else b64decode(self.base64, validate=True)
+LARGEST_LOG = 64 * 2**20
+"""Bytes of a log that is exported, at most: it is read as a whole, and is one line."""
 
 
 class Exported(NamedTuple):
-    """How many jobs were written, and the paths in the spool of files that could not be: they hold no job."""
+    """How many jobs were written; the paths in the spool of files that were not, as they are no jobs; the ids
+    of jobs whose logs were not, as they cannot be read, or have more than `LARGEST_LOG` bytes.
+    """
 
     jobs: int
     left_out: list[str]
+    logs_left_out: list[str]
 
 
 def export_jobs(store: Store, file: IO[bytes], states: Set[State], *, logs: bool, now: float) -> Exported:
     """See `House.export`."""
-    limit, count = store.config.max_job_bytes, 0
-    seen: set[str] = set()
-    left_out: list[str] = []
+    limit, seen = store.config.max_job_bytes, set[str]()
+    left_out, logs_left_out = dict[Place, None](), list[str]()
     for place in _places(store, states):
         if place.job_id in seen:
             # It has moved on since, or is the second of its name.
             continue
         try:
-            job = _as_exported(store, place, limit, now)
+            found = _as_exported(store, place, limit, now)
         except InvalidInput:
-            left_out.append(store.spool.in_spool(store.spool.path(place)))
+            left_out[place] = None
             continue
-        if job is None or states.isdisjoint((job.state, place.state)):
+        if found is None or states.isdisjoint((found[0].state, place.state)):
             continue
         seen.add(place.job_id)
-        file.write(msgspec.json.encode(job) + b"\n")
-        count += 1
-        if logs and (line := _log_line(store, place.job_id)):
-            file.write(msgspec.json.encode(line) + b"\n")
-    return Exported(count, left_out)
+        # It was being written at the first look, perhaps.
+        left_out.pop(place, None)
+        file.write(job_line(*found))
+        log = _log_of(store, place.job_id) if logs else b""
+        if log:
+            file.write(log_line(place.job_id, log))
+        elif log is None:
+            logs_left_out.append(place.job_id)
+    paths = [store.spool.in_spool(store.spool.path(place)) for place in left_out]
+    return Exported(len(seen), paths, logs_left_out)
 
 
 def _places(store: Store, states: Set[State]) -> Iterator[Place]:
-    for state in SCAN_ORDER:
+    # Twice: a job that somebody retries moves back, to where was looked before.
+    for state in SCAN_ORDER * 2:
         # What runs counts as waiting, unless its end is recorded already.
         if state in states or state is State.PROCESSING:
             yield from (place_of(seen) for seen in store.spool.scan_state(state) if isinstance(seen, Found))
 
 
-def _as_exported(store: Store, place: Place, limit: int, now: float) -> Optional[Job]:
-    """The job at this place, as it is to come in elsewhere; None if it has gone.
+def _as_exported(store: Store, place: Place, limit: int, now: float) -> Optional[tuple[Job, State]]:
+    """The job at this place, as it is to come in elsewhere, and where it is to lie; None if it has gone.
 
     Raises:
-        InvalidInput: the file holds none.
+        InvalidInput: the file holds none, or was set aside as if it did.
     """
     try:
         job = decode_job(store.spool.read_bytes(place, limit)[0])
@@ -88,24 +84,30 @@ def _as_exported(store: Store, place: Place, limit: int, now: float) -> Optional
         return None
     except system.NotARegularFile as error:
         raise InvalidInput(str(error)) from None
+    if place.state is State.DEAD and os.path.lexists(quarantine.note_path(store.spool, place.job_id)):
+        # One that was too large, for example: elsewhere it would be without the note that keeps it.
+        raise InvalidInput("it was set aside")
     if job.id != place.job_id:
         job = renamed(job, place.job_id)
     if place.state is State.PENDING and wants_retry(job):
         # As the claim would have made it.
-        return retried(job, now=now)
+        return retried(job, now=now), place.state
     state = place.state
     if state is State.PROCESSING:
         # A run that has ended is recorded first, and moved then.
         state = job.state if job.state in FINISHED else State.PENDING
-    return job if job.state is state else msgspec.structs.replace(job, state=state)
+    if state in RESTS.values() and job.state not in FINISHED:
+        # Dragged there by somebody before it ended: its record says so, and keeps it from being deleted.
+        return job, state
+    return (job if job.state is state else msgspec.structs.replace(job, state=state)), state
 
 
-def _log_line(store: Store, job_id: str) -> Optional[LogLine]:
+def _log_of(store: Store, job_id: str) -> Optional[bytes]:
+    """What the job's command has printed; None where that cannot be read, or is too large."""
     try:
-        data, _ = system.read_file(store.spool.log_path(job_id), LARGEST)
+        data, _ = system.read_file(store.spool.log_path(job_id), LARGEST_LOG)
+    except FileNotFoundError:
+        return b""
     except OSError:
         return None
-    try:
-        return LogLine(log=job_id, text=data.decode()) if data else None
-    except UnicodeDecodeError:
-        return LogLine(log=job_id, base64=b64encode(data).decode())
+    return data if len(data) <= LARGEST_LOG else None

@@ -183,7 +183,8 @@ class House:
     ) -> Exported:
         """Write the jobs to this file as JSON Lines: each record whole, with its state; `logs` too.
 
-        What cannot be in there, files that are no jobs, is told. A job that runs counts as one that waits.
+        What cannot be in there is told: files that are no jobs, logs that cannot be read or are too large.
+        A job that runs counts as one that waits.
 
         Raises:
             InvalidInput: there is no such state.
@@ -195,7 +196,8 @@ class House:
         """Put the jobs of an export where they lay, whole; once this returns they outlive a power cut.
 
         The file is checked first: all of it, or none. An id that is taken is refused, unless such jobs are
-        to be left out (`skip_existing`) or to have the next free one (`rename`).
+        to be left out (`skip_existing`) or to have the next free one (`rename`), by which those of the file
+        that wait for them then do. Unique keys are not asked about.
 
         Raises:
             InvalidInput: a line holds no job; says which.
@@ -230,7 +232,8 @@ class House:
         Raises:
             InvalidInput: jobs of this state have not ended, or that is no age.
             DamagedRecord: the zip file of a month is none; its jobs stay where they are.
-            Busy: somebody else prunes or archives all the time.
+            Busy: somebody else prunes or archives all the time, or writes to that folder.
+            SpoolUnusable: the disk of that folder is full, or it cannot be written; the same holds.
         """
         now, age = self._now(), _seconds(older_than)
         edge = Edge(ended_by=float("inf") if age is None else now - age)

@@ -5,28 +5,33 @@ from __future__ import annotations
 import codecs
 import io
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from graphlib import CycleError, TopologicalSorter
 from typing import IO, Callable, NamedTuple, Optional
 
 import msgspec
 
 from queuectl import system
-from queuectl.codec import decode_job, decode_one, job_size
+from queuectl.codec import decode_job, job_size
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
-from queuectl.job import Job
+from queuectl.job import Job, parents
 from queuectl.names import fold, next_free
 from queuectl.queue.enqueue import Prepared, admit, refuse_known
-from queuectl.queue.exporting import LARGEST, LogLine
+from queuectl.queue.lines import LogLine, read_job, read_log
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
-from queuectl.source import Source
+from queuectl.queue.ties import linked_anew
 from queuectl.spool import Place, layout, too_large
+from queuectl.spool.tmp import move_in
 from queuectl.state import WAITING, State
 
 AT_ONCE = 1000
 """Jobs that are admitted together, all or none: claims wait meanwhile."""
+LARGEST = 2**31
+"""Bytes that are read of a log, or of a record, at most."""
 _WRITTEN_AT_ONCE = 256
 _TAKEN = "--skip-existing leaves such jobs out, --rename gives them other ids"
 
@@ -42,11 +47,15 @@ class Imported(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A job whose record lies in `tmp/`, at `path`, and so does its log perhaps."""
+    """A job whose record lies in `tmp/`, at `path`, and so does its log perhaps; the batch that it belongs
+    to, and those that it waits for.
+    """
 
     path: str
     place: Place
     version: tuple[int, int]
+    batch: Optional[str]
+    waits: tuple[str, ...]
 
 
 class _Lines:
@@ -61,8 +70,10 @@ class _Lines:
         self.skipped: list[str] = []
         self._names: dict[str, Optional[str]] = {}
         """By the ids that the lines give: those under which they come in, None if they do not."""
+        self._renamed: dict[str, str] = {}
+        """Of those that come in under another id, that, by their ids as those are compared."""
         self._folds: set[str] = set()
-        self._jobs: list[Job] = []
+        self._jobs: list[tuple[Job, State]] = []
 
     def take(self, file: IO[bytes]) -> None:
         """Check every line, and write what is in it to `tmp/`.
@@ -85,24 +96,25 @@ class _Lines:
         self._write()
 
     def _take(self, text: str) -> None:
-        log = _read_log(text)
+        log = read_log(text)
         if log is not None:
             self._take_log(log)
             return
-        job = decode_one(Source(text, None))
+        job, state = read_job(text)
         if job.id is None:
             raise InvalidInput("the field 'id' is missing", hint="new jobs come in by queuectl enqueue -")
         if job.id in self._names:
             raise Conflict(f"the id {job.id!r} is given twice")
-        if job.state in (*WAITING, State.PROCESSING) and job_size(job) > self._limit:
+        if state in WAITING and job_size(job) > self._limit:
             raise too_large(self._limit)
         name = self._names[job.id] = self._choose(job, self._folds)
         if name is None:
             self.skipped.append(job.id)
             return
+        if name != job.id:
+            self._renamed.setdefault(fold(job.id), name)
         self._folds.add(fold(name))
-        state = State.PENDING if job.state is State.PROCESSING else job.state
-        self._jobs.append(msgspec.structs.replace(job, id=name, state=state))
+        self._jobs.append((msgspec.structs.replace(job, id=name), state))
         if len(self._jobs) == _WRITTEN_AT_ONCE:
             self._write()
 
@@ -121,10 +133,48 @@ class _Lines:
         self.logs[name] = path
 
     def _write(self) -> None:
-        written = self._store.spool.prepare(self._jobs)
-        places = [Place(job.state, job.name) for job in self._jobs]
-        self.ready += [_Ready(path, place, version) for place, (path, version) in zip(places, written)]
+        written = self._store.spool.prepare([job for job, _ in self._jobs])
+        for (job, state), (path, version) in zip(self._jobs, written):
+            waits = tuple(one.batch for one in parents(job) if one.batch is not None)
+            self.ready.append(_Ready(path, Place(state, job.name), version, job.batch, waits))
         self._jobs = []
+
+    def in_order(self) -> list[_Ready]:
+        """What is ready, none before the jobs of a batch that it waits for: it would take some for all."""
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for one in self.ready:
+            if one.batch is not None:
+                wanted[one.batch].update(one.waits)
+        sorter = TopologicalSorter(wanted)
+        with suppress(CycleError):
+            # Those of a circle never run.
+            sorter.prepare()
+        ranks: dict[str, int] = {}
+        while batches := sorter.get_ready():
+            ranks.update(dict.fromkeys(batches, len(ranks)))
+            sorter.done(*batches)
+        last = len(ranks)
+        return sorted(self.ready, key=lambda one: max((ranks.get(it, last) for it in one.waits), default=-1))
+
+    def prepared(self, some: Sequence[_Ready]) -> list[Prepared]:
+        """These, as they are admitted: with the ids of one another under which they come in.
+
+        Raises:
+            OSError: they cannot be read or written.
+        """
+        found = [_prepared(one) for one in some]
+        if not self._renamed:
+            return found
+        changed = [(one, job) for one in found if (job := linked_anew(one.job, self._id_of)) is not one.job]
+        written = self._store.spool.prepare([job for _, job in changed])
+        for (one, job), (path, version) in zip(changed, written):
+            move_in(path, one.path)
+            one.job, one.version = job, version
+        return found
+
+    def _id_of(self, job_id: str) -> str:
+        """Under which a job comes in that the lines call so."""
+        return self._names.get(job_id) or self._renamed.get(fold(job_id), job_id)
 
     def clear(self) -> None:
         """Remove what has not come in."""
@@ -180,19 +230,11 @@ def _texts(file: IO[bytes]) -> Iterator[str]:
         yield line.decode()
 
 
-def _read_log(text: str) -> Optional[LogLine]:
-    try:
-        line = msgspec.json.decode(text.encode(), type=LogLine)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        # What is wrong with it is told by who takes it for a job.
-        return None
-    return None if line.log is None else line
-
-
 def _admit_all(store: Store, lines: _Lines, now: float) -> Imported:
     left_out: list[str] = []
-    for begin in range(0, len(lines.ready), AT_ONCE):
-        some = [_prepared(one) for one in lines.ready[begin : begin + AT_ONCE]]
+    ready = lines.in_order()
+    for begin in range(0, len(ready), AT_ONCE):
+        some = lines.prepared(ready[begin : begin + AT_ONCE])
         logs = {one.job.name: lines.logs[one.job.name] for one in some if one.job.name in lines.logs}
         try:
             with store.naming():
@@ -207,7 +249,9 @@ def _admit_all(store: Store, lines: _Lines, now: float) -> Imported:
 
 def _prepared(ready: _Ready) -> Prepared:
     data, _ = system.read_file(ready.path, LARGEST)
-    return Prepared(ready.path, decode_job(data), ready.version)
+    prepared = Prepared(ready.path, decode_job(data), ready.version)
+    prepared.place = ready.place
+    return prepared
 
 
 def _admit(store: Store, some: list[Prepared], logs: Mapping[str, str], now: float) -> list[str]:
@@ -236,6 +280,7 @@ def _admit(store: Store, some: list[Prepared], logs: Mapping[str, str], now: flo
 def _is_same(path: str, other: str) -> bool:
     """Whether both have one content: it came in before, and its job did not."""
     try:
-        return system.read_file(path, LARGEST)[0] == system.read_file(other, LARGEST)[0]
+        data, _ = system.read_file(path, LARGEST)
+        return system.read_file(other, len(data))[0] == data
     except OSError:
         return False

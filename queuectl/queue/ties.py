@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import msgspec
 
 from queuectl.errors import Conflict, InvalidInput, NoSuchJob
+from queuectl.hook import EVENTS, own_hook
 from queuectl.index import Entry
 from queuectl.job import SUCCESS, After, Job, cancelled, parents
 from queuectl.names import fold
@@ -81,6 +82,29 @@ def _name_of(store: Store, job_id: str) -> str:
     if place is None:
         raise NoSuchJob(job_id)
     return store.as_named(place).job_id
+
+
+def linked_anew(job: Job, new_id: Callable[[str], str]) -> Job:
+    """This job with other ids of those that it names: what it and its hooks wait for, whose hook it is. The
+    same object where none is another.
+    """
+    changes: dict[str, Any] = {"after": [_linked(one, new_id) for one in job.after]}
+    if job.hook_of is not None:
+        changes["hook_of"] = new_id(job.hook_of)
+    for event in EVENTS:
+        hook = own_hook(job, event)
+        if isinstance(hook, dict) and isinstance(after := hook.get("after"), list):
+            changes[event] = {**hook, "after": [_linked(one, new_id) for one in after]}
+    new = msgspec.structs.replace(job, **changes)
+    return job if new == job else new
+
+
+def _linked(one: Any, new_id: Callable[[str], str]) -> Any:
+    if isinstance(one, str):
+        return new_id(one)
+    if isinstance(one, After):
+        return one if one.id is None else msgspec.structs.replace(one, id=new_id(one.id))
+    return {**one, "id": new_id(one["id"])} if one.get("id") is not None else one
 
 
 def _refuse_circles(jobs: Sequence[Job]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from queuectl import system
+from queuectl.cli.commands import keep
 from queuectl.codec import encode_job
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import Job
@@ -197,9 +198,7 @@ class TestArchive:
         for path in (old.spool / "archive").glob("*.zip"):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(old.spool)
-        after = {
-            path: data for path, data in old.files().items() if not path.endswith((".zip", "house.lock"))
-        }
+        after = {path: data for path, data in old.files().items() if not path.endswith((".zip", ".lock"))}
         assert after == before
         assert old.json("list") == listed
 
@@ -233,7 +232,7 @@ class TestExport:
     def test_to_a_file_that_is_not_overwritten(self, old: CommandLine, tmp_path: Path) -> None:
         path = tmp_path / "jobs.jsonl"
         told = old.json("export", str(path), "--state", "dead", "--state", "done", "--logs")
-        assert told == {"file": str(path), "jobs": 6, "left_out": []}
+        assert told == {"file": str(path), "jobs": 6, "left_out": [], "logs_left_out": []}
         before = path.read_bytes()
         assert before.count(b"\n") == 12
         assert "--replace" in old.fails(4, "export", str(path))
@@ -252,6 +251,57 @@ class TestExport:
         cli.drop("bad.json", b"{", "dead")
         done = cli.ok("export")
         assert (done.out, "dead/bad.json holds no job" in done.err) == ("", True)
+
+    def test_a_log_that_cannot_be_read_is_told(
+        self, old: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        real = system.read_file
+
+        def denied(path: str, *args: Any, **options: Any) -> Any:
+            if path.endswith("c10.log"):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path, *args, **options)
+
+        monkeypatch.setattr(system, "read_file", denied)
+        done = old.ok("export", "--logs")
+        assert "job 'c10': its log was left out: it cannot be read, or is larger than 64.0 MiB" in done.err
+        assert (done.out.count('"id"'), done.out.count('"log"')) == (6, 5)
+        assert old.json("export", str(tmp_path / "jobs.jsonl"), "--logs")["logs_left_out"] == ["c10"]
+        assert "left out" not in old.ok("export").err
+
+    def test_what_a_killed_one_has_left_is_removed_in_time(self, old: CommandLine, tmp_path: Path) -> None:
+        left = [f"jobs.jsonl.{'0' * 12}.tmp", f"jobs.jsonl.{'1' * 12}.tmp", "jobs.jsonl.mine.tmp"]
+        for name in left:
+            (tmp_path / name).write_bytes(b"{")
+        for name in (left[0], left[2]):
+            os.utime(tmp_path / name, (0, 0))
+        old.ok("export", "jobs.jsonl")
+        assert sorted(os.listdir(tmp_path)) == ["jobs.jsonl", *left[1:], "spool"]
+
+    def test_into_a_folder_that_is_not_there(self, old: CommandLine) -> None:
+        path = os.path.join("nowhere", "jobs.jsonl")
+        assert f"cannot write {path}: No such file or directory" in old.fails(7, "export", path)
+
+    @pytest.mark.parametrize("when", ["written", "flushed"])
+    def test_a_full_disk(
+        self, old: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        class Full(io.BytesIO):
+            def write(self, data: Any) -> int:
+                raise OSError(28, "No space left on device")
+
+        def full(*_: Any, **__: Any) -> Any:
+            raise OSError(28, "No space left on device")
+
+        (tmp_path / "jobs.jsonl").write_bytes(b"older")
+        if when == "written":
+            monkeypatch.setattr(keep, "open", lambda *_, **__: Full(), raising=False)
+        else:
+            monkeypatch.setattr(system, "sync_descriptor", full)
+        told = old.fails(7, "export", "jobs.jsonl", "--replace")
+        assert "cannot write jobs.jsonl: No space left on device (nothing was deleted or replaced)" in told
+        assert (tmp_path / "jobs.jsonl").read_bytes() == b"older"
+        assert sorted(os.listdir(tmp_path)) == ["jobs.jsonl", "spool"]
 
     def test_json_beside_the_lines_is_refused(self, cli: CommandLine) -> None:
         cli.ok("init")
@@ -310,6 +360,12 @@ class TestImport:
             (b'{"id": "A", "command": "x"}', 4, "line 3: the id 'A' is given twice"),
             (b'{"log": "b", "text": "x"}', 2, "line 3: a log of 'b', and no line before it has that job"),
             (b'{"log": "a", "base64": "?"}', 2, "line 3: the log of 'a' is not in Base64"),
+            (
+                b'{"id": "b", "command": "x", "folder": "pending"}',
+                2,
+                "line 3: folder: 'pending' is not one of",
+            ),
+            (b'{"id": "b", "command": "x", "folder": 1}', 2, "line 3: unknown field 'folder'"),
             (b'{"id": "\xff"}', 2, "line 3: not text in UTF-8"),
             (b'{"id": "b", "command": "' + b"x" * 2**20 + b'"}', 2, "line 3: larger than max_job_bytes"),
         ],

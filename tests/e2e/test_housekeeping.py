@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -11,7 +13,7 @@ from queuectl.moment import format_moment
 from queuectl.system import now
 from tests.support.commands import python
 from tests.support.ledger import Ledger
-from tests.support.program import PATIENCE, Program
+from tests.support.program import PATIENCE, Program, started
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -82,7 +84,7 @@ def test_jobs_run_once_while_all_that_has_ended_is_deleted_exported_and_archived
         program.ok("worker", "stop")
         assert workers.end().code == 0
     assert [ledger.runs(job_id) for job_id in ids] == [1] * len(ids)
-    for path in (program.spool / "archive").glob("*"):
+    for path in (program.spool / "archive").glob("*.zip"):
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
 
@@ -97,3 +99,20 @@ def test_a_queue_moves_to_another_folder(program: Program, ledger: Ledger) -> No
     ran = program.ok("--spool", other, "run", "--json", spool=False).json
     assert [job["id"] for job in ran] == ["waits"]
     assert (ledger.runs("done"), ledger.runs("waits")) == (1, 1)
+
+
+def test_an_export_that_nobody_reads_to_its_end_has_failed(program: Program) -> None:
+    """Else `queuectl export | head` would look like all jobs to who keeps it."""
+    program.ok("init")
+    for number in range(1000):
+        ended(program, f"job-{number}", 60)
+    command = [sys.executable, "-m", "queuectl", "--spool", str(program.spool), "export"]
+    with started(command, env=program.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:
+        assert export.stdout is not None
+        assert export.stderr is not None
+        assert json.loads(export.stdout.readline())["id"].startswith("job-")
+        export.stdout.close()
+        (told,) = export.stderr.read().splitlines()
+    assert export.returncode == 7
+    assert told.startswith(b"queuectl: cannot write to standard output: ")
+    assert b"what it got of the export is cut" in told

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any, Optional
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Optional, cast
 
 import click
 
 from queuectl import system
 from queuectl.cli.common import command, confirm, json_option, open_queue, print_json, say, yes_option
 from queuectl.cli.job_options import seconds
-from queuectl.cli.terminal import echo
-from queuectl.errors import Busy, Conflict, InvalidInput
+from queuectl.cli.terminal import echo, forget_stdout
+from queuectl.errors import Busy, Conflict, InvalidInput, SpoolUnusable
+from queuectl.spool.tmp import ABANDONED_AGE
 from queuectl.state import State
 
 state_option = click.option("--state", metavar="STATE", help="Only completed (or done), or only dead.")
@@ -23,6 +25,8 @@ age_option = click.option(
 )
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
 _STEP = 1024
+_STDOUT = "standard output"
+_NOT_DONE = "nothing was deleted or replaced"
 
 
 @command("prune", "queuectl prune --dry-run\nqueuectl prune --state dead --older-than 90d --yes")
@@ -128,34 +132,80 @@ def export_command(as_json: bool, states: tuple[str, ...], logs: bool, replace: 
     with open_queue() as queue, _written(file, replace) as target:
         done = queue.house.export(target, states=states, logs=logs)
     for path in done.left_out:
-        say(f"{path} holds no job, and was left out")
+        say(f"{path} holds no job, or was set aside as none, and was left out")
+    for job_id in done.logs_left_out:
+        from queuectl.queue.exporting import LARGEST_LOG
+
+        most = shown_size(LARGEST_LOG)
+        say(f"job {job_id!r}: its log was left out: it cannot be read, or is larger than {most}")
     if as_json:
-        print_json({"file": os.path.abspath(file), "jobs": done.jobs, "left_out": done.left_out})
+        left = {"left_out": done.left_out, "logs_left_out": done.logs_left_out}
+        print_json({"file": os.path.abspath(file), "jobs": done.jobs, **left})
     elif file != "-":
         say(f"exported {_some(done.jobs, 'job')}")
+
+
+class _Output:
+    """What is exported goes through here, so that it is told what cannot be written."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file, self._name = file, name
+
+    def write(self, data: bytes) -> int:
+        with _telling(self._name):
+            return self._file.write(data)
+
+
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        if name != _STDOUT:
+            raise SpoolUnusable(f"cannot write {name}: {why}", hint=_NOT_DONE) from error
+        # A reader that has seen enough, too: who has asked for all jobs must not take some for all.
+        forget_stdout()
+        raise SpoolUnusable(
+            f"cannot write to {name}: {why}", hint="what it got of the export is cut"
+        ) from error
 
 
 @contextmanager
 def _written(path: str, replace: bool) -> Iterator[IO[bytes]]:
     """The file to write to, which is there once it is whole, and lasts."""
     if path == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield cast("IO[bytes]", _Output(sys.stdout.buffer, _STDOUT))
+        with _telling(_STDOUT):
+            sys.stdout.buffer.flush()
         return
     if os.path.lexists(path) and not (replace and os.path.isfile(path)):
         raise Conflict(f"{path} exists already", hint="--replace puts this in its place")
-    new = f"{path}.{os.urandom(6).hex()}.tmp"
-    try:
-        # For its owner alone: jobs hold secrets.
-        with open(new, "xb", opener=lambda name, flags: system.open_plainly(name, flags, 0o600)) as file:
-            yield file
-            file.flush()
-            system.sync_descriptor(file.fileno())
-        system.replace(new, path)
-    except BaseException:
-        system.remove(new)
-        raise
-    system.sync_folder(os.path.dirname(os.path.abspath(path)))
+    with _telling(path):
+        _remove_abandoned(path)
+        new = f"{path}.{os.urandom(6).hex()}.tmp"
+        try:
+            # For its owner alone: jobs hold secrets.
+            with open(new, "xb", opener=lambda name, flags: system.open_plainly(name, flags, 0o600)) as file:
+                yield cast("IO[bytes]", _Output(file, path))
+                file.flush()
+                system.sync_descriptor(file.fileno())
+            system.replace(new, path)
+        except BaseException:
+            system.remove(new)
+            raise
+        system.sync_folder(os.path.dirname(os.path.abspath(path)))
+
+
+def _remove_abandoned(path: str) -> None:
+    """What exports to this path have left that were killed."""
+    folder, name = os.path.split(os.path.abspath(path))
+    ours = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{12}}\.tmp")
+    with suppress(OSError):
+        for other in filter(ours.fullmatch, system.names_in(folder)):
+            left = os.path.join(folder, other)
+            if system.now() - os.lstat(left).st_mtime > ABANDONED_AGE:
+                system.remove(left, patience=0.0)
 
 
 @command("import", "queuectl import jobs.jsonl\nqueuectl import --skip-existing - < jobs.jsonl")

@@ -164,7 +164,7 @@ def delete_before_zip() -> None:
 
     add = Archives.add
 
-    def careless(self: Archives, name: str, members: Any) -> str:
+    def careless(self: Archives, name: str, members: Any) -> Any:
         found = list(members)
         for one in found:
             os.unlink(os.path.join(self._spool.root, one.state.folder, f"{one.job_id}.json"))
