@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
-from queuectl.index.filters import ALL, Filter
+from queuectl.index.filters import ALL, Filter, checked
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
@@ -140,15 +140,19 @@ class Queue(Acting):
         """The jobs, as plain data: those that wait in the order of their running, others the latest first.
 
         `state` and `tag` take the place of those of `where`.
+
+        Raises:
+            InvalidInput: there is no such state, or what the filter says makes no sense.
         """
+        chosen, where = State.parse(state), checked(where)
         self.refresh()
-        chosen = State.parse(state)
         entries = self.store.index.entries(state=chosen, tag=tag, limit=limit, where=where)
         return job_rows(self.store, entries, self._now())
 
     @guarded
     def select(self, where: Filter) -> list[str]:
-        """The ids of the jobs that the filter means, the first to come in first."""
+        """The ids of the jobs that the filter means, the first to come in first. Raises as `jobs`."""
+        where = checked(where)
         self.refresh()
         return list(self.store.index.matches(where))
 

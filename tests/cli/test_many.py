@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import click
 import pytest
 
+from queuectl.cli.many import REASONS_SHOWN
+from queuectl.index import Filter
 from queuectl.moment import format_moment
+from queuectl.queue import Queue, many
+from queuectl.queue.many import Chosen
+from queuectl.queue.store import Store
+from queuectl.spool import Place
 from queuectl.system import now
 from tests.support.commandline import CommandLine
 
@@ -61,9 +68,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A person sits at the terminal, and says no; what was asked."""
     seen: list[str] = []
 
-    def confirm(text: str, **options: Any) -> None:
+    def confirm(text: str, **options: Any) -> bool:
         seen.append(text)
-        raise click.Abort
+        return False
 
     monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: True)
     monkeypatch.setattr(click, "confirm", confirm)
@@ -94,6 +101,10 @@ class TestListing:
         assert [job["id"] for job in cli.json("dlq", "list", "--older-than", "1h")] == ["c"]
         assert [job["id"] for job in cli.json("dlq", "list", "--error-like", "code 7")] == ["d"]
 
+    def test_what_is_held(self, cli: CommandLine) -> None:
+        cli.ok("hold", "a")
+        assert [job["id"] for job in cli.json("list", "--held")] == ["a"]
+
     def test_none_is_said(self, cli: CommandLine) -> None:
         assert (
             cli.ok("list", "--state", "failed,done", "--tag", "x").err
@@ -104,6 +115,7 @@ class TestListing:
         assert "no state 'lost'" in cli.fails(2, "list", "--state", "dead,lost")
         assert "'often'" in cli.fails(2, "list", "--older-than", "often")
         assert "the text is empty" in cli.fails(2, "dlq", "purge", "--error-like", "", "--yes")
+        assert "the text is empty" in cli.fails(2, "dlq", "purge", "--command-like", " ", "--yes")
 
 
 @pytest.mark.usefixtures("jobs")
@@ -124,6 +136,54 @@ class TestActing:
         before = cli.files()
         assert "say --yes" in cli.fails(2, *words, "--group", "g")
         assert cli.files() == before
+
+    @pytest.mark.parametrize(
+        "words", [["dlq", "purge"], ["cancel", "--tag", "nope"], ["dlq", "purge", "nobody"]]
+    )
+    def test_a_script_learns_that_also_while_there_is_nothing_to_do(
+        self, cli: CommandLine, words: list[str]
+    ) -> None:
+        for job_id in "cd":
+            (cli.spool / "dead" / f"{job_id}.json").unlink()
+        assert "say --yes" in cli.fails(2, *words)
+
+    def test_all_dead_are_retried_by_a_script_without_a_word(self, cli: CommandLine) -> None:
+        """As ever: before others asked, it did not."""
+        assert cli.ok("dlq", "retry", "--all").err == "c, d back to pending\n"
+
+    def test_all_dead_are_asked_about_where_somebody_is(self, cli: CommandLine, asked: list[str]) -> None:
+        before = cli.files()
+        assert "nothing done" in cli.fails(130, "dlq", "retry", "--all")
+        assert asked == ["Run 2 dead jobs again?"]
+        assert cli.files() == before
+        cli.ok("dlq", "retry", "--all", "--yes")
+
+    def test_a_program_is_asked_about_too(self, cli: CommandLine, asked: list[str]) -> None:
+        before = cli.files()
+        result = cli("cancel", "--group", "g", "--json")
+        assert (result.code, result.out) == (130, "")
+        assert json.loads(result.err)["message"] == "nothing done"
+        assert len(asked) == 1
+        assert cli.files() == before
+
+    @pytest.mark.parametrize(("job_id", "code"), [("nobody", 3), ("a", 4)])
+    def test_what_is_not_dead_is_told_before_it_asks(
+        self, cli: CommandLine, asked: list[str], job_id: str, code: int
+    ) -> None:
+        cli.fails(code, "dlq", "purge", "c", job_id)
+        assert asked == []
+
+    def test_who_waits_for_what_is_to_be_deleted_is_told(self, cli: CommandLine, asked: list[str]) -> None:
+        cli.ok("enqueue", "--id", "x", "--after", "c", "--", "x")
+        cli.ok("enqueue", "--id", "y", "--after", "c", "--", "x")
+        cli("dlq", "purge", "--older-than", "1h")
+        cli("dlq", "purge", "c", "d")
+        cli("dlq", "purge", "d")
+        assert asked == [
+            "Delete 1 dead job, for which 2 others wait, for good?",
+            "Delete 2 dead jobs, for some of which 2 others wait, for good?",
+            "Delete 1 dead job for good?",
+        ]
 
     @pytest.mark.parametrize(
         ("words", "question"),
@@ -169,13 +229,58 @@ class TestActing:
 
     def test_json_tells_what_was_done(self, cli: CommandLine) -> None:
         cli.drop("c.json", b"{", "dead")
-        result = cli.ok("dlq", "retry", "--newer-than", "2d", "--yes", "--json")
-        assert json.loads(result.out) == {"done": ["d"], "skipped": ["c"]}
-        assert result.err.splitlines()[1:] == ["1 back to pending, 1 skipped"]
-        assert "dead/c.json" in result.err
-        assert cli.json("hold", "a", "a") == {"done": ["a"], "skipped": []}
-        assert cli.json("dlq", "purge", "c", "--yes") == {"done": ["c"], "skipped": []}
-        assert cli.json("dlq", "retry", "--all") == {"done": [], "skipped": []}
+        result = cli("dlq", "retry", "--newer-than", "2d", "--yes", "--json")
+        told = json.loads(result.out)
+        (reason,) = told.pop("reasons")
+        assert told == {"done": ["d"], "skipped": ["c"]}
+        assert {name: reason[name] for name in ("id", "error", "exit_code")} == {
+            "id": "c",
+            "error": "damaged_record",
+            "exit_code": 6,
+        }
+        assert result.code == 6, "as by its name"
+        assert result.err.splitlines() == [reason["message"], "1 back to pending, 1 skipped"]
+        assert "dead/c.json" in reason["message"]
+        assert cli.json("hold", "a", "a") == {"done": ["a"], "skipped": [], "reasons": []}
+        assert cli.json("dlq", "purge", "c", "--yes") == {"done": ["c"], "skipped": [], "reasons": []}
+        assert cli.json("dlq", "retry", "--all") == {"done": [], "skipped": [], "reasons": []}
+
+    def test_what_has_moved_on_is_no_failure(self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+        choose = Queue.choose
+
+        def choose_and_see_one_go(queue: Queue, verb: str, where: Filter) -> Chosen:
+            chosen = choose(queue, verb, where)
+            (cli.spool / "dead" / "d.json").unlink()
+            return chosen
+
+        monkeypatch.setattr(Queue, "choose", choose_and_see_one_go)
+        assert cli.ok("dlq", "purge", "--yes").err == "deleted 1, 1 skipped\n"
+
+    def test_of_many_reasons_some_are_shown(self, cli: CommandLine) -> None:
+        for number in range(REASONS_SHOWN + 3):
+            cli.drop(f"bad{number}.json", b"{", "dead")
+        result = cli("dlq", "retry", "--all")
+        assert result.code == 6
+        *shown, rest, told = result.err.splitlines()
+        assert len(shown) == REASONS_SHOWN
+        assert (rest, told) == ("and 3 more like these", "c, d back to pending, 23 skipped")
+
+    @pytest.mark.parametrize("ends", [OSError(errno.ENOSPC, "disk full"), KeyboardInterrupt()], ids=repr)
+    def test_one_that_ends_early_tells_what_was_done(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, ends: BaseException
+    ) -> None:
+        def purge_one(store: Store, place: Place) -> bool:
+            if place.job_id == "d":
+                raise ends
+            return purge(store, place)
+
+        purge = many.purge_one
+        monkeypatch.setattr(many, "purge_one", purge_one)
+        result = cli("dlq", "purge", "--yes", "--json")
+        assert json.loads(result.out) == {"done": ["c"], "skipped": [], "reasons": []}
+        told, error = result.err.splitlines()
+        assert told == "deleted 1"
+        assert (result.code, json.loads(error)["exit_code"]) in {(7, 7), (130, 130)}
 
     def test_names_are_all_or_none_as_ever(self, cli: CommandLine) -> None:
         before = cli.files()
