@@ -2,8 +2,6 @@
 how many these are.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -117,7 +115,7 @@ def carry_out(wish: Wish, named: Callable[[Queue, Sequence[str]], object]) -> No
         _act(queue, wish, chosen)
 
 
-def _act(queue: Queue, wish: Wish, chosen: Chosen) -> None:
+def _act(queue: Queue, wish: Wish, chosen: "Chosen") -> None:
     from queuectl.queue.many import Acted
 
     acted = Acted([], [], {})

@@ -173,11 +173,14 @@ class Queue(Acting):
         *,
         by: Optional[str] = None,
         zone: Optional[tzinfo] = None,
+        group: Optional[str] = None,
+        tag: Optional[str] = None,
         told: Callable[[int, int], object] = lambda count, total: None,
     ) -> dict[str, Any]:
         """Numbers of what ended within the last `seconds`, as plain data (see `docs/many.md`).
 
         `by` group, tag, state, hour or day tells them apart; hours and days are those of `zone`, else of UTC.
+        With `group` or `tag` only jobs of that group, or with that tag, count.
         `told` is called now and then with how many jobs were read, of how many.
 
         Raises:
@@ -187,7 +190,7 @@ class Queue(Acting):
 
         self.refresh()
         now = self._now()
-        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc), told)
+        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc, group, tag), told)
 
     # Acting on workers
 

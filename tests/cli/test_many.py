@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import re
+import sys
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
 
 from queuectl.cli.many import REASONS_SHOWN
 from queuectl.index import Filter
-from queuectl.moment import format_moment
+from queuectl.moment import format_moment, parse_moment
 from queuectl.queue import Queue, many
 from queuectl.queue.many import Chosen
 from queuectl.queue.store import Store
@@ -312,7 +314,7 @@ class TestStats:
         assert set(one) == {"key", *NUMBERS}
         assert {name: one[name] for name in NUMBERS} == {name: told[name] for name in NUMBERS}
         assert tuple(told["waiting"]) == tuple(one["running"]) == RANKS
-        assert set(told["bars"][0]) == {"at", "completed", "dead"}
+        assert set(told["bars"][0]) == {"at", "completed", "dead", "runs", "failed_runs"}
         assert (told["ended"], told["failure_rate"], told["by"], one["key"]) == (2, 0.5, "group", "g")
         assert told["waiting"]["max"] == pytest.approx(30, abs=0.1)
         assert cli.json("stats", "--since", "1h")["ended"] == 1
@@ -323,9 +325,72 @@ class TestStats:
         assert re.search(r"^ended +2  \(1 completed, 1 dead\)$", text, re.M)
         assert re.search(r"^runs +2  \(1 = 50 % failed, 0 retries\)$", text, re.M)
         assert re.search(r"^running +5.0 s +1 min 30 s +1 min 30 s +1 min 30 s$", text, re.M)
-        assert re.search(r"^dead +1 .*30 s / 30 s / 30 s / 30 s", text, re.M)
+        assert re.search(r"^dead +1 +0.333 +1 +1 +100 % +30 s +1 min 30 s$", text, re.M)
         assert "ended, every 10 min" in text
-        assert len(re.findall(r"\d\d:\d\d  1  [█#]+$", text, re.M)) == 2
+        assert len(re.findall(r"\d\d:\d\d  1 +[█#]+$", text, re.M)) == 1
+        assert len(re.findall(r"\d\d:\d\d  1  100 %  [▒x]+$", text, re.M)) == 1, "one has failed"
+
+    @pytest.mark.parametrize("words", [["--chart"], []], ids=["asked", "a terminal"])
+    def test_a_chart_is_drawn(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    ) -> None:
+        self.runs(cli)
+        assert "ended, every" not in cli.ok("stats").out
+        if not words:
+            monkeypatch.setattr("queuectl.system.is_interactive", lambda stream: stream is sys.stdout)
+        assert "ended, every" in cli.ok("stats", *words).out
+
+    def test_of_some_jobs(self, cli: CommandLine) -> None:
+        self.runs(cli)
+        put(cli, "done", "c", tags=["t"])
+        assert cli.json("stats", "--group", "g")["ended"] == 2
+        assert cli.json("stats", "--tag", "t")["ended"] == 1
+
+    @pytest.mark.parametrize("by", ["group", "hour"])
+    def test_a_table_fits_a_terminal(self, cli: CommandLine, by: str) -> None:
+        cli.ok("init")
+        run = {
+            "outcome": "failed",
+            "started_at": format_moment(now() - 59_000),
+            "finished_at": format_moment(now()),
+        }
+        created = format_moment(now() - 80_000)
+        for number in range(12):
+            put(cli, "done", f"j{number}", 0, group="thumbnails-hq", history=[run] * 90, created_at=created)
+        assert all(len(line) < 80 for line in cli.ok("stats", "--by", by).lines)
+
+    def test_a_zone_that_is_none_is_told_once(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.runs(cli)
+
+        def untold() -> None:
+            raise ValueError("this machine's time zone cannot be told: TZ")
+
+        monkeypatch.setattr("queuectl.system.zone.local_zone", untold)
+        for words in ([], ["--by", "hour", "--chart"]):
+            assert cli.ok("stats", *words).err.count("hours and days are those of UTC") == 1
+
+    def test_an_hour_that_comes_twice_says_which_it_is(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cli.ok("init")
+        monkeypatch.setattr("queuectl.system.zone.local_zone", lambda: ZoneInfo("America/New_York"))
+        stats = Queue.stats
+
+        def then(queue: Queue, *given: Any, **options: Any) -> dict[str, Any]:
+            monkeypatch.setattr(queue, "_now", lambda: parse_moment("2026-11-01T08:00:00Z"))
+            return stats(queue, *given, **options)
+
+        monkeypatch.setattr(Queue, "stats", then)
+        lines = cli.ok("stats", "--since", "4h", "--by", "hour").lines
+        assert [line[:20].strip() for line in lines[-5:]] == [
+            "2026-11-01 00:00",
+            "2026-11-01 01:00 EDT",
+            "2026-11-01 01:00 EST",
+            "2026-11-01 02:00",
+            "2026-11-01 03:00",
+        ]
 
     def test_by_hour_shows_the_clock_of_this_machine(self, cli: CommandLine) -> None:
         self.runs(cli)
