@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 import click
 
@@ -36,6 +36,7 @@ REASONS_SHOWN = 20
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     json_option,
     yes_option,
+    click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many, those that came in first."),
     click.option("--dry-run", is_flag=True, help="Only list the jobs that the filter finds."),
 )
 _QUESTIONS = {
@@ -66,6 +67,7 @@ class Wish(NamedTuple):
     as_json: bool
     yes: bool
     dry_run: bool
+    limit: Optional[int]
     unasked: bool = False
     """Whether it is done where nobody is there to be asked, too."""
 
@@ -79,7 +81,7 @@ def taken_wish(verb: str, job_ids: tuple[str, ...], given: dict[str, Any], *, ev
     """What is wanted by these ids and options; `every` job that it can be done to takes the place of both.
 
     Raises:
-        click.UsageError: there is none of these, or more than one, or --dry-run without a filter.
+        click.UsageError: there is none of these, or more than one, or --dry-run or --limit without a filter.
     """
     ways = [bool(job_ids), has_filter(given), every]
     if sum(ways) > 1:
@@ -89,8 +91,10 @@ def taken_wish(verb: str, job_ids: tuple[str, ...], given: dict[str, Any], *, ev
         raise click.UsageError(f"name the jobs, or give a filter such as {known}")
     if job_ids and given["dry_run"]:
         raise click.UsageError("--dry-run lists what a filter finds: give one")
-    as_json, yes, dry_run = (given.pop(name) for name in ("as_json", "yes", "dry_run"))
-    return Wish(verb, job_ids, taken_filter(given), as_json, yes, dry_run)
+    if job_ids and given["limit"] is not None:
+        raise click.UsageError("--limit is of what a filter finds: give one")
+    as_json, yes, dry_run, limit = (given.pop(name) for name in ("as_json", "yes", "dry_run", "limit"))
+    return Wish(verb, job_ids, taken_filter(given), as_json, yes, dry_run, limit)
 
 
 def carry_out(wish: Wish, named: Callable[[Queue, Sequence[str]], object]) -> None:
@@ -106,9 +110,10 @@ def carry_out(wish: Wish, named: Callable[[Queue, Sequence[str]], object]) -> No
             named(queue, wish.job_ids)
             tell(wish, wish.job_ids)
             return
-        chosen = queue.choose(wish.verb, wish.where)
+        chosen = queue.choose(wish.verb, wish.where, limit=wish.limit)
         if wish.dry_run:
-            print_jobs(queue.jobs(where=chosen.where), chosen.where, as_json=wish.as_json)
+            rows = [job for job in queue.jobs(where=chosen.where) if job["id"] in chosen.jobs]
+            print_jobs(rows, chosen.where, as_json=wish.as_json)
             return
         if chosen.jobs and asks:
             confirm(question(wish.verb, Counter(one.state for one in chosen.jobs.values()), chosen.waiting))

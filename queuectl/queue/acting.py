@@ -178,17 +178,19 @@ class Acting:
     # Acting on many
 
     @guarded
-    def choose(self, verb: str, where: Filter) -> Chosen:
+    def choose(self, verb: str, where: Filter, *, limit: Optional[int] = None) -> Chosen:
         """The jobs that the filter means and that `verb` is for: retry, cancel, purge, hold, release, or
         release anyway. To `retry` are those that have failed or are dead, unless the filter names states.
+        With `limit` so many of them at most, those that came in first.
 
         Raises:
-            InvalidInput: there is no such verb, or it is for no job in the states that the filter names.
+            InvalidInput: there is no such verb, it is for no job in the states that the filter names, or what
+                the filter says makes no sense.
         """
         from queuectl.queue.many import choose
 
         self.refresh()
-        return choose(self.store, verb, where, self._now())
+        return choose(self.store, verb, where, limit, self._now())
 
     def act(
         self,

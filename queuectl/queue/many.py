@@ -6,7 +6,8 @@ import errno
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Callable, NamedTuple
+from itertools import islice
+from typing import Any, Callable, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.errors import (
@@ -123,7 +124,7 @@ def meant(verb: str, where: Filter) -> Filter:
     return where._replace(states=where.states or able.usual, **only)
 
 
-def choose(store: Store, verb: str, where: Filter, now: float) -> Chosen:
+def choose(store: Store, verb: str, where: Filter, limit: Optional[int], now: float) -> Chosen:
     """See `Queue.choose`."""
     where = meant(verb, where)
     large = [one for one in where.states if one is not State.PROCESSING and not store.index.has_few(one, FEW)]
@@ -133,7 +134,7 @@ def choose(store: Store, verb: str, where: Filter, now: float) -> Chosen:
         reconcile_some(
             store, [(one.state, job_id + SUFFIX) for job_id, one in found if one.state in large], now
         )
-    jobs = store.index.matches(where)
+    jobs = dict(islice(store.index.matches(where).items(), limit))
     return Chosen(verb, jobs, where, len(store.index.waiting_for(list(jobs))) if verb == "purge" else 0)
 
 

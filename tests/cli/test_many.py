@@ -250,8 +250,8 @@ class TestActing:
     def test_what_has_moved_on_is_no_failure(self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
         choose = Queue.choose
 
-        def choose_and_see_one_go(queue: Queue, verb: str, where: Filter) -> Chosen:
-            chosen = choose(queue, verb, where)
+        def choose_and_see_one_go(queue: Queue, verb: str, where: Filter, **options: Any) -> Chosen:
+            chosen = choose(queue, verb, where, **options)
             (cli.spool / "dead" / "d.json").unlink()
             return chosen
 
@@ -283,6 +283,14 @@ class TestActing:
         told, error = result.err.splitlines()
         assert told == "deleted 1"
         assert (result.code, json.loads(error)["exit_code"]) in {(7, 7), (130, 130)}
+
+    def test_so_many_at_most_the_first_to_come_in(self, cli: CommandLine) -> None:
+        assert "--limit is of what a filter finds" in cli.fails(2, "cancel", "a", "--limit", "1")
+        assert "give a filter" in cli.fails(2, "cancel", "--limit", "1", "--yes")
+        assert [job["id"] for job in cli.json("dlq", "purge", "--limit", "1", "--dry-run")] == ["c"]
+        assert cli.json("dlq", "purge", "--limit", "1", "--yes")["done"] == ["c"]
+        assert cli.ok("dlq", "purge", "--limit", "0", "--yes").err == "nothing to delete\n"
+        assert [job["id"] for job in cli.json("dlq", "list")] == ["d"]
 
     def test_names_are_all_or_none_as_ever(self, cli: CommandLine) -> None:
         before = cli.files()
