@@ -20,7 +20,7 @@ from queuectl.queue.many import Chosen
 from queuectl.queue.store import Store
 from queuectl.spool import Place
 from queuectl.system import now
-from tests.support.commandline import CommandLine
+from tests.support.commandline import CommandLine, LivingWorker
 
 RANKS = ("p50", "p90", "p99", "max")
 NUMBERS = {
@@ -301,6 +301,21 @@ class TestActing:
     def test_a_state_that_it_is_not_for_is_refused(self, cli: CommandLine) -> None:
         line = cli.fails(2, "hold", "--state", "dead", "--yes")
         assert line == "queuectl: hold is not for jobs that are dead (for those that are pending or failed)"
+
+
+def test_one_that_still_runs_is_a_failure_as_by_its_name(
+    cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "DEADLINE", 0.0)
+    cli.ok("enqueue", "--id", "s1", "--batch", "n", "--", "x")
+    cli.ok("enqueue", "--id", "s2", "--batch", "n", "--", "x")
+    assert worker.claim().place.job_id == "s1"
+    result = cli("cancel", "--batch", "n", "--yes", "--json")
+    assert result.code == 5
+    told = json.loads(result.out)
+    assert (told["done"], told["skipped"]) == (["s2"], ["s1"])
+    assert [(one["id"], one["error"]) for one in told["reasons"]] == [("s1", "busy")]
+    assert "job 's1' still runs" in result.err
 
 
 class TestStats:
