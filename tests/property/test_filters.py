@@ -19,14 +19,15 @@ DAY = 86400
 words = st.text(alphabet="aAbß\u0130é\u0301İ \t\n\xa0%_\\\"',[]\0", max_size=6)
 texts = words.filter(str.strip)
 labels = st.sampled_from(["g", "G", "gé", "a b"])
-moments = st.integers(0, 4 * DAY * 1000).map(lambda ms: ms / 1000)
+# Few, so that some are equal.
+moments = st.integers(0, 6).map(lambda number: number * DAY / 2 + 0.001)
 entries = st.fixed_dictionaries(
     {
         "id": st.just(""),
         "fold": st.just(""),
         "state": st.sampled_from([state.value for state in State]),
         "worker": st.none(),
-        "mtime_ns": st.integers(-(10**9), 4 * DAY * 10**9),
+        "mtime_ns": moments.map(lambda moment: int(moment * 10**9)) | st.integers(-(10**9), 4 * DAY * 10**9),
         "size": st.just(1),
         "created": st.just(1.0),
         "command": st.one_of(words, st.lists(words, min_size=1, max_size=3)).map(written_command),
