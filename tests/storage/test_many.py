@@ -32,7 +32,7 @@ class TestAFilter:
         put(desk, "pending", "a", command="Rsync /data", group="g", tags=["night"], batch="b")
         put(desk, "dead", "b", command=["rsync", "/data", "100%"], error="Exit code 7: ÜBERLAUF", group="g")
         put(desk, "done", "c", command='say \n "x" a_b', tags=["night", "day"], batch="b")
-        put(desk, "failed", "d", error="exit code 9", run_at="2027-01-15T09:00:00.000Z", hold=True)
+        put(desk, "failed", "d", error="exit\t code\n9", run_at="2027-01-15T09:00:00.000Z", hold=True)
 
     @pytest.mark.parametrize(
         ("where", "found"),
@@ -47,7 +47,8 @@ class TestAFilter:
             (Filter(command_like="rsync /DATA"), "ab"),
             (Filter(command_like="%"), "b"),
             (Filter(command_like="_"), "c"),
-            (Filter(command_like='"X"'), "c"),
+            (Filter(command_like='SAY  "X"'), "c"),
+            (Filter(error_like="code 9"), "d"),
             (Filter(command_like="', '"), ""),
             (Filter(error_like="exit"), "bd"),
             (Filter(error_like="überlauf"), "b"),
