@@ -26,6 +26,8 @@ OUTCOMES = (SUCCESS, FAILURE, ANY)
 """What a job may want of those that it waits for."""
 Hook = Union[str, list[str], dict[str, Any]]
 """A command, a job, or the file of one."""
+SKIPPED = "skipped"
+"""The outcome of a job that was done without a run."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -280,7 +282,7 @@ def has_begun(job: Job) -> bool:
 def skipped(job: Job, *, now: float, why: str) -> Job:
     """A job that was only for something that has not come: it is done without a run."""
     stamp = format_moment(now)
-    run = Run(outcome="skipped", finished_at=stamp, error=why)
+    run = Run(outcome=SKIPPED, finished_at=stamp, error=why)
     return msgspec.structs.replace(
         job,
         state=State.COMPLETED,

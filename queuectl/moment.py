@@ -9,6 +9,7 @@ from typing import Optional
 
 # Compiled by `re` when they are first needed.
 _RFC3339 = r"(?a)(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?\Z"
+_SORTABLE = r"(?a)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z\Z"
 _DURATION = r"(?a)(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
@@ -78,6 +79,17 @@ def read_moment(text: Optional[str]) -> Optional[float]:
         except ValueError:
             continue
     return None
+
+
+def sortable_moment(text: Optional[str]) -> Optional[str]:
+    """A time that other tools may have written, in the form in which texts sort as times do (to the
+    millisecond); None where there is none to understand.
+    """
+    moment = read_moment(text)
+    if text is None or moment is None:
+        return None
+    # What we have written stays as it is, to the microsecond.
+    return text if re.match(_SORTABLE, text) else format_moment(moment)
 
 
 def parse_duration(text: str) -> float:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect
 from collections.abc import Sequence
+from datetime import tzinfo
 from math import ceil
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from queuectl.moment import format_moment
+from queuectl.parts import DAY, parts
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _STEPS = [60.0 * minutes for minutes in (1, 5, 10, 30, 60, 120, 180, 360, 720, 1440, 7 * 1440, 30 * 1440)]
 MOST_BARS = 30
+"""As many, and one or two that are cut."""
+_OF_A_BAR = ("completed", "dead", "runs", "failed_runs")
 
 
 class Tally:
@@ -47,7 +52,7 @@ class Tally:
             "per_hour": round(ended / hours, 3),
             "runs": self.runs,
             "failed_runs": self.failed,
-            "failure_rate": round(self.failed / self.runs, 4) if self.runs else None,
+            "failure_rate": self.failed / self.runs if self.runs else None,
             "retries": self.retries,
             "waiting": percentiles(self.waited),
             "running": percentiles(self.ran),
@@ -64,33 +69,32 @@ def percentiles(numbers: Sequence[float]) -> dict[str, Optional[float]]:
 
 
 class Bars:
-    """How many jobs ended in each of some equal parts of a period."""
+    """How many jobs ended in each of some parts of a period, and how their runs went."""
 
-    def __init__(self, since: float, until: float) -> None:
+    def __init__(self, since: float, until: float, zone: tzinfo) -> None:
         length = until - since
-        longer = ceil(length / MOST_BARS)
-        self.step = next((step for step in _STEPS if length / step <= MOST_BARS), float(longer))
-        self._first = since // self.step
-        # The last part may only just have begun.
-        count = int(until // self.step - self._first) + 1
-        self._completed, self._dead = [0] * count, [0] * count
+        longer = ceil(length / MOST_BARS / DAY) * DAY
+        self.step = next((step for step in _STEPS if length / step <= MOST_BARS), longer)
+        self._begins = [part.begin for part in parts(since, until, self.step, zone)]
+        self._numbers = [dict.fromkeys(_OF_A_BAR, 0) for _ in self._begins]
 
     def note_end(self, at: float, *, dead: bool) -> None:
         """A job has come to its end at this moment of the period."""
-        place = min(max(int(at // self.step - self._first), 0), len(self._dead) - 1)
-        (self._dead if dead else self._completed)[place] += 1
+        self._at(at)["dead" if dead else "completed"] += 1
+
+    def note_run(self, at: float, *, failed: bool) -> None:
+        """A run has ended at this moment of the period."""
+        numbers = self._at(at)
+        numbers["runs"] += 1
+        numbers["failed_runs"] += failed
+
+    def _at(self, moment: float) -> dict[str, int]:
+        return self._numbers[max(bisect(self._begins, moment) - 1, 0)]
 
     def data(self) -> list[dict[str, Any]]:
         """The parts, as plain data."""
-        pairs = zip(self._completed, self._dead)
-        return [
-            {"at": format_moment((self._first + number) * self.step), "completed": completed, "dead": dead}
-            for number, (completed, dead) in enumerate(pairs)
-        ]
-
-
-Keys = Callable[[float], Sequence[Optional[str]]]
-"""What something that happened at a moment counts for."""
+        pairs = zip(self._begins, self._numbers)
+        return [{"at": format_moment(begin), **numbers} for begin, numbers in pairs]
 
 
 class Tallies:

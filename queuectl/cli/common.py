@@ -11,6 +11,7 @@ import click
 
 from queuectl import system
 from queuectl.cli.terminal import echo
+from queuectl.errors import Interrupted
 from queuectl.queue import Queue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -126,15 +127,22 @@ def say(text: str) -> None:
     echo(text, err=True)
 
 
+def refuse_without_person() -> None:
+    """Raise UsageError if nobody is here to be asked."""
+    if not system.is_interactive(sys.stdin):
+        raise click.UsageError("nobody is here to ask: say --yes")
+
+
 def confirm(question: str) -> None:
     """Go on if the person says yes.
 
     Raises:
-        UsageError, Abort: nobody is here to ask; they say no.
+        UsageError: nobody is here to ask.
+        Interrupted: they say no.
     """
-    if not system.is_interactive(sys.stdin):
-        raise click.UsageError("nobody is here to ask: say --yes")
-    click.confirm(question, abort=True, err=True)
+    refuse_without_person()
+    if not click.confirm(question, err=True):
+        raise Interrupted("nothing done")
 
 
 def print_json(value: Any) -> None:

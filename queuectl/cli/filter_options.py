@@ -22,7 +22,7 @@ def _states(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ..
 
 
 def _text(ctx: click.Context, parameter: click.Parameter, text: Optional[str]) -> Optional[str]:
-    if text == "":
+    if text is not None and not text.strip():
         # Of a variable that a script has not set, as a rule.
         raise click.BadParameter("the text is empty, and so is in every one")
     return text
@@ -35,6 +35,9 @@ state_option = click.option(
     callback=_states,
     metavar="STATES",
     help="Only pending, processing, completed (or done), failed or dead; may be repeated, or a list: a,b.",
+)
+held_option = click.option(
+    "--held", is_flag=True, default=None, help="Only jobs that a person keeps: see hold."
 )
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--group", metavar="NAME", help="Only jobs of this group."),
@@ -80,7 +83,11 @@ def taken_filter(given: dict[str, Any]) -> Filter:
     older, newer = given.pop("older_than"), given.pop("newer_than")
     fields = {name: given.pop(name) for name in _FIELDS}
     return ALL._replace(
-        states=given.pop("states", ()), changed_before=_ago(older), changed_since=_ago(newer), **fields
+        states=given.pop("states", ()),
+        held=given.pop("held", None),
+        changed_before=_ago(older),
+        changed_since=_ago(newer),
+        **fields,
     )
 
 

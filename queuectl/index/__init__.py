@@ -7,7 +7,7 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 from __future__ import annotations
 
 from queuectl.index.ended import OLDEST, Ended, latest_at
-from queuectl.index.filters import ALL, Filter
+from queuectl.index.filters import ALL, Filter, checked, is_meant
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
 from queuectl.index.order import Order
@@ -16,6 +16,7 @@ from queuectl.index.rows import (
     EndedRow,
     Entry,
     Look,
+    Match,
     Oddity,
     Position,
     Stamp,
@@ -36,11 +37,14 @@ __all__ = [
     "Filter",
     "Index",
     "Look",
+    "Match",
     "Oddity",
     "Position",
     "Stamp",
+    "checked",
     "command_of",
     "is_damage",
+    "is_meant",
     "latest_at",
     "trouble",
     "usable_error",

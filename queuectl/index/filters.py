@@ -1,31 +1,22 @@
-"""Which jobs are meant, of many: a filter of rows, and its SQL."""
+"""Which jobs are meant, of many: a filter of rows, in SQL and in Python."""
 
+import re
 import sqlite3
-from typing import Any, NamedTuple, Optional
+from math import isfinite
+from typing import Any, Callable, NamedTuple, Optional
 
+from queuectl.errors import InvalidInput
+from queuectl.index.rows import Entry
 from queuectl.moment import format_moment
 from queuectl.state import State
-
-_CHANGED = "coalesce(updated_at, strftime('%Y-%m-%dT%H:%M:%fZ', mtime_ns / 1e9, 'unixepoch'))"
-"""When a job last changed, as `list` tells it; such texts sort as the times do."""
-_CONDITIONS = {
-    "group": "lane = :group",
-    "tag": "instr(tags, char(10) || :tag || char(10))",
-    "batch": "batch = :batch",
-    "changed_before": f"{_CHANGED} < :changed_before",
-    "changed_since": f"{_CHANGED} >= :changed_since",
-    "command_like": "instr(shown_command(command), :command_like)",
-    "error_like": "instr(folded(error), :error_like)",
-    "held": "hold = :held",
-}
 
 
 class Filter(NamedTuple):
     """Jobs of which all of this is true; what is left out does not matter.
 
     `changed_before` and `changed_since` are seconds since the epoch; a job's last change is its `updated_at`.
-    `command_like` and `error_like` are texts that occur in it as they are, in capitals or not; a command that
-    is a list counts as `list` shows it, with a space between its words.
+    `command_like` and `error_like` are texts that occur in it as `list` shows it, in capitals or not: with a
+    space between the words of a command that is a list, and one for white space of any kind and length.
     """
 
     states: tuple[State, ...] = ()
@@ -38,14 +29,67 @@ class Filter(NamedTuple):
     error_like: Optional[str] = None
     held: Optional[bool] = None
     """Whether a person keeps it."""
+    kept: Optional[bool] = None
+    """Whether a person keeps it, or it names others that are to end first."""
 
 
 ALL = Filter()
 
 
+class _Condition(NamedTuple):
+    """What is true of the rows that one field of a filter means: in SQL, and the same of one row."""
+
+    sql: str
+    holds: Callable[[Entry, Any], bool]
+
+
+_CHANGED = "coalesce(updated_at, written(mtime_ns))"
+_CONDITIONS = {
+    "group": _Condition("lane = :group", lambda row, group: row.lane == group),
+    "tag": _Condition("instr(tags, char(10) || :tag || char(10))", lambda row, tag: f"\n{tag}\n" in row.tags),
+    "batch": _Condition("batch = :batch", lambda row, batch: row.batch == batch),
+    "changed_before": _Condition(f"{_CHANGED} < :changed_before", lambda row, moment: _changed(row) < moment),
+    "changed_since": _Condition(f"{_CHANGED} >= :changed_since", lambda row, moment: _changed(row) >= moment),
+    "command_like": _Condition(
+        "instr(shown_command(command), :command_like)", lambda row, text: text in _shown_command(row.command)
+    ),
+    "error_like": _Condition("instr(shown(error), :error_like)", lambda row, text: text in _shown(row.error)),
+    "held": _Condition("hold = :held", lambda row, held: row.hold == held),
+    "kept": _Condition(
+        "(hold = 1 OR after IS NOT NULL) = :kept",
+        lambda row, kept: (row.hold == 1 or row.after is not None) == kept,
+    ),
+}
+
+
+def checked(where: Filter) -> Filter:
+    """`where`, with its states as such, also where they are given as text.
+
+    Raises:
+        InvalidInput: there is no such state, a text is blank and so in every one, a time is none.
+    """
+    given: Any = where.states
+    try:
+        states = [State.parse(one) for one in ([given] if isinstance(given, str) else given)]
+    except TypeError:
+        states = [None]
+    found = tuple(state for state in states if state is not None)
+    if len(found) != len(states):
+        raise InvalidInput(f"the states of a filter are some states, not {given!r}")
+    for name in ("command_like", "error_like"):
+        text = getattr(where, name)
+        if text is not None and not (isinstance(text, str) and text.strip()):
+            raise InvalidInput(f"{name}: the text is empty, and so is in every one")
+    for name in ("changed_before", "changed_since"):
+        moment = getattr(where, name)
+        if moment is not None and not (isinstance(moment, (int, float)) and isfinite(moment)):
+            raise InvalidInput(f"{name} is in seconds since the epoch, not {moment!r}")
+    return where._replace(states=found)
+
+
 def condition(where: Filter) -> str:
     """What is true of the rows that it means."""
-    given = [text for name, text in _CONDITIONS.items() if getattr(where, name) is not None]
+    given = [one.sql for name, one in _CONDITIONS.items() if getattr(where, name) is not None]
     if where.states:
         given.append(f"state IN ({', '.join(repr(state.value) for state in where.states)})")
     return " AND ".join(["1", *given])
@@ -59,8 +103,16 @@ def values(where: Filter) -> dict[str, Any]:
             found[name] = format_moment(found[name])
     for name in ("command_like", "error_like"):
         if name in found:
-            found[name] = found[name].casefold()
+            # A space at an end of it is meant.
+            found[name] = _folded(re.sub(r"\s+", " ", found[name]))
     return found
+
+
+def is_meant(where: Filter, row: Entry) -> bool:
+    """Whether `condition` is true of this row."""
+    if where.states and row.state not in where.states:
+        return False
+    return all(_CONDITIONS[name].holds(row, value) for name, value in values(where).items())
 
 
 def prepare(connection: sqlite3.Connection, where: Filter) -> None:
@@ -68,11 +120,31 @@ def prepare(connection: sqlite3.Connection, where: Filter) -> None:
     if where.command_like is not None:
         connection.create_function("shown_command", 1, _shown_command)
     if where.error_like is not None:
-        connection.create_function("folded", 1, _folded)
+        connection.create_function("shown", 1, _shown)
+    if where.changed_before is not None or where.changed_since is not None:
+        connection.create_function("written", 1, _written)
 
 
-def _folded(text: Any) -> str:
-    return text.casefold() if isinstance(text, str) else ""
+def _changed(row: Entry) -> str:
+    """When a job last changed, as `list` tells it; such texts sort as the times do."""
+    return _written(row.mtime_ns) if row.updated_at is None else row.updated_at
+
+
+def _written(mtime_ns: int) -> str:
+    return format_moment(mtime_ns / 1e9)
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
+    # Lazily: most texts have no letter that can be written in two ways.
+    from unicodedata import normalize
+
+    return normalize("NFC", normalize("NFC", text).casefold())
+
+
+def _shown(text: Any) -> str:
+    return _folded(" ".join(text.split())) if isinstance(text, str) else ""
 
 
 def _shown_command(text: Any) -> str:
@@ -81,11 +153,11 @@ def _shown_command(text: Any) -> str:
         return ""
     if "\\" not in text:
         # Nothing in it is quoted: to decode a million takes four seconds.
-        return (text[2:-2].replace('", "', " ") if text[:1] == "[" else text[1:-1]).casefold()
+        return _shown(text[2:-2].replace('", "', " ") if text[:1] == "[" else text[1:-1])
     from json import loads
 
     try:
         command = loads(text)
     except ValueError:
-        return text.casefold()
-    return _folded(" ".join(map(str, command)) if isinstance(command, list) else command)
+        return _shown(text)
+    return _shown(" ".join(map(str, command)) if isinstance(command, list) else command)

@@ -60,6 +60,15 @@ class Entry(NamedTuple):
         return Stamp(self.state, self.worker, self.mtime_ns, self.size)
 
 
+class Match(NamedTuple):
+    """A job that a filter means: where it was, since when it is in the spool, and the version of its file."""
+
+    state: State
+    created: float
+    mtime_ns: int
+    size: int
+
+
 class Oddity(NamedTuple):
     """Something in the spool that is no job (yet): `seen` is when this version of it was first seen."""
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Optional
 
-from queuectl.index.base import FIELDS, WAITS, Base
+from queuectl.index.base import FIELDS, HELD, WAITS, Base
 from queuectl.index.filters import ALL, Filter, condition, prepare, values
-from queuectl.index.rows import Entry, checked_id, entry_from
+from queuectl.index.links import BATCH
+from queuectl.index.rows import Entry, Match, checked_id, entry_from
 from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.index.lately import Lately
 
 _ANY = 2**62
+_FEW = 400
+"""Ids that are asked for at once: older SQLites take 999 values in one question."""
 _LATEST = "updated_at DESC, id"
 _READY = f"INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS}", "priority DESC, created, id"
 _DUE = f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", "due, priority DESC, created, id"
@@ -76,11 +79,33 @@ class Shown(Base):
                 found += map(entry_from, rows)
         return found
 
-    def matches(self, where: Filter) -> dict[str, State]:
-        """The ids of the jobs that it means, with their states, the first to come in first."""
+    def matches(self, where: Filter) -> dict[str, Match]:
+        """The jobs that it means, by their ids, the first to come in first."""
         prepare(self._sql, where)
-        query = f"SELECT id, state FROM jobs WHERE {condition(where)} ORDER BY created, id"
-        return {checked_id(one): State(state) for one, state in self._sql.execute(query, values(where))}
+        rows = self._sql.execute(
+            f"SELECT id, state, created, mtime_ns, size FROM jobs WHERE {condition(where)} "
+            "ORDER BY created, id",
+            values(where),
+        )
+        return {checked_id(one): Match(State(state), *rest) for one, state, *rest in rows}
+
+    def waiting_for(self, ids: Sequence[str]) -> set[str]:
+        """Those that wait for one of these jobs, or for a batch of one of them."""
+        found: set[str] = set()
+        for first in range(0, len(ids), _FEW):
+            some = ids[first : first + _FEW]
+            places = ", ".join("?" * len(some))
+            parents = (
+                f"SELECT fold FROM jobs WHERE id IN ({places}) UNION "
+                f"SELECT '{BATCH}' || batch FROM jobs WHERE id IN ({places}) AND batch IS NOT NULL"
+            )
+            rows = self._sql.execute(
+                "SELECT DISTINCT child FROM links JOIN jobs ON jobs.id = child "
+                f"WHERE due = {HELD} AND parent IN ({parents})",
+                [*some, *some],
+            )
+            found.update(str(row[0]) for row in rows)
+        return found - set(ids)
 
     def lately(self) -> Lately:
         """Who has changed lately."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
-from queuectl.index.filters import ALL, Filter
+from queuectl.index.filters import ALL, Filter, checked
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
@@ -140,15 +140,19 @@ class Queue(Acting):
         """The jobs, as plain data: those that wait in the order of their running, others the latest first.
 
         `state` and `tag` take the place of those of `where`.
+
+        Raises:
+            InvalidInput: there is no such state, or what the filter says makes no sense.
         """
+        chosen, where = State.parse(state), checked(where)
         self.refresh()
-        chosen = State.parse(state)
         entries = self.store.index.entries(state=chosen, tag=tag, limit=limit, where=where)
         return job_rows(self.store, entries, self._now())
 
     @guarded
     def select(self, where: Filter) -> list[str]:
-        """The ids of the jobs that the filter means, the first to come in first."""
+        """The ids of the jobs that the filter means, the first to come in first. Raises as `jobs`."""
+        where = checked(where)
         self.refresh()
         return list(self.store.index.matches(where))
 
@@ -169,11 +173,14 @@ class Queue(Acting):
         *,
         by: Optional[str] = None,
         zone: Optional[tzinfo] = None,
+        group: Optional[str] = None,
+        tag: Optional[str] = None,
         told: Callable[[int, int], object] = lambda count, total: None,
     ) -> dict[str, Any]:
         """Numbers of what ended within the last `seconds`, as plain data (see `docs/many.md`).
 
         `by` group, tag, state, hour or day tells them apart; hours and days are those of `zone`, else of UTC.
+        With `group` or `tag` only jobs of that group, or with that tag, count.
         `told` is called now and then with how many jobs were read, of how many.
 
         Raises:
@@ -183,7 +190,7 @@ class Queue(Acting):
 
         self.refresh()
         now = self._now()
-        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc), told)
+        return stats(self.store, Period(now - seconds, now, by, zone or timezone.utc, group, tag), told)
 
     # Acting on workers
 

@@ -89,13 +89,12 @@ class Acting:
 
         retry(self.store, self._locate_all(job_ids), only=only, now=self._now())
 
-    @guarded
     def retry_all_dead(self) -> tuple[tuple[str, ...], list[str]]:
         """Retry every dead job; the ids of those, and of each file that is still no job what is wrong."""
-        from queuectl.queue.verbs import retry_all_dead
+        from queuectl.index.filters import Filter
 
-        self.refresh()
-        return retry_all_dead(self.store, self._now())
+        acted = self.act(self.choose("retry", Filter(states=(State.DEAD,))))
+        return tuple(acted.done), [str(error) for error in acted.reasons.values()]
 
     @guarded
     def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
@@ -127,6 +126,12 @@ class Acting:
             dead = {entry.id for entry in self.store.index.entries(state=State.DEAD)}
             job_ids = [job_id for job_id in job_ids if job_id in dead]
         return purge(self.store, None if job_ids is None else self._locate_all(job_ids))
+
+    @guarded
+    def waiting_for(self, job_ids: Sequence[str]) -> int:
+        """How many other jobs wait for one of these, or for a batch of one of them."""
+        self.refresh()
+        return len(self.store.index.waiting_for(list(job_ids)))
 
     @guarded
     def hold(self, job_ids: Sequence[str]) -> None:
@@ -173,24 +178,39 @@ class Acting:
     # Acting on many
 
     @guarded
-    def choose(self, verb: str, where: Filter) -> Chosen:
+    def choose(self, verb: str, where: Filter, *, limit: Optional[int] = None) -> Chosen:
         """The jobs that the filter means and that `verb` is for: retry, cancel, purge, hold, release, or
         release anyway. To `retry` are those that have failed or are dead, unless the filter names states.
+        With `limit` so many of them at most, those that came in first.
 
         Raises:
-            InvalidInput: there is no such verb, or it is for no job in the states that the filter names.
+            InvalidInput: there is no such verb, it is for no job in the states that the filter names, or what
+                the filter says makes no sense.
         """
         from queuectl.queue.many import choose
 
         self.refresh()
-        return choose(self.store, verb, where)
+        return choose(self.store, verb, where, limit, self._now())
 
-    @guarded
-    def act(self, chosen: Chosen, told: Callable[[int], object] = lambda count: None) -> Acted:
-        """Do that to those of the chosen jobs that still are in a state for it, a few at a time.
+    def act(
+        self,
+        chosen: Chosen,
+        told: Callable[[int], object] = lambda count: None,
+        *,
+        acted: Optional[Acted] = None,
+    ) -> Acted:
+        """Do that to those of the chosen jobs that are still the same and still meant, a few at a time.
 
-        `told` is called with the number of jobs that were seen to, after each few.
+        To `retry` or `purge` are only those that nobody has touched since. `told` is called with the number
+        of jobs that were seen to, after each few; `acted`, if given, is filled as it goes on, so that it
+        tells what was done also where this is interrupted.
+
+        Raises:
+            SpoolUnusable: the disk is full, or cannot be read or written; what was done stays done.
+            Busy: somebody else holds the lock all the time.
         """
-        from queuectl.queue.many import act
+        from queuectl.queue.many import Acted, act
 
-        return act(self.store, chosen, self._now, told)
+        acted = Acted([], [], {}) if acted is None else acted
+        act(self.store, chosen, self._now, told, acted)
+        return acted

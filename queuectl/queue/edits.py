@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -13,7 +14,7 @@ from queuectl.job import USER_FIELDS, Job, is_first
 from queuectl.moment import format_moment
 from queuectl.queue.store import Store
 from queuectl.queue.ties import check_parents, refuse_circle
-from queuectl.queue.verbs import moved_on, read_waiting
+from queuectl.queue.verbs import moved_on, read_waiting, telling
 from queuectl.source import Source
 from queuectl.spool import FileChanged, Place, Read, too_large
 from queuectl.state import WAITING
@@ -95,15 +96,26 @@ def _changed(store: Store, job: Job, changes: Mapping[str, Any]) -> Job:
 def _write(
     store: Store, places: Sequence[Place], reads: Sequence[Read], jobs: Sequence[Job], now: float
 ) -> None:
-    for place, read, changed in zip(places, reads, jobs):
-        stamped = msgspec.structs.replace(changed, updated_at=format_moment(now))
-        try:
-            job, version = store.stamp(place, stamped, read.version)
-        except FileNotFoundError:
-            raise moved_on(place) from None
-        except FileChanged:
-            raise moved_on(place) from None
+    with telling() as done:
+        for place, read, changed in zip(places, reads, jobs):
+            stamped = msgspec.structs.replace(changed, updated_at=format_moment(now))
+            try:
+                job, version = store.stamp(place, stamped, read.version)
+            except (FileNotFoundError, FileChanged):
+                raise moved_on(place) from None
+            done.append(place.job_id)
+            _record(store, place, job, version, now, was_of=read.job.batch)
+
+
+def _record(
+    store: Store, place: Place, job: Job, version: tuple[int, int], now: float, *, was_of: Optional[str]
+) -> None:
+    """Write the row of a job that may wait for others than before, and be of another batch."""
+    try:
         store.index.unlink([place.job_id])
         store.record(place, job, version, now)
-        if read.job.batch not in (None, job.batch):
+        if was_of not in (None, job.batch):
             store.index.look_at_batches()
+    except sqlite3.Error:
+        # The file is written: the next look repairs its row.
+        return

@@ -8,7 +8,7 @@ from queuectl.index import Entry, written_command
 from queuectl.index.base import HELD, PARKED
 from queuectl.index.links import BATCH, HOOK, IF_THERE, written_link
 from queuectl.job import Job, has_begun, is_first, parents, wants_retry
-from queuectl.moment import read_moment
+from queuectl.moment import read_moment, sortable_moment
 from queuectl.names import fold
 from queuectl.spool import Place
 from queuectl.state import WAITING, State
@@ -35,7 +35,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         max_retries=job.max_retries,
         run_at=None if anew else job.run_at,
         created_at=job.created_at,
-        updated_at=job.updated_at,
+        updated_at=sortable_moment(job.updated_at),
         exit_code=None if anew else job.exit_code,
         error=None if anew else job.error,
         tags="".join(f"\n{tag}" for tag in job.tags) + "\n" if job.tags else "",

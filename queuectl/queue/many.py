@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Callable, NamedTuple, Optional
+import errno
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import Any, Callable, NamedTuple, Optional
 
 from queuectl import system
-from queuectl.errors import Busy, Conflict, DamagedRecord, InvalidInput, NoSuchJob
+from queuectl.errors import (
+    Busy,
+    Conflict,
+    DamagedRecord,
+    InvalidInput,
+    NoSuchJob,
+    QueueError,
+    system_error,
+)
+from queuectl.index import Match, checked, is_meant
 from queuectl.index.filters import Filter
-from queuectl.names import CANCEL_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, SUFFIX
 from queuectl.queue.edits import change, release
+from queuectl.queue.guard import guarded
+from queuectl.queue.looks import FEW
+from queuectl.queue.reconcile import reconcile_some, row_of
 from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
-from queuectl.queue.verbs import cancel, purge, retry
+from queuectl.queue.verbs import cancel, cancel_waiting, moved_on, purge_one, read_waiting, retry_one
 from queuectl.spool import Place
 from queuectl.state import FINISHED, WAITING, State
 
 PIECE = 50
 """Jobs that are acted on under one hold of `claim.lock`, which keeps workers from claiming."""
 DEADLINE = 15.0
-"""Seconds to wait for the worker of a job that is cancelled while it runs."""
+"""Seconds to wait for the workers of those of a piece that are cancelled while they run."""
+_GRAIN = 0.002
+"""Seconds between two tellings of when a job came in: a file's time has more digits than a record's."""
 
 
 class Verb(NamedTuple):
@@ -27,65 +45,64 @@ class Verb(NamedTuple):
 
     states: tuple[State, ...]
     usual: tuple[State, ...]
-    act: Callable[[Store, Sequence[Place], float], object]
-    held: Optional[bool] = None
+    act: Callable[[Store, Place, float], object]
+    """Done under `claim.lock`, to one that does not run."""
+    synced: tuple[State, ...] = ()
+    """The states whose folders must outlive a power cut, once it is done."""
+    only: Mapping[str, Any] = {}
+    """What else must be true of the jobs, as fields of a filter."""
+    as_seen: bool = False
+    """Whether only the very record is meant that was there when it was asked."""
 
 
-def _retry(store: Store, places: Sequence[Place], now: float) -> None:
-    retry(store, places, only=None, now=now)
+def _purge(store: Store, place: Place, now: float) -> None:
+    if not purge_one(store, place):
+        raise moved_on(place)
 
 
-def _cancel(store: Store, places: Sequence[Place], now: float) -> None:
-    cancel(store, places, now=now, deadline=DEADLINE)
+def _hold(store: Store, place: Place, now: float) -> None:
+    change(store, [place], {"hold": True}, now=now)
 
 
-def _purge(store: Store, places: Sequence[Place], now: float) -> None:
-    purge(store, places)
+def _release(store: Store, place: Place, now: float) -> None:
+    release(store, [place], anyway=False, now=now)
 
 
-def _hold(store: Store, places: Sequence[Place], now: float) -> None:
-    change(store, places, {"hold": True}, now=now)
+def _release_anyway(store: Store, place: Place, now: float) -> None:
+    release(store, [place], anyway=True, now=now)
 
 
-def _release(store: Store, places: Sequence[Place], now: float) -> None:
-    release(store, places, anyway=False, now=now)
-
-
-def _release_anyway(store: Store, places: Sequence[Place], now: float) -> None:
-    release(store, places, anyway=True, now=now)
-
-
-_OF_ONE = (Conflict, NoSuchJob, DamagedRecord, InvalidInput, Busy, OSError)
-"""What may be wrong with one job, and is no reason to leave the others."""
 _CAN_BE_CANCELLED = (*WAITING, State.PROCESSING)
 VERBS = {
     # What has succeeded is run again only when somebody says so.
-    "retry": Verb(FINISHED, (State.FAILED, State.DEAD), _retry),
-    "cancel": Verb(_CAN_BE_CANCELLED, _CAN_BE_CANCELLED, _cancel),
-    "purge": Verb((State.DEAD,), (State.DEAD,), _purge),
-    "hold": Verb(WAITING, WAITING, _hold, held=False),
-    "release": Verb(WAITING, WAITING, _release, held=True),
-    "release anyway": Verb(WAITING, WAITING, _release_anyway),
+    "retry": Verb(FINISHED, (State.FAILED, State.DEAD), retry_one, (State.PENDING,), as_seen=True),
+    "cancel": Verb(_CAN_BE_CANCELLED, _CAN_BE_CANCELLED, cancel_waiting, (State.DEAD,)),
+    "purge": Verb((State.DEAD,), (State.DEAD,), _purge, (State.DEAD,), as_seen=True),
+    "hold": Verb(WAITING, WAITING, _hold, only={"held": False}),
+    "release": Verb(WAITING, WAITING, _release, only={"held": True}),
+    "release anyway": Verb(WAITING, WAITING, _release_anyway, only={"kept": True}),
 }
 
 
 class Chosen(NamedTuple):
-    """What is to be done to which jobs: their ids, and the states in which they were found."""
+    """What is to be done to which jobs: those that the filter meant when it was asked, by their ids."""
 
     verb: str
-    jobs: dict[str, State]
-    states: tuple[State, ...]
+    jobs: dict[str, Match]
+    where: Filter
+    waiting: int = 0
+    """Of those that are to be deleted: how many others wait for one of them, or for its batch."""
 
 
 class Acted(NamedTuple):
     """The ids of those that it was done to, and of those that had moved on or could not be acted on.
 
-    `reasons` are what is wrong with those of the latter that need a person's eye.
+    `reasons` are what is wrong with those of the latter that need a person's eye, by their ids.
     """
 
     done: list[str]
     skipped: list[str]
-    reasons: list[str]
+    reasons: dict[str, QueueError]
 
 
 def meant(verb: str, where: Filter) -> Filter:
@@ -96,84 +113,127 @@ def meant(verb: str, where: Filter) -> Filter:
     """
     if verb not in VERBS:
         raise InvalidInput(f"no verb {verb!r}", hint=f"there are {', '.join(VERBS)}")
-    able = VERBS[verb]
+    able, where = VERBS[verb], checked(where)
     wrong = [state.value for state in where.states if state not in able.states]
     if wrong:
         allowed = " or ".join(state.value for state in able.states)
         raise InvalidInput(
             f"{verb} is not for jobs that are {wrong[0]}", hint=f"for those that are {allowed}"
         )
-    held = able.held if where.held is None else where.held
-    return where._replace(states=where.states or able.usual, held=held)
+    only = {name: value for name, value in able.only.items() if getattr(where, name) is None}
+    return where._replace(states=where.states or able.usual, **only)
 
 
-def choose(store: Store, verb: str, where: Filter) -> Chosen:
+def choose(store: Store, verb: str, where: Filter, limit: Optional[int], now: float) -> Chosen:
     """See `Queue.choose`."""
     where = meant(verb, where)
-    return Chosen(verb, store.index.matches(where), where.states)
+    large = [one for one in where.states if one is not State.PROCESSING and not store.index.has_few(one, FEW)]
+    if large:
+        # What was edited in its place there has an older row.
+        found = store.index.matches(where).items()
+        reconcile_some(
+            store, [(one.state, job_id + SUFFIX) for job_id, one in found if one.state in large], now
+        )
+    jobs = dict(islice(store.index.matches(where).items(), limit))
+    return Chosen(verb, jobs, where, len(store.index.waiting_for(list(jobs))) if verb == "purge" else 0)
 
 
-def act(store: Store, chosen: Chosen, now: Callable[[], float], told: Callable[[int], object]) -> Acted:
-    """See `Queue.act`."""
-    acted = Acted([], [], [])
+def act(
+    store: Store, chosen: Chosen, now: Callable[[], float], told: Callable[[int], object], acted: Acted
+) -> None:
+    """See `Queue.act`; `acted` is filled."""
+    acting = _Acting(store, chosen, now, acted)
     # What runs comes last: where it ended first, a worker would take what is to be cancelled next.
-    ids = sorted(chosen.jobs, key=lambda one: chosen.jobs[one] is State.PROCESSING)
+    ids = sorted(chosen.jobs, key=lambda one: chosen.jobs[one].state is State.PROCESSING)
     for first in range(0, len(ids), PIECE):
-        _act_on_piece(store, chosen, ids[first : first + PIECE], acted, now())
+        acting.on(ids[first : first + PIECE])
         told(min(first + PIECE, len(ids)))
-    return acted
 
 
-def _act_on_piece(store: Store, chosen: Chosen, ids: Sequence[str], acted: Acted, now: float) -> None:
-    with store.claiming():
-        places = list(_still_so(store, chosen, ids))
-        at_rest = [place for place in places if place.state is not State.PROCESSING]
-        _act_on(store, chosen.verb, at_rest, acted, now)
-    # Not under the lock: their workers need it to let go of them.
-    running = [place for place in places if place.state is State.PROCESSING]
-    for place in running:
-        ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
-    for place in running:
-        _act_on_one(store, chosen.verb, place, acted, now)
-    there = {place.job_id for place in places}
-    acted.skipped.extend(one for one in ids if one not in there)
+class _Acting:
+    """On some jobs, and what has become of them so far."""
 
+    def __init__(self, store: Store, chosen: Chosen, now: Callable[[], float], acted: Acted) -> None:
+        self.store = store
+        self._chosen, self._verb = chosen, VERBS[chosen.verb]
+        self._now, self._acted = now, acted
+        self._seen_to: set[str] = set()
 
-def _still_so(store: Store, chosen: Chosen, ids: Sequence[str]) -> Iterator[Place]:
-    for job_id in ids:
-        place = store.spool.locate(job_id)
-        # One that was dead when somebody said so is not run again because it has completed since.
-        states = (chosen.jobs[job_id],) if chosen.verb in ("retry", "purge") else chosen.states
-        if place is not None and place.state in states:
-            yield place
+    @guarded
+    def on(self, ids: Sequence[str]) -> None:
+        """Act on these few, but for those that have been seen to: called again where the index was healed."""
+        running: list[Place] = []
+        with self.store.claiming():
+            for job_id in ids:
+                if job_id not in self._seen_to:
+                    self._see_to(job_id, partial(self._at_rest, running))
+            self.store.spool.sync(*self._verb.synced)
+        # Not under the lock: their workers need it to let go of them.
+        for place in running:
+            with suppress(OSError):
+                # Who cannot be told now is told below, and what is in the way is known then.
+                ask(self.store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
+        end = system.monotonic() + DEADLINE
+        for place in running:
+            self._see_to(place.job_id, partial(self._running, place, end))
 
+    def _see_to(self, job_id: str, action: Callable[[str], bool]) -> None:
+        """Do it, unless it returns False: then it is left for later."""
+        try:
+            if not action(job_id):
+                return
+        except (Conflict, NoSuchJob):
+            self._acted.skipped.append(job_id)
+        except (DamagedRecord, InvalidInput, Busy) as error:
+            self._refuse(job_id, error)
+        except OSError as error:
+            if system.is_lack(error) or error.errno == errno.EIO:
+                # Of the disk, or of this machine: no other job would fare better.
+                raise
+            self._refuse(job_id, system_error(error))
+        else:
+            self._acted.done.append(job_id)
+        self._seen_to.add(job_id)
 
-def _act_on(store: Store, verb: str, places: Sequence[Place], acted: Acted, now: float) -> None:
-    if not places:
-        return
-    try:
-        VERBS[verb].act(store, places, now)
-    except _OF_ONE:
-        # All or none: one of them is no job, or not held, or somebody has it open.
-        for place in places:
-            if store.spool.is_there(place):
-                _act_on_one(store, verb, place, acted, now)
-            else:
-                # RACE: found out too late; what stood before it has been done.
-                acted.done.append(place.job_id)
-    else:
-        acted.done.extend(place.job_id for place in places)
+    def _refuse(self, job_id: str, error: QueueError) -> None:
+        self._acted.skipped.append(job_id)
+        self._acted.reasons[job_id] = error
 
+    def _at_rest(self, running: list[Place], job_id: str) -> bool:
+        place = self._place_of(job_id)
+        if place.state is State.PROCESSING:
+            running.append(place)
+            return False
+        self._verb.act(self.store, place, self._now())
+        return True
 
-def _act_on_one(store: Store, verb: str, place: Place, acted: Acted, now: float) -> None:
-    try:
-        VERBS[verb].act(store, [place], now)
-    except (Conflict, NoSuchJob):
-        acted.skipped.append(place.job_id)
-    except _OF_ONE as error:
-        if isinstance(error, OSError) and not system.is_transient(error):
-            raise
-        acted.skipped.append(place.job_id)
-        acted.reasons.append(str(error))
-    else:
-        acted.done.append(place.job_id)
+    def _running(self, place: Place, end: float, job_id: str) -> bool:
+        cancel(self.store, [place], now=self._now(), deadline=max(0.0, end - system.monotonic()))
+        return True
+
+    def _place_of(self, job_id: str) -> Place:
+        """Where the job lies, if it is still what was meant.
+
+        Raises:
+            NoSuchJob, Conflict: it is gone, or another one, or none that is meant now.
+            DamagedRecord: its file holds no job.
+        """
+        spool, seen = self.store.spool, self._chosen.jobs[job_id]
+        place = spool.locate(job_id)
+        if place is None:
+            raise NoSuchJob(job_id)
+        try:
+            # The files tell: its row may be older, and somebody may have edited it since.
+            version, limit = spool.version(place), self.store.config.max_job_bytes
+            row, problem = row_of(spool, place, version, limit, self._now())
+        except FileNotFoundError:
+            raise moved_on(place) from None
+        if problem is not None and self._chosen.verb != "purge":
+            read_waiting(self.store, place)
+        if self._verb.as_seen:
+            same = (place.state, row.mtime_ns, row.size) == (seen.state, seen.mtime_ns, seen.size)
+        else:
+            same = abs(row.created - seen.created) <= _GRAIN
+        if not (same and is_meant(self._chosen.where, row)):
+            raise moved_on(place)
+        return place

@@ -11,7 +11,7 @@ from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode, stem_of
 from queuectl.queue.store import Store
-from queuectl.spool import LOOKS, Place, quarantine
+from queuectl.spool import LOOKS, Place, Spool, quarantine
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
 
@@ -139,21 +139,13 @@ class Round:
             self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
 
     def _read(self, found: Found, place: Place, known: Optional[Stamp]) -> None:
-        # Lazily: who reads no file does not need what a job is.
-        from queuectl.queue.entries import entry_of
-
-        note = None
-        if found.state is State.DEAD:
-            # One that was too large, for example, is a sound job all the same.
-            note = quarantine.note_of(self.store.spool, found.job_id)
-        try:
-            # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
-            read = self.store.spool.read(place, self.limit, patience=0)
-        except InvalidInput as error:
-            self._take_unreadable(found, place, known, error, note)
+        # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
+        version = found.mtime_ns, found.size
+        entry, problem = row_of(self.store.spool, place, version, self.limit, self.now, patience=0)
+        if problem is None or found.state not in WAITING:
+            self.add(entry, known)
         else:
-            entry = entry_of(place, read.job, read.version, self.now)
-            self.add(entry._replace(error=note) if note else entry, known)
+            self._take_unreadable(found, known, problem)
 
     def add(self, entry: Entry, known: Optional[Stamp]) -> None:
         """Have this row written, in place of the one that is `known`."""
@@ -207,23 +199,39 @@ class Round:
         places = self.store.spool.places(place.job_id, self._workers)
         return any(one != place and self.store.spool.is_there(one) for one in places)
 
-    def _take_unreadable(
-        self, found: Found, place: Place, known: Optional[Stamp], error: InvalidInput, note: Optional[str]
-    ) -> None:
-        from queuectl.queue.entries import unreadable_entry
-
-        version = (found.mtime_ns, found.size)
-        if found.state not in WAITING:
-            told = str(error) if found.state is State.DEAD else f"{NO_JOB}{error}"
-            self.add(unreadable_entry(place, version, note or told), known)
-            return
+    def _take_unreadable(self, found: Found, known: Optional[Stamp], error: InvalidInput) -> None:
         if known is not None:
             # The row told of a job that this file was, here or where it was dragged from.
             self.gone.append(found.job_id)
         if error.blank:
-            self.odd(self._shown(place), "empty: waiting for its content", *version)
+            self.odd(
+                self._shown(place_of(found)), "empty: waiting for its content", found.mtime_ns, found.size
+            )
         else:
             self.unsettle(found, f"{NO_JOB}{error}")
+
+
+def row_of(
+    spool: Spool, place: Place, version: tuple[int, int], limit: int, now: float, *, patience: float = 2.0
+) -> tuple[Entry, Optional[InvalidInput]]:
+    """The row of the file at `place`, read just now, which may hold a job of `limit` bytes; and what is wrong
+    where it holds none, in which case the row is that of `version`.
+
+    Raises:
+        OSError: it is not there (any more), or cannot be read within `patience` seconds.
+    """
+    # Lazily: who reads no file does not need what a job is.
+    from queuectl.queue.entries import entry_of, unreadable_entry
+
+    # One that was too large, for example, is a sound job all the same.
+    note = quarantine.note_of(spool, place.job_id) if place.state is State.DEAD else None
+    try:
+        read = spool.read(place, limit, patience=patience)
+    except InvalidInput as error:
+        told = str(error) if place.state is State.DEAD else f"{NO_JOB}{error}"
+        return unreadable_entry(place, version, note or told), error
+    entry = entry_of(place, read.job, read.version, now)
+    return (entry._replace(error=note) if note else entry), None
 
 
 def place_of(found: Found) -> Place:

@@ -129,11 +129,13 @@ def whole_record(store: Store, job_id: str, now: float) -> dict[str, Any]:
     place, read = found
     entry = entry_of(place, read.job, read.version, now)
     record = job_to_dict(read.job)
+    row = job_rows(store, [entry], now)[0]
     return {
         **record,
-        **job_rows(store, [entry], now)[0],
-        # A row says less of it.
+        **row,
+        # A row says less of these.
         "after": record["after"],
+        "updated_at": read.job.updated_at or row["updated_at"],
         "file": store.spool.path(place),
         "log": _log_of(store, place.job_id),
     }

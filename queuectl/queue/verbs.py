@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Optional
 
 from queuectl import system
-from queuectl.errors import Busy, Conflict, DamagedRecord
+from queuectl.errors import Busy, Conflict, DamagedRecord, QueueError, system_error
 from queuectl.job import Job, cancelled, retried
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
 from queuectl.queue.liveness import is_alive, outlived_by_command
@@ -28,26 +29,40 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
             if place.state not in FINISHED:
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
         reads = [_runnable(store, place) for place in places]
-        for place, read in zip(places, reads):
-            # RACE: only a person's hand moves a file out of these folders without the lock.
-            _transfer(store, place, retried(read.job, now=now), read, now)
-            quarantine.forget_note(store.spool, place.job_id)
+        with telling() as done:
+            for place, read in zip(places, reads):
+                _run_again(store, place, read, now)
+                done.append(place.job_id)
         store.spool.sync(State.PENDING)
 
 
-def retry_all_dead(store: Store, now: float) -> tuple[tuple[str, ...], list[str]]:
-    """See `Queue.retry_all_dead`."""
-    retried_ids, refused = [], []
-    for entry in store.index.entries(state=State.DEAD):
-        try:
-            retry(store, [Place(State.DEAD, entry.id)], only=State.DEAD, now=now)
-            retried_ids.append(entry.id)
-        except DamagedRecord as error:
-            refused.append(str(error))
-        except Conflict:
-            # RACE: somebody has dragged it away or deleted it meanwhile.
-            continue
-    return tuple(retried_ids), refused
+def retry_one(store: Store, place: Place, now: float) -> None:
+    """`retry` this one, which has ended. Asked under `claim.lock`; the folder is left to be synced."""
+    _run_again(store, place, _runnable(store, place), now)
+
+
+def _run_again(store: Store, place: Place, read: Read, now: float) -> None:
+    # RACE: only a person's hand moves a file out of these folders without the lock.
+    _transfer(store, place, retried(read.job, now=now), read, now)
+    quarantine.forget_note(store.spool, place.job_id)
+
+
+@contextmanager
+def telling() -> Iterator[list[str]]:
+    """Where several are acted on and one is in the way, it is told which had been done by then.
+
+    The block fills the list with their ids.
+    """
+    done: list[str] = []
+    try:
+        yield done
+    except (QueueError, OSError) as error:
+        if not done:
+            raise
+        told = system_error(error) if isinstance(error, OSError) else error
+        so_far = f"done before: {', '.join(done)}"
+        told.hint = f"{told.hint}; {so_far}" if told.hint else so_far
+        raise told from error
 
 
 def _runnable(store: Store, place: Place) -> Read:
@@ -94,28 +109,31 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
         if place.state not in (*WAITING, State.PROCESSING):
             raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to cancel")
     running = [place for place in places if place.state is State.PROCESSING]
-    with store.claiming():
-        for place in places:
-            if place.state is State.PROCESSING:
-                continue
-            if store.spool.is_there(place):
-                _cancel_waiting(store, place, now)
-            elif found := _cancel_finished(store, place.job_id):
-                # RACE: claimed between our look and our lock.
-                running.append(found)
-    for place in running:
-        ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
-    _await_cancelled(store, running, deadline)
+    with telling() as done:
+        with store.claiming():
+            for place in places:
+                if place.state is State.PROCESSING:
+                    continue
+                if store.spool.is_there(place):
+                    cancel_waiting(store, place, now)
+                    done.append(place.job_id)
+                elif found := _cancel_finished(store, place.job_id):
+                    # RACE: claimed between our look and our lock.
+                    running.append(found)
+        for place in running:
+            ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
+        _await_cancelled(store, running, deadline, done)
     # Else a power cut could undo it, and the job would run after all.
     store.spool.sync(State.DEAD)
 
 
-def _cancel_waiting(store: Store, place: Place, now: float) -> None:
+def cancel_waiting(store: Store, place: Place, now: float) -> None:
+    """`cancel` this one, which waits. Asked under `claim.lock`; the folder is left to be synced."""
     read = read_waiting(store, place)
     _transfer(store, place, cancelled(read.job, now=now), read, now)
 
 
-def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) -> None:
+def _await_cancelled(store: Store, running: Sequence[Place], deadline: float, done: list[str]) -> None:
     end = system.monotonic() + deadline
     for place in running:
         runs: Optional[Place] = place
@@ -127,6 +145,7 @@ def _await_cancelled(store: Store, running: Sequence[Place], deadline: float) ->
             if runs is not None:
                 # RACE: it failed by itself, and its retry has been claimed already.
                 ask(store.spool, runs.worker or "", CANCEL_SUFFIX, runs.job_id)
+        done.append(place.job_id)
 
 
 def _await_end(store: Store, place: Place, end: float) -> None:
@@ -158,7 +177,7 @@ def _cancel_finished(store: Store, job_id: str) -> Optional[Place]:
     with store.claiming():
         place = store.spool.locate(job_id)
         if place is not None and place.state in WAITING:
-            _cancel_waiting(store, place, system.now())
+            cancel_waiting(store, place, system.now())
         elif place is not None and place.state is State.COMPLETED:
             raise Conflict(f"job {job_id!r} completed before it could be cancelled")
         return place if place is not None and place.state is State.PROCESSING else None
@@ -174,14 +193,20 @@ def purge(store: Store, places: Optional[Sequence[Place]]) -> list[str]:
             raise Conflict(f"job {place.job_id!r} is {place.state.value}, not dead")
     with store.claiming():
         # RACE: one that was retried between our look and our lock lives.
-        there = [place for place in places if store.spool.is_there(place)]
-        for place in there:
-            store.spool.delete(place)
-            quarantine.forget_note(store.spool, place.job_id)
+        gone = [place.job_id for place in places if purge_one(store, place)]
         store.spool.sync(State.DEAD)
-    ids = [place.job_id for place in there]
-    store.forget(*ids)
-    return ids
+    return gone
+
+
+def purge_one(store: Store, place: Place) -> bool:
+    """`purge` this one, which is dead; False if it is there no more. Asked under `claim.lock`; the folder is
+    left to be synced.
+    """
+    if not store.spool.delete(place):
+        return False
+    quarantine.forget_note(store.spool, place.job_id)
+    store.forget(place.job_id)
+    return True
 
 
 def stop_workers(store: Store, *, kill: bool) -> list[str]:

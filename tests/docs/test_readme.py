@@ -24,8 +24,10 @@ from queuectl.due import LATE
 from queuectl.hook import hook_job
 from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
-from queuectl.queue.many import PIECE
+from queuectl.queue.looks import FEW
+from queuectl.queue.many import DEADLINE, PIECE
 from queuectl.queue.report import WorkerRow
+from queuectl.queue.stats import MOST_FILLED
 from queuectl.schedule import MOST_KEPT, Schedule
 from queuectl.schedule_codec import decode_schedule
 from queuectl.spool import layout
@@ -340,15 +342,20 @@ def test_the_json_contract_of_many_names_what_is_printed(program: Program) -> No
     assert all(f"`{rank}`" in table["`stats`"] for rank in numbers["waiting"])
     acts = "`retry`, `cancel`, `hold`, `release`, `dlq retry`, `dlq purge`"
     program.ok("enqueue", "--id", "one", "--tag", "t", "--", "echo")
-    assert set(program.json("hold", "--tag", "t", "--yes")) == fields[acts] - {"list"}
+    (program.spool / "dead" / "bad.json").write_bytes(b"{")
+    told = program.call("dlq", "retry", "--all", "--json").json
+    assert {*told, *told["reasons"][0]} == fields[acts] - {"list"}
     assert [job["id"] for job in program.json("cancel", "--tag", "t", "--dry-run")] == ["one"]
 
 
 def test_what_the_page_of_many_says_is_so() -> None:
-    text = read("docs/many.md").replace("\n", " ")
+    text = " ".join(read("docs/many.md").split())
     assert f"{PIECE} at a time" in text
     assert f"the last {HISTORY_LIMIT} runs" in text
-    assert f"at most {MOST_BARS + 1} bars" in text
+    assert f"some {MOST_BARS} bars" in text
+    assert f"more than {MOST_FILLED:,} they" in text
+    assert f"more than {FEW:,} jobs" in text
+    assert f"for {DEADLINE:.0f} s together" in text
 
 
 def test_the_python_example_of_schedules_runs(

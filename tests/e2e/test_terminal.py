@@ -161,10 +161,11 @@ def test_what_acts_on_many_asks_and_numbers_are_drawn(program: Program) -> None:
             terminal.type(f"{answer}\n")
             assert terminal.end() == (130 if answer == "n" else 0)
             assert ("3 back to pending" in terminal.text) == (answer == "y")
+            assert ("nothing done" in terminal.text) == (answer == "n")
         assert len(program.names("dead")) == left
     program.ok("run")
     with Terminal(program, "stats") as terminal:
         assert terminal.end() == 0
         text = terminal.text
     assert re.search(r"runs +6 +\(6 = 100 % failed, 3 retries\)", text)
-    assert re.search(r"\d\d:\d\d  3  █+", text), "a chart"
+    assert re.search(r"\d\d:\d\d  3 +100 %  ▒+", text), "a chart"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
 
 from queuectl.errors import Conflict, DamagedRecord, InvalidInput, NoSuchJob
-from queuectl.spool import Spool
+from queuectl.spool import Place, Spool
 from tests.support.spools import START, Desk, failing
 
 
@@ -139,6 +140,28 @@ class TestRelease:
         with pytest.raises(Conflict):
             desk.queue.release(["a", "b"])
         assert desk.row("a")["held_by"] == "hold"
+
+
+def test_an_index_that_cannot_be_written_is_no_reason_to_write_the_file_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add("a", after=[])
+    written: list[str] = []
+    put_over = Spool.put_over
+
+    def count(spool: Spool, prepared: str, place: Place, **options: Any) -> None:
+        written.append(place.job_id)
+        put_over(spool, prepared, place, **options)
+
+    def fail(job_ids: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(Spool, "put_over", count)
+    monkeypatch.setattr(desk.store.index, "unlink", fail)
+    desk.queue.hold(["a"])
+    assert written == ["a"]
+    assert not desk.store.index.in_memory
+    assert desk.row("a")["held_by"] == "hold"
 
 
 def test_a_hold_outlives_the_index_and_tells_its_time(desk: Desk) -> None:

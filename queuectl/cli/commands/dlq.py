@@ -8,7 +8,14 @@ from typing import Any, Optional
 import click
 
 from queuectl.cli.commands.look import print_job, print_jobs, secrets_option
-from queuectl.cli.common import SuggestingGroup, command, confirm, json_option, open_queue
+from queuectl.cli.common import (
+    SuggestingGroup,
+    command,
+    confirm,
+    json_option,
+    open_queue,
+    refuse_without_person,
+)
 from queuectl.cli.filter_options import filter_options, has_filter, taken_filter
 from queuectl.cli.many import carry_out, many_options, question, taken_wish, tell
 from queuectl.errors import Conflict
@@ -40,10 +47,14 @@ def list_dead(as_json: bool, limit: Optional[int], **given: Any) -> None:
 def show_dead(as_json: bool, secrets: bool, job_id: str) -> None:
     """Show everything about one dead job."""
     with open_queue() as queue:
-        if (place := queue.locate(job_id)).state is not State.DEAD:
-            raise Conflict(f"job {job_id!r} is {place.state.value}, not dead")
+        _refuse_unless_dead(queue, job_id)
         job = queue.show(job_id)
     print_job(job, as_json=as_json, secrets=secrets)
+
+
+def _refuse_unless_dead(queue: Queue, job_id: str) -> None:
+    if (place := queue.locate(job_id)).state is not State.DEAD:
+        raise Conflict(f"job {job_id!r} is {place.state.value}, not dead")
 
 
 @command(
@@ -51,20 +62,21 @@ def show_dead(as_json: bool, secrets: bool, job_id: str) -> None:
     "queuectl dlq retry job_fail\nqueuectl dlq retry --all\nqueuectl dlq retry --group video --yes",
     dlq_command,
 )
-@click.option("--all", "every", is_flag=True, help="Every dead job; files that are still no jobs stay.")
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Every dead job; files that are still no jobs stay. Asks on a terminal only.",
+)
 @filter_options
 @many_options
 @click.argument("job_ids", metavar="[ID...]", nargs=-1)
 def retry_dead(every: bool, job_ids: tuple[str, ...], **given: Any) -> None:
     """Run dead jobs again, with all their attempts: those named, those of a filter, or all."""
     wish = taken_wish("retry", job_ids, given, every=every)
-    wish = wish._replace(where=wish.where._replace(states=(State.DEAD,)))
-    if not every or wish.dry_run:
-        carry_out(wish, _retry_named)
-        return
-    with open_queue() as queue:
-        ids, refused = queue.retry_all_dead()
-    tell(wish, ids, reasons=refused)
+    # Scripts have said --all before it asked.
+    wish = wish._replace(where=wish.where._replace(states=(State.DEAD,)), unasked=every)
+    carry_out(wish, _retry_named)
 
 
 def _retry_named(queue: Queue, job_ids: Sequence[str]) -> None:
@@ -82,7 +94,11 @@ def purge_dead(job_ids: tuple[str, ...], **given: Any) -> None:
         carry_out(wish, Queue.purge)
         return
     if not wish.yes:
-        confirm(question(wish.verb, dict.fromkeys(job_ids, State.DEAD)))
+        refuse_without_person()
     with open_queue() as queue:
+        for job_id in job_ids:
+            _refuse_unless_dead(queue, job_id)
+        if not wish.yes:
+            confirm(question(wish.verb, {State.DEAD: len(set(job_ids))}, queue.waiting_for(job_ids)))
         gone = queue.purge(job_ids)
     tell(wish, gone, names=False)

@@ -9,7 +9,7 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
-from queuectl.cli.filter_options import filter_options, state_option, taken_filter
+from queuectl.cli.filter_options import filter_options, held_option, state_option, taken_filter
 from queuectl.cli.terminal import cell, echo, how_far
 from queuectl.index import Filter
 from queuectl.queue import Queue
@@ -90,6 +90,7 @@ def _print_again(picture: Callable[[], str]) -> None:
 @json_option
 @click.option("--limit", type=click.IntRange(0, 2**31), help="At most so many.")
 @state_option
+@held_option
 @filter_options
 def list_command(as_json: bool, limit: Optional[int], **given: Any) -> None:
     """List jobs.
