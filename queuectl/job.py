@@ -26,6 +26,8 @@ OUTCOMES = (SUCCESS, FAILURE, ANY)
 """What a job may want of those that it waits for."""
 Hook = Union[str, list[str], dict[str, Any]]
 """A command, a job, or the file of one."""
+HOOK_FILE = "file"
+"""The only key of a hook that names a job's file."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
