@@ -21,7 +21,7 @@ from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
 from queuectl.due import LATE
-from queuectl.hook import hook_job
+from queuectl.hook import PRIORITY, hook_id, hook_job
 from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
 from queuectl.queue.many import PIECE
@@ -301,8 +301,10 @@ def test_the_json_contract_of_hooks_names_what_is_printed(program: Program) -> N
 
 def test_what_a_hook_is_told_is_what_is_written() -> None:
     run = Run(outcome="failed", finished_at="2027-01-15T08:00:00.000Z")
-    made = hook_job(Job(command="x"), Job(id="import", command="y", history=[run]), "on_dead", "log")
-    assert f"(`{made.id}`)" in read("docs/hooks.md")
+    job = Job(id="import", command="y", history=[run])
+    made = hook_job(Job(command="x"), job, "on_dead", "log")
+    assert f"(`{hook_id('import', job, 'on_dead')}`)" in read("docs/hooks.md")
+    assert f"the priority {PRIORITY}" in read("docs/hooks.md").replace("\n", " ")
     told = section("docs/hooks.md", "What a hook is told")
     named = set(re.findall(r"`([a-z_]+)`", told.partition("In its environment")[0]))
     assert named - {"stdin", "env"} == set(loads(made.stdin or ""))
