@@ -107,7 +107,7 @@ def chat() -> Iterator[tuple[str, list[Any]]]:
 def test_a_chat_is_told_with_the_end_of_the_log(tmp_path: Path, logged: bool) -> None:
     log = tmp_path / "import.log"
     if logged:
-        log.write_text("x" * 5000 + "\nno such table: ü\n", encoding="utf-8")
+        log.write_bytes(b"x" * 5000 + "\nno such table: ü\n".encode())
     made = hook("chat", log)
     assert isinstance(made.command, list)
     with chat() as (url, sent):

@@ -326,6 +326,7 @@ class TestForAllJobs:
         if len(list(first.parent.iterdir())) < 3:
             # Where case does not count.
             others = {"on_dead.json.txt"}
+            desk.drop("on_dead.json", {"command": "first"}, "hooks")
         rows = desk.queue.hooks.rows()
         assert [row["file"] for row in rows if row["problem"] is None] == [str(first)]
         left_out = {Path(row["file"]).name: row["problem"] for row in rows if row["problem"]}
