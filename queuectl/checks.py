@@ -7,12 +7,16 @@ from typing import Any, NamedTuple, Optional, Union
 
 import msgspec
 
-from queuectl.job import OUTCOMES, Hook, Job, parents
+from queuectl.job import HOOK_FILE, OUTCOMES, Hook, Job, parents
 from queuectl.moment import parse_moment
-from queuectl.names import SHELLS, id_problem
+from queuectl.names import EVENTS, SHELLS, id_problem
 
 DEEPEST = 200
 LONGEST_LABEL = 200
+_NOT_OF_HOOKS = {
+    "id": "each of its jobs gets its own: leave it out",
+    **dict.fromkeys(EVENTS, "hooks have no hooks: leave it out"),
+}
 
 
 class Problem(NamedTuple):
@@ -36,7 +40,7 @@ def problem_of(job: Job) -> Optional[Problem]:
         ("batch", None if job.batch is None else _label_problem(job.batch, "a batch")),
         ("after", _after_problem(job) if job.after else None),
         ("unique_key", None if job.unique_key is None else _label_problem(job.unique_key, "a unique key")),
-        *((event, _hook_problem(job, event)) for event in ("on_success", "on_failure", "on_dead")),
+        *((event, _hook_problem(job, event)) for event in EVENTS),
         ("tags", _tags_problem(job.tags) if job.tags else None),
         ("meta", None if job.meta is None else _depth_problem(job.meta)),
         ("result", None if job.result is None else _depth_problem(job.result)),
@@ -45,6 +49,14 @@ def problem_of(job: Job) -> Optional[Problem]:
         if text:
             return Problem(field, text)
     return None
+
+
+def problem_of_hook(job: Job) -> Optional[Problem]:
+    """The first thing wrong with the job of a hook that its types alone do not tell, or None."""
+    for field, text in _NOT_OF_HOOKS.items():
+        if getattr(job, field) is not None:
+            return Problem(field, text)
+    return problem_of(job)
 
 
 def _after_problem(job: Job) -> Optional[str]:
@@ -79,13 +91,20 @@ def _hook_problem(job: Job, event: str) -> Optional[str]:
         return None
     if not isinstance(hook, dict):
         return _command_problem(hook)
-    if list(hook) == ["file"]:
-        return None if isinstance(hook["file"], str) and hook["file"].strip("\0 ") else "'file' names no file"
+    if list(hook) == [HOOK_FILE]:
+        return _hook_file_problem(hook[HOOK_FILE])
+    # Before it is converted: that goes as deep as it does.
+    if problem := _depth_problem(hook):
+        return problem
     try:
-        problem = problem_of(msgspec.convert(hook, Job))
+        found = problem_of_hook(msgspec.convert(hook, Job))
     except msgspec.ValidationError as error:
         return f'no command, no job, and no {{"file": ...}}: {error}'
-    return None if problem is None else f"{problem.field}: {problem.text}"
+    return None if found is None else f"{found.field}: {found.text}"
+
+
+def _hook_file_problem(name: Any) -> Optional[str]:
+    return None if isinstance(name, str) and name.strip("\0 ") else f"{HOOK_FILE!r} names no file"
 
 
 def _shell_problem(job: Job) -> Optional[str]:

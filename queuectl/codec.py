@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from queuectl.checks import problem_of
+from queuectl.checks import problem_of, problem_of_hook
 from queuectl.errors import InvalidInput
 from queuectl.job import Job, renamed
 from queuectl.source import Source
@@ -82,6 +82,18 @@ def decode_job(data: bytes) -> Job:
         # Another encoding, or to be explained.
         pass
     return _decode_text_of(data)
+
+
+def decode_hook(data: bytes) -> Job:
+    """The job that a hook's file of these bytes holds.
+
+    Raises:
+        InvalidInput: it holds none, or one that is to be no hook.
+    """
+    job = decode_job(data)
+    if problem := problem_of_hook(job):
+        raise InvalidInput(f"{problem.field}: {problem.text}")
+    return job
 
 
 def _decode_text_of(data: bytes) -> Job:
@@ -163,9 +175,10 @@ def decode_one(source: Source) -> Job:
     """
     try:
         job = _DECODER.decode(source.text.encode())
+        problem = problem_of(job)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse(source, error)
-    if problem := problem_of(job):
+    if problem:
         raise InvalidInput(f"{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
     return job
 

@@ -28,6 +28,8 @@ Hook = Union[str, list[str], dict[str, Any]]
 """A command, a job, or the file of one."""
 SKIPPED = "skipped"
 """The outcome of a job that was done without a run."""
+HOOK_FILE = "file"
+"""The only key of a hook that names a job's file."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -173,7 +175,9 @@ KEPT_FIELDS = Job.__struct_encode_fields__[Job.__struct_fields__.index("state") 
 
 
 def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
-    """A job on its way in: named, waiting, never run; `position` is its place among those added with it."""
+    """A job on its way in: named, waiting, never run, nobody's hook; `position` is its place among those that
+    are added with it.
+    """
     # Microseconds, so that jobs that are added together keep their order; whole ones, since floats of today
     # are a quarter of a microsecond apart.
     stamp = format_microseconds(round(now * 1e6) + position)
@@ -186,6 +190,7 @@ def accepted(job: Job, *, job_id: str, now: float, position: int = 0) -> Job:
         created_at=job.created_at or stamp,
         updated_at=stamp,
         exit_code=None,
+        hook_of=None,
         error=None,
         result=None,
         history=[],

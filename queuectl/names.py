@@ -16,6 +16,8 @@ CATCH_UP = ("skip", "once", "all")
 """What a schedule may say of the moments that it has missed."""
 OVERLAP = ("skip", "queue", "stop", "allow")
 """What a schedule may say of moments at which its last job has not ended."""
+EVENTS = ("on_success", "on_failure", "on_dead")
+"""What a hook may be for."""
 
 SUFFIX = ".json"
 HIDDEN_SUFFIX = ".json.txt"
@@ -89,6 +91,11 @@ def fold(job_id: str) -> str:
     from unicodedata import normalize
 
     return normalize("NFC", normalize("NFC", job_id).casefold())
+
+
+def event_named(name: str) -> Optional[str]:
+    """The event that a hook's file of this name is for; None if there is none."""
+    return next((event for event in EVENTS if event == fold(name)), None)
 
 
 def is_ignored(file_name: str) -> bool:

@@ -119,9 +119,8 @@ class Recorder:
                 self.hands.unblocked()
 
     def _tell_troubles(self) -> None:
-        for text in self._store.troubles:
+        for text in self._store.taken_troubles():
             self.hands.emit(Event(events.NOTICE, self._worker, text=text))
-        self._store.troubles.clear()
 
     def _record_together(self, ends: list[End]) -> list[End]:
         """One try; those that are left."""

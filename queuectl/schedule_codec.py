@@ -60,12 +60,13 @@ def decode_schedule(data: bytes, *, placeless: bool = False) -> Schedule:
     whole = source_of(data, smallest=_SMALLEST, placeless=placeless)
     try:
         schedule = _DECODER.decode(whole.text.encode())
+        problem, its_jobs = problem_of_schedule(schedule), problem_of_template(schedule.job)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse(whole, error)
-    if problem := problem_of_schedule(schedule):
+    if problem:
         _complain(problem, whole)
-    if problem := problem_of_template(schedule.job):
-        _complain(problem, _job_in(whole) or whole, "job: ")
+    if its_jobs:
+        _complain(its_jobs, _job_in(whole) or whole, "job: ")
     return schedule
 
 

@@ -51,6 +51,7 @@ class Shift:
         self.turns = Turns(over=lambda: self.stops > 0, told=self.fellows.we_rest)
         self.troubles = Troubles(self.root, self.emit, self._unusable, self.turns.wake)
         self.luck: Callable[[], float] = random.Random().random
+        self._told: dict[str, object] = {}
         self.stops = 0
         """How often somebody has asked us to stop: from the second time on what runs is killed."""
         self.interrupted = False
@@ -59,7 +60,10 @@ class Shift:
 
     def open_store(self) -> Store:
         """One for a thread. Raises as `Store.open`."""
-        return Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
+        store = Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
+        # What one has told the others need not.
+        store.told = self._told
+        return store
 
     def emit(self, event: Event) -> None:
         """Tell the listener; a failed run also means that a retry is due some time."""

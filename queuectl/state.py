@@ -51,5 +51,8 @@ STATE_NAMES = ", ".join(state.value for state in State)
 WAITING = (State.PENDING, State.FAILED)
 """States that a worker claims from."""
 
+TO_BE_DONE = (*WAITING, State.PROCESSING)
+"""States of jobs that have not ended."""
+
 FINISHED = (State.COMPLETED, State.FAILED, State.DEAD)
 """States that the record of a finished run is stamped with."""

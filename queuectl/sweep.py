@@ -187,9 +187,8 @@ class Sweep:
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
-        for text in self.store.troubles:
+        for text in self.store.taken_troubles():
             self.emit(Event(events.NOTICE, text=text))
-        self.store.troubles.clear()
         ownerless_locks(self.store, clear=True)
         for path in self.store.spool.tmp.abandoned(now):
             # Somebody has it open (Windows), for example: it is ours to remove another time.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Callable, Optional, TypeVar
 
@@ -117,9 +119,15 @@ def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
     return path
 
 
-def open_queue() -> Queue:
-    """The queue that this call is about."""
-    return Queue.open(ensure_spool(), create=False)
+@contextmanager
+def open_queue() -> Iterator[Queue]:
+    """The queue that this call is about; what goes wrong beside it is told in the end."""
+    with Queue.open(ensure_spool(), create=False) as queue:
+        try:
+            yield queue
+        finally:
+            for text in queue.store.taken_troubles():
+                say(text)
 
 
 def say(text: str) -> None:

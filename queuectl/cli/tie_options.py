@@ -1,6 +1,4 @@
-"""Options of `enqueue` and `edit` that tie a job to others: what it waits for, its batch, its unique key,
-its hooks.
-"""
+"""Options that tie a job to others: what it waits for, its batch, its unique key; and its hooks."""
 
 from __future__ import annotations
 

@@ -71,14 +71,18 @@ class Queue(Acting):
         another job has.
 
         Raises:
-            InvalidInput: one of them is no job, or waits for itself by way of others.
+            InvalidInput: one of them is no job, or waits for itself by way of others, or a hook of it is in a
+                file that is not there or holds none.
             NoSuchJob: one of them waits for a job that is not there.
             Conflict: an id is taken or given twice, or a unique key is.
             SpoolUnusable: the disk is full, or the spool cannot be written.
         """
         from queuectl.queue.enqueue import as_job, enqueue
+        from queuectl.queue.hooks import refuse_lost
 
         given = [as_job(job) for job in jobs]
+        for job in given:
+            refuse_lost(self.store, job)
         return enqueue(self.store, given, rename=rename, now=self._now(), unique=unique)
 
     @property

@@ -96,6 +96,8 @@ def _index(store: Store) -> Iterator[Finding]:
 def _workers(store: Store, fix: bool) -> Iterator[Finding]:
     dead = [name for name in store.spool.workers() if not is_alive(store.spool, name)]
     recovered = _recover(store) if fix and dead else set()
+    for text in store.taken_troubles():
+        yield Finding(text)
     for name in dead:
         gone = name in recovered or not os.path.isdir(store.spool.worker_folder(name))
         yield Finding(f"processing/{name}: its worker has died{'' if gone else _why_left(store, name)}", gone)

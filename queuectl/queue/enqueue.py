@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any, Optional, Union
 
+import msgspec
+
 from queuectl import system
 from queuectl.codec import checked, decode_job, job_size
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
@@ -90,11 +92,15 @@ def _enqueue(store: Store, jobs: Sequence[Job], *, rename: bool, now: float, uni
 
 
 def as_job(job: Union[Job, Mapping[str, Any]]) -> Job:
-    """What a program gives as a job, through the same checks as a file.
+    """What a program gives as a job, through the same checks as a file; a schedule has not made it.
 
     Raises:
         InvalidInput: it is none.
     """
+    return msgspec.structs.replace(_as_given(job), schedule=None, scheduled_at=None)
+
+
+def _as_given(job: Union[Job, Mapping[str, Any]]) -> Job:
     if isinstance(job, Job):
         return checked(job)
     from json import dumps

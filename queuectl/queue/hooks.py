@@ -8,93 +8,168 @@ job itself is recorded and moved all the same.
 from __future__ import annotations
 
 import os
-import sqlite3
-from typing import Union
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
 
 import msgspec
 
 from queuectl import system
-from queuectl.checks import problem_of
-from queuectl.codec import decode_job
-from queuectl.errors import InvalidInput, QueueError
-from queuectl.hook import FILE, event_named, events_of, hook_job, own_hook, template_of
+from queuectl.checks import problem_of_hook
+from queuectl.codec import decode_hook, job_size
+from queuectl.errors import Conflict, InvalidInput
+from queuectl.hook import FOR_ALL, events_of, hook_id, hook_job, is_same, named_file, own_hook, template_of
 from queuectl.job import Hook, Job, accepted
+from queuectl.names import EVENTS
 from queuectl.queue.store import Store
-from queuectl.spool import Place
-from queuectl.state import State
+from queuectl.spool import Place, layout, too_large
+from queuectl.state import TO_BE_DONE, State
+
+_PATIENCE = 0.5
+"""Seconds for a file that somebody holds just now."""
 
 
 def fire(store: Store, place: Place, job: Job, now: float) -> None:
     """Add what is to be run for the end of this job's last run, which is recorded at `place`.
 
-    Trouble with it is noted in the store.
+    Trouble with it is noted in the store; nothing is raised.
     """
     for event in events_of(job):
-        for source, found in _hooks(store, job, event):
-            try:
-                template = found if isinstance(found, Job) else _template(store, found, job)
-                # Else a power cut could undo the run, and leave what was made for it.
-                store.spool.sync_claim(place)
-                _add(store, hook_job(template, job, event, store.spool.log_path(job.name)), source, now)
-            except (QueueError, OSError, sqlite3.Error, msgspec.ValidationError, ValueError) as error:
-                store.troubles.append(f"{event} of {job.name} is not run: {_why(error)}")
+        own = own_hook(job, event)
+        if own is not None:
+            with _noted(store, f"{event} of {job.name}"):
+                _add(store, place, job, event, _template(store, own, job), "", now)
+        with _noted(store, f"hooks/{event} for {job.name}"):
+            template = _for_all(store, event, now)
+            if template is not None:
+                _add(store, place, job, event, template, FOR_ALL, now)
+
+
+@contextmanager
+def _noted(store: Store, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (the job that has ended is to be recorded and moved)
+        store.note(what, f"is not run: {_why(error)}")
+    else:
+        store.note(what, None)
 
 
 def _why(error: Exception) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def _hooks(store: Store, job: Job, event: str) -> list[tuple[str, Union[Hook, Job]]]:
-    """Of each hook of this event the end of its id, and what it is: the job's own, and the one for all."""
-    found: list[tuple[str, Union[Hook, Job]]] = []
-    own = own_hook(job, event)
-    if own is not None:
-        found.append(("", own))
+def _for_all(store: Store, event: str, now: float) -> Optional[Job]:
+    """The hook of this event for all jobs. What is wrong with it is noted once, until that is another."""
     files = store.spool.hooks
-    for name, file in files.found().items():
-        if event_named(name) == event:
-            try:
-                found.append(("-all", files.read(file, patience=0.0)))
-            except (QueueError, OSError) as error:
-                store.troubles.append(f"{store.spool.in_spool(file.path)} is not run: {_why(error)}")
+    try:
+        found = files.current(event, settle_time=store.config.settle_time, now=now)
+    except Exception as error:  # noqa: BLE001 (as above)
+        said = str(error), files.version_of(event)
+        if store.told.get(event) != said:
+            store.told[event] = said
+            store.note(f"{layout.HOOKS}/{event}.json", f"is not run: {_why(error)}")
+        return None
+    store.told.pop(event, None)
     return found
 
 
 def _template(store: Store, hook: Hook, job: Job) -> Job:
-    template = template_of(hook, job)
-    if template is None:
-        template = _from_file(store, hook[FILE] if isinstance(hook, dict) else "")
-    if problem := problem_of(template):
+    name = named_file(hook)
+    template = template_of(hook, job) if name is None else _from_file(store, name)
+    if problem := problem_of_hook(template):
         raise InvalidInput(f"{problem.field}: {problem.text}")
     return template
 
 
-def _from_file(store: Store, name: object) -> Job:
+def _from_file(store: Store, name: str) -> Job:
     """The job in the file that it names; a relative path starts at the spool's parent, as `cwd` does."""
-    path = os.path.join(os.path.dirname(store.spool.root), os.path.expanduser(str(name)))
-    data, found = system.read_file(path, store.config.max_job_bytes, patience=0.0)
-    if problem := store.spool.trust.objection(path, found):
-        raise InvalidInput(f"{path}: {problem}")
-    return decode_job(data)
+    path = os.path.join(os.path.dirname(store.spool.root), os.path.expanduser(name))
+    limit = store.config.max_job_bytes
+    try:
+        data, found = system.read_file(path, limit, patience=_PATIENCE)
+        if problem := store.spool.trust.objection(path, found):
+            raise InvalidInput(problem, hint="look at what it does before it counts")
+        if len(data) > limit:
+            raise too_large(limit)
+        return decode_hook(data)
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror or error}") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error.message}", hint=error.hint) from None
 
 
-def _add(store: Store, job: Job, source: str, now: float) -> None:
-    job_id = job.name + source
-    if store.spool.locate(job_id) is not None:
-        # Made before, by somebody who has died since, or by an earlier try.
+def refuse_lost(store: Store, job: Job) -> None:
+    """Refuse a job of which a hook is in a file that is not there, or holds none.
+
+    Raises:
+        InvalidInput: so.
+    """
+    for event in EVENTS:
+        name = named_file(own_hook(job, event))
+        if name is not None:
+            try:
+                _from_file(store, name)
+            except InvalidInput as error:
+                raise InvalidInput(f"{event}: {error.message}", hint=error.hint) from None
+
+
+def _add(store: Store, place: Place, job: Job, event: str, template: Job, end: str, now: float) -> None:
+    """Add the job of this event, unless somebody who has died since has, or an earlier try."""
+    # By what it was called as it ran: it comes to rest under the next free id perhaps, another on each try.
+    job_id, log = hook_id(place.job_id, job, event, end), store.spool.log_path(place.job_id)
+    seen_to = store.fired.setdefault(place, set())
+    if job_id in seen_to:
         return
-    made = accepted(msgspec.structs.replace(job, created_at=None), job_id=job_id, now=now)
+    made = hook_job(template, job, event, log)
+    limit = store.config.max_job_bytes
+    if job_size(made) > limit:
+        raise too_large(limit)
+    known = store.spool.find(job_id, limit)
+    if known is None:
+        # Else a power cut could undo the run, and leave what was made for it.
+        store.spool.sync_claim(place)
+        _admit(store, made, job_id, now)
+    elif not is_same(known[1].job, made):
+        raise _taken(job_id)
+    seen_to.add(job_id)
+
+
+def _admit(store: Store, job: Job, job_id: str, now: float) -> None:
+    made = msgspec.structs.replace(accepted(job, job_id=job_id, now=now), hook_of=job.hook_of)
     place = Place(State.PENDING, job_id)
     ((prepared, version),) = store.spool.prepare([made])
     admitted = False
     try:
         with store.naming():
-            if not store.is_taken(job_id):
-                store.spool.admit(prepared, place)
-                admitted = True
-                store.spool.sync(State.PENDING)
+            if _has_its_key(store, made):
+                return
+            if store.is_taken(job_id):
+                raise _taken(job_id)
+            store.spool.admit(prepared, place)
+            admitted = True
+            _sync_or_take_back(store, place)
     finally:
         if not admitted:
             system.remove(prepared)
-    if admitted:
-        store.record(place, made, version, now)
+    store.record(place, made, version, now)
+
+
+def _has_its_key(store: Store, job: Job) -> bool:
+    """Whether another job has its unique key, and is to be done: one alarm is enough."""
+    rows = [] if job.unique_key is None else store.index.of_key(job.unique_key)
+    places = (store.spool.locate(entry.id) for entry in rows)
+    return any(place is not None and place.state in TO_BE_DONE for place in places)
+
+
+def _sync_or_take_back(store: Store, place: Place) -> None:
+    try:
+        store.spool.sync(place.state)
+    except OSError:
+        # As what is told of it says. Nobody has claimed it: that takes the lock that we hold.
+        system.remove(store.spool.path(place))
+        raise
+
+
+def _taken(job_id: str) -> Conflict:
+    return Conflict(f"the id {job_id} is that of another job")

@@ -185,17 +185,24 @@ def _ran(store: Store, worker: str) -> Optional[Collection[str]]:
 def free_strays(store: Store, worker: str, now: float) -> list[Recovered]:
     """Take out of a living worker's folder what it does not run: a person has put it there, or renamed it."""
     reason = "it lay in the folder of a worker that did not run it"
-    return _take_out(store, worker, now, lambda place, read: _put_back(place, read, reason))
+    # What it has recorded itself it has seen to itself.
+    return _take_out(store, worker, now, lambda place, read: _put_back(place, read, reason), fires=False)
 
 
-def _take_out(store: Store, worker: str, now: float, unrecorded: Unrecorded) -> list[Recovered]:
-    """Move each job of this worker to where it belongs; `unrecorded` tells it of one without an outcome."""
+def _take_out(
+    store: Store, worker: str, now: float, unrecorded: Unrecorded, *, fires: bool = True
+) -> list[Recovered]:
+    """Move each job of this worker to where it belongs; `unrecorded` tells it of one without an outcome.
+
+    With `fires` what is to be run for the end of a run is added where its worker has not lived to do so.
+    """
     taken: list[Recovered] = []
     for seen in store.spool.scan_worker(worker):
         if not isinstance(seen, Found):
             continue
         try:
-            if outcome := _take_out_job(store, Place(seen.state, seen.job_id, worker), now, unrecorded):
+            place = Place(seen.state, seen.job_id, worker)
+            if outcome := _take_out_job(store, place, now, unrecorded, fires=fires):
                 taken.append(outcome)
         except (OSError, Conflict):
             # RACE: somebody holds, changes or has moved the file, or has put one of its name where it was to
@@ -217,7 +224,9 @@ def _remove_folder(store: Store, worker: str) -> None:
         return
 
 
-def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded) -> Optional[Recovered]:
+def _take_out_job(
+    store: Store, place: Place, now: float, unrecorded: Unrecorded, *, fires: bool
+) -> Optional[Recovered]:
     worker = place.worker or ""
     try:
         # What somebody else has put here would be ours once it is stamped, and would run.
@@ -232,7 +241,9 @@ def _take_out_job(store: Store, place: Place, now: float, unrecorded: Unrecorded
         return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
     if read.job.state in FINISHED:
         version = read.version if read.faithful else None
-        fire(store, place, read.job, now)
+        # One that another worker has run somebody has put here, perhaps long after.
+        if fires and read.job.history and read.job.history[-1].worker == worker:
+            fire(store, place, read.job, now)
         target = store.transfer(place, read.job, now, read=read.version, version=version)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, reason, delay = unrecorded(place, read)
@@ -249,11 +260,11 @@ def _put_back(place: Place, read: Read, reason: str) -> tuple[Job, str, float]:
 
 def _crash(store: Store, place: Place, read: Read, now: float, luck: float) -> tuple[Job, str, float]:
     job, error = read.job, f"worker {place.worker} died while it ran"
-    decision = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck)
+    decision, outcome = after_crash(policy_of(store, job), crashes=job.crashes + 1, luck=luck), "crashed"
     if _is_unwanted(store, place):
-        decision, error = Decision(State.DEAD), f"cancelled; {error}"
+        decision, outcome, error = Decision(State.DEAD), "cancelled", f"cancelled; {error}"
     run = Run(
-        outcome="crashed",
+        outcome=outcome,
         attempt=next_attempt(job),
         worker=place.worker,
         finished_at=format_moment(now),

@@ -219,11 +219,12 @@ def bad_files(store: Store) -> list[str]:
     lines: list[str] = []
     for files in (store.spool.schedules, store.spool.groups, store.spool.hooks):
         try:
-            found = list(files.found().values())
+            found, left_out = list(files.found().values()), files.left_out()
         except OSError as error:
             lines.append(f"{store.spool.in_spool(files.folder)}: cannot be read: {error.strerror}")
             continue
         lines += [line for line in (_bad_file(store, files, file) for file in found) if line is not None]
+        lines += [f"{store.spool.in_spool(file.path)}: {why}" for file, why in left_out]
     return _few(lines)
 
 

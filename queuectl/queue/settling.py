@@ -70,6 +70,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
             store.spool.move(place, end.target, patience=CLAIM_PATIENCE)
         except (OSError, Conflict):
             continue
+        store.let_go(place)
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
     store.record_all(rows)
@@ -99,12 +100,11 @@ def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIE
             _keep_aside(store, place, version, now)
         job = _as_ended(end, edited or claim.job, now)
         hook = partial(fire, store, place, now=now)
-        target = store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
-        store.kept.pop(place.job_id, None)
-        return target
+        return store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
     except OSError:
         if store.spool.is_plain(place):
             raise
+        store.let_go(place)
         store.forget(place.job_id)
         return None
 

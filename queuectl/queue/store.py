@@ -30,8 +30,11 @@ class Store:
         self.index = index
         self.kept: dict[str, tuple[int, int]] = {}
         """Of jobs whose files were edited to no job while they ran, the version that was kept in `dead`."""
-        self.troubles: list[str] = []
-        """What went wrong beside a job, for whoever has a listener to tell."""
+        self.fired: dict[Place, set[str]] = {}
+        """Of runs that are recorded and whose files have not moved, the ids of hooks that were seen to."""
+        self.told: dict[str, object] = {}
+        """Of what may last, and concerns no single job, what was said of it last."""
+        self._troubles: dict[str, str] = {}
         self._config: Optional[Config] = None
         self._stored: dict[str, str] = {}
 
@@ -119,6 +122,23 @@ class Store:
         with self.naming():
             yield self.index
 
+    def note(self, what: str, trouble: Optional[str]) -> None:
+        """Keep the trouble with something beside a job for `taken_troubles`; None: it has none any more."""
+        if trouble is None:
+            self._troubles.pop(what, None)
+        else:
+            self._troubles[what] = trouble
+
+    def taken_troubles(self) -> list[str]:
+        """What has gone wrong since the last call, for whoever can tell it to a person."""
+        taken, self._troubles = self._troubles, {}
+        return [f"{what} {trouble}" for what, trouble in taken.items()]
+
+    def let_go(self, place: Place) -> None:
+        """A job's file lies here no more: forget what was done for the run that has ended."""
+        self.kept.pop(place.job_id, None)
+        self.fired.pop(place, None)
+
     def transfer(
         self,
         place: Place,
@@ -148,6 +168,7 @@ class Store:
             job, version = self.stamp(place, job, read, patience=patience)
         stamped(job)
         self.spool.move(place, target, patience=patience)
+        self.let_go(place)
         self.record(target, job, version, now)
         return target
 
@@ -167,6 +188,7 @@ class Store:
             job, version = self.stamp(place, renamed(job, target.job_id), read)
             stamped(job)
             self.spool.move(place, target)
+        self.let_go(place)
         # The row of the old name stays: another file has that name, and the next look says where.
         self.record(target, job, version, now)
         return target

@@ -18,11 +18,10 @@ from queuectl.queue.store import Store
 from queuectl.queue.vain import entangled
 from queuectl.queue.verbs import read_waiting
 from queuectl.spool import Place, Read
-from queuectl.state import WAITING, State
+from queuectl.state import TO_BE_DONE, WAITING, State
 
 REFUSE, REPLACE, RETURN = "refuse", "replace", "return"
 _SHOWN = 100
-TO_BE_DONE = (*WAITING, State.PROCESSING)
 
 
 class Unique(NamedTuple):

@@ -29,6 +29,11 @@ class NamedFile(NamedTuple):
     version: Version
     """Another one whenever somebody has written to it, or put another in its place."""
 
+    @property
+    def written(self) -> float:
+        """When somebody last wrote to it, in seconds since the epoch."""
+        return self.version[2] / 1e9
+
 
 def _version(found: os.stat_result) -> Version:
     # Its last change, too: somebody may have made it ours, who was refused before.
@@ -56,19 +61,38 @@ class NamedFiles:
         self._spool, self._missing = spool, missing
         self.folder = os.path.join(spool.root, folder)
 
+    def key(self, name: str) -> str:
+        """What a file of this name describes: of several for one thing only one counts."""
+        return name
+
     def found(self) -> dict[str, NamedFile]:
-        """Every file that is named like one. Raises OSError."""
+        """Every file that counts, by what it describes. Raises OSError."""
         found: dict[str, NamedFile] = {}
+        for file in self._files():
+            # Of `nightly.json` and `nightly.json.txt` the first.
+            found.setdefault(self.key(file.name), file)
+        return found
+
+    def left_out(self) -> list[tuple[NamedFile, str]]:
+        """Every file that does not count, and why: another one does in its place. Raises OSError."""
+        counting: dict[str, NamedFile] = {}
+        beside = ((file, counting.setdefault(self.key(file.name), file)) for file in self._files())
+        return [
+            (file, f"does not count beside {os.path.basename(counts.path)}: delete one of them")
+            for file, counts in beside
+            if file is not counts
+        ]
+
+    def _files(self) -> list[NamedFile]:
+        found: list[NamedFile] = []
         for file_name in sorted(system.names_in(self.folder)):
             name = None if is_ignored(file_name) else stem_of(file_name)
             if name is None:
                 continue
             path = os.path.join(self.folder, file_name)
             with suppress(FileNotFoundError):
-                seen = os.lstat(path)
-                # Of `nightly.json` and `nightly.json.txt` the first counts.
-                found.setdefault(name, NamedFile(name, path, _version(seen)))
-        return found
+                found.append(NamedFile(name, path, _version(os.lstat(path))))
+        return sorted(found, key=lambda file: file.name != self.key(file.name))
 
     def get(self, name: str) -> NamedFile:
         """The file of this name.

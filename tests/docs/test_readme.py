@@ -21,7 +21,7 @@ from queuectl.cli.root import root
 from queuectl.codec import decode_job
 from queuectl.config import SETTINGS, config_from
 from queuectl.due import LATE
-from queuectl.hook import hook_job
+from queuectl.hook import LARGEST_TOLD, PRIORITY, hook_id, hook_job
 from queuectl.job import HISTORY_LIMIT, Job, Run
 from queuectl.names import MAX_ID_BYTES
 from queuectl.queue.looks import FEW
@@ -299,15 +299,21 @@ def test_the_json_contract_of_hooks_names_what_is_printed(program: Program) -> N
     text = read("docs/hooks.md")
     assert '`{"event", "command", "problem", "file"}`' in text
     assert '`{"event", "file"}`' in text
+    assert set(program.json("hook", "show", "on_dead")) == {*row, "job"}
+    [gone] = program.json("hook", "remove", "on_dead")
+    assert gone == made
 
 
 def test_what_a_hook_is_told_is_what_is_written() -> None:
     run = Run(outcome="failed", finished_at="2027-01-15T08:00:00.000Z")
-    made = hook_job(Job(command="x"), Job(id="import", command="y", history=[run]), "on_dead", "log")
-    assert f"(`{made.id}`)" in read("docs/hooks.md")
+    job = Job(id="import", command="y", history=[run])
+    made = hook_job(Job(command="x"), job, "on_dead", "log")
+    assert f"(`{hook_id('import', job, 'on_dead')}`)" in read("docs/hooks.md")
+    assert f"the priority {PRIORITY}" in read("docs/hooks.md").replace("\n", " ")
     told = section("docs/hooks.md", "What a hook is told")
     named = set(re.findall(r"`([a-z_]+)`", told.partition("In its environment")[0]))
-    assert named - {"stdin", "env"} == set(loads(made.stdin or ""))
+    assert named - {"stdin", "env", "null"} == set(loads(made.stdin or ""))
+    assert f"more than {LARGEST_TOLD // 1024} KiB is `null`" in told
     assert set(re.findall(r"`(QUEUECTL_[A-Z_]+)`", told)) == set(made.env)
 
 

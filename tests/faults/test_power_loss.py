@@ -37,7 +37,7 @@ FEW = {
 """In the fast form: the verbs, and of how many states one is tried."""
 STRIDE = 3
 """The same for the controls that look for torn files."""
-PARTS = {"a whole life": 4, "a batch": 3, "recover": 2}
+PARTS = {"a whole life": 4, "a batch": 3, "a batch with hooks": 6, "recover": 2}
 """Sweeps that are cut into several tests, so that none takes much longer than the others."""
 MEMORY = Path("/dev/shm")
 

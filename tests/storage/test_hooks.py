@@ -10,6 +10,7 @@ import pytest
 
 from queuectl import events
 from queuectl.errors import InvalidInput, NoSuchHook
+from queuectl.hook import PRIORITY
 from queuectl.job import Job, Run
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue import hooks
@@ -45,7 +46,7 @@ class TestEachEnd:
         assert of_hooks(desk) == ["on_success of a"]
 
     def test_a_failure_that_is_retried_and_one_for_good(self, desk: Desk) -> None:
-        desk.add("a", **ALL, max_retries=1, priority=9)
+        desk.add("a", **ALL, max_retries=1, priority=1000)
         desk.run_once(failing(desk.clock))
         assert of_hooks(desk) == ["on_failure of a"]
         desk.clock.advance(10)
@@ -71,6 +72,20 @@ class TestEachEnd:
             worker.life.end()
             recover(desk.store, desk.clock(), 0.5)
         assert (desk.folder_of("a"), of_hooks(desk)) == (["dead"], [])
+        assert desk.record("dead", "a")["history"][-1]["outcome"] == "cancelled"
+
+    def test_so_is_one_that_failed_and_was_cancelled_whose_move_was_not_made(self, desk: Desk) -> None:
+        run = {"outcome": "failed", "worker": WORKER, "error": "exit code 1"}
+        desk.put_job(
+            f"processing/{WORKER}", "a", **ALL, state="dead", error="cancelled", attempts=1, history=[run]
+        )
+        recover(desk.store, desk.clock(), 0.5)
+        assert (desk.folder_of("a"), of_hooks(desk)) == (["dead"], [])
+
+    def test_an_error_whose_text_speaks_of_cancelling_is_a_failure(self, desk: Desk) -> None:
+        desk.add("a", **ALL)
+        desk.run_once(ending("failed", 1, "cancelled by the server", desk.clock))
+        assert of_hooks(desk) == ["on_failure of a"]
 
     def test_a_skipped_job_is_nothing(self, desk: Desk) -> None:
         desk.add("a")
@@ -146,6 +161,34 @@ class TestWhatItIs:
         desk.run_once()
         assert sorted(row["command"] for row in desk.queue.jobs(state="pending")) == ["all", "own"]
 
+    def test_it_goes_before_what_waits_unless_it_says_otherwise(self, desk: Desk) -> None:
+        assert self.made(desk, "x", priority=-5)["priority"] == PRIORITY
+        desk.add("b", on_success={"command": "x", "priority": 3}, priority=1000)
+        desk.run_once()
+        (job_id,) = [row["id"] for row in desk.queue.jobs() if row["id"].startswith("b-on-")]
+        assert desk.record("pending", job_id)["priority"] == 3
+
+    def test_a_second_with_the_unique_key_of_one_that_waits_is_not_made(self, desk: Desk) -> None:
+        desk.queue.hooks.set("on_failure", Job(command="x", unique_key="alarm"))
+        desk.add("a", "b", priority=1000, max_retries=0)
+        heard = Heard()
+        desk.run_once(failing(desk.clock), emit=heard)
+        desk.run_once(failing(desk.clock), emit=heard)
+        assert len(of_hooks(desk)) == 1
+        assert events.NOTICE not in heard.kinds
+        # That one has run: it is an alarm again.
+        assert desk.run_once()
+        desk.add("c", priority=1000, max_retries=0)
+        desk.run_once(failing(desk.clock))
+        assert of_hooks(desk) == ["on_failure of a", "on_failure of c"]
+
+    def test_a_job_is_no_hook_nor_of_a_schedule_because_a_user_says_so(self, desk: Desk) -> None:
+        desk.add("a", on_success="x", hook_of="b", schedule="s", scheduled_at="2027-01-15T08:00:00Z")
+        desk.run_once()
+        assert of_hooks(desk) == ["on_success of a"]
+        record = desk.record("done", "a")
+        assert not {"hook_of", "schedule", "scheduled_at"} & set(record)
+
     def test_of_the_longest_id(self, desk: Desk) -> None:
         desk.add("ä" * 100, on_success="x")
         desk.run_once()
@@ -182,14 +225,14 @@ class TestTrouble:
         return [event.text for event in heard.events if event.kind == events.NOTICE]
 
     def test_a_file_that_is_not_there(self, desk: Desk) -> None:
-        desk.add("a", on_success={"file": "nope.json"})
+        desk.drop("a.json", {"command": "x", "on_success": {"file": "nope.json"}})
         (text,) = self.run(desk)
         # The rest is the system's word for it.
-        assert text.startswith("on_success of a is not run: ")
+        assert text.startswith(f"on_success of a is not run: {desk.root.parent / 'nope.json'}: ")
 
     def test_a_file_that_holds_no_job(self, desk: Desk, tmp_path: Path) -> None:
         (desk.root.parent / "bad.json").write_text("{", encoding="utf-8")
-        desk.add("a", on_success={"file": "bad.json"})
+        desk.drop("a.json", {"command": "x", "on_success": {"file": "bad.json"}})
         assert "not JSON" in self.run(desk)[0]
 
     def test_a_bad_file_for_all_jobs_is_told_by_status_too(self, desk: Desk) -> None:
@@ -270,3 +313,36 @@ class TestForAllJobs:
             desk.queue.hooks.set("on_dead", Job(command=""))
         with pytest.raises(InvalidInput, match="id: "):
             desk.queue.hooks.set("on_dead", Job(id="a", command="x"))
+        with pytest.raises(InvalidInput, match="on_success: hooks have no hooks"):
+            desk.queue.hooks.set("on_dead", Job(command="x", on_success="y"))
+        with pytest.raises(InvalidInput, match="larger than max_job_bytes"):
+            desk.queue.hooks.set("on_dead", Job(command="x" * 2**20))
+
+    def test_of_several_files_for_one_event_one_counts_and_the_others_are_told(self, desk: Desk) -> None:
+        first = desk.drop("on_dead.json", {"command": "first"}, "hooks")
+        others = {"ON_DEAD.Json", "on_dead.json.txt"}
+        for name in others:
+            desk.drop(name, {"command": "other"}, "hooks")
+        if len(list(first.parent.iterdir())) < 3:
+            # Where case does not count.
+            others = {"on_dead.json.txt"}
+            desk.drop("on_dead.json", {"command": "first"}, "hooks")
+        rows = desk.queue.hooks.rows()
+        assert [row["file"] for row in rows if row["problem"] is None] == [str(first)]
+        left_out = {Path(row["file"]).name: row["problem"] for row in rows if row["problem"]}
+        told = "does not count beside on_dead.json: delete one of them"
+        assert left_out == dict.fromkeys(others, told)
+        assert {f"hooks/{name}: {told}" for name in others} <= set(desk.queue.status().problems)
+        desk.add("a", max_retries=0)
+        desk.run_once(failing(desk.clock))
+        assert [row["command"] for row in desk.queue.jobs(state="pending")] == ["first"]
+        assert len(desk.queue.hooks.remove("on_dead")) == len(others) + 1
+        assert desk.queue.hooks.rows() == []
+
+    def test_what_a_file_for_all_jobs_cannot_say_is_told(self, desk: Desk) -> None:
+        desk.drop("on_dead.json", {"command": "x", "id": "y"}, "hooks")
+        desk.drop("on_failure.json", {"command": "x", "on_dead": "y"}, "hooks")
+        problems = desk.queue.status().problems
+        assert "hooks/on_dead.json: id: each of its jobs gets its own: leave it out" in problems
+        assert "hooks/on_failure.json: on_dead: hooks have no hooks: leave it out" in problems
+        assert all(row["problem"] for row in desk.queue.hooks.rows())

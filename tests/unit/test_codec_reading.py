@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.codec import decode_job, decode_jobs, is_blank
+from queuectl.codec import decode_hook, decode_job, decode_jobs, is_blank
 from queuectl.errors import InvalidInput
 from queuectl.job import Job
 from queuectl.state import State
@@ -346,3 +346,31 @@ def test_utf_32_with_a_mark_is_read() -> None:
 def test_a_variable_that_is_no_text_is_named() -> None:
     with pytest.raises(InvalidInput, match=r"^env: 'B': expected text, got a whole number at line 1"):
         decode_job(b'{"command": "x", "env": {"A": "1", "B": 1}}')
+
+
+class TestHooks:
+    """However deep one lies in another, it is an answer, and not the end of the program."""
+
+    @pytest.mark.parametrize("depth", [2, 100, 450, 30_000])
+    def test_hooks_have_no_hooks(self, depth: int) -> None:
+        text = refusal(b'{"command": "x", "on_success": ' * depth + b'"y"' + b"}" * depth)
+        told = ("on_success: on_success: hooks have no hooks", "on_success: nested too", "nested too deeply")
+        assert text.startswith(told)
+
+    def test_what_is_deep_in_one_is_refused(self) -> None:
+        meta = b'{"a": ' + b"[" * 250 + b"]" * 250 + b"}"
+        text = refusal(b'{"command": "x", "on_dead": {"command": "y", "meta": ' + meta + b"}}")
+        assert text.startswith("on_dead: nested too deeply")
+
+    @pytest.mark.parametrize(
+        ("field", "told"),
+        [
+            (b'"id": "a"', "id: each of its jobs gets its own"),
+            (b'"on_dead": "z"', "on_dead: hooks have no hooks"),
+        ],
+    )
+    def test_fields_that_a_hook_cannot_have(self, field: bytes, told: str) -> None:
+        hook = b'{"command": "y", ' + field + b"}"
+        assert refusal(b'{"command": "x", "on_success": ' + hook + b"}").startswith(f"on_success: {told}")
+        with pytest.raises(InvalidInput, match=told):
+            decode_hook(hook)

@@ -6,11 +6,11 @@ from typing import Optional
 
 import click
 
+from queuectl.cli.commands.look import hidden_env, secrets_option, shown_value
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, unnamed, with_options
 from queuectl.cli.terminal import echo
-
-EVENTS = ("on_success", "on_failure", "on_dead")
+from queuectl.names import EVENTS
 
 event_argument = click.argument("event", type=click.Choice(EVENTS))
 
@@ -65,10 +65,33 @@ def list_hooks(as_json: bool) -> None:
         say("no hooks")
 
 
-@command("remove", "queuectl hook remove on_dead", hook_command)
+@command("show", "queuectl hook show on_dead", hook_command)
+@json_option
+@secrets_option
 @event_argument
-def remove_hook(event: str) -> None:
+def show_hook(as_json: bool, secrets: bool, event: str) -> None:
+    """Show everything about the hook of one event for all jobs."""
+    with open_queue() as queue:
+        row = queue.hooks.show(event)
+    if row["job"] and not secrets:
+        row["job"] = hidden_env(row["job"])
+    if as_json:
+        print_json(row)
+        return
+    shown = {**row, **(row["job"] or {})}
+    for name, value in shown.items():
+        if name != "job" and value not in (None, [], {}, False):
+            echo(f"{name:<20}{shown_value(value)}")
+
+
+@command("remove", "queuectl hook remove on_dead", hook_command)
+@json_option
+@event_argument
+def remove_hook(as_json: bool, event: str) -> None:
     """Run nothing any more for each end of this kind."""
     with open_queue() as queue:
-        queue.hooks.remove(event)
-    say(f"{event} removed")
+        gone = queue.hooks.remove(event)
+    if as_json:
+        print_json([{"event": event, "file": path} for path in gone])
+    else:
+        say(f"{event} removed")

@@ -10,6 +10,7 @@ from queuectl.cli.commands.look import hidden_env, secrets_option, shown_value
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, unnamed, with_options
 from queuectl.cli.terminal import echo
+from queuectl.cli.tie_options import hook_options
 from queuectl.cli.times import moment_option, shown_moment, until_moment
 from queuectl.names import CATCH_UP, OVERLAP
 
@@ -50,6 +51,7 @@ def schedule_command() -> None:
 @click.option("--description", metavar="TEXT", help="For people.")
 @click.option("--replace", is_flag=True, help="In place of the one of this name.")
 @click.option("--file", "-f", metavar="F", help="A job file.")
+@hook_options
 @job_options
 @click.argument("name")
 @click.argument("source", metavar="[JSON | - | -- PROGRAM ARG...]", nargs=-1)

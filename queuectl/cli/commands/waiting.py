@@ -14,7 +14,7 @@ from queuectl.cli.common import command, open_queue, say
 from queuectl.cli.filter_options import filter_options, state_option
 from queuectl.cli.job_options import ProgramCommand, given_program, job_options, seconds
 from queuectl.cli.many import carry_out, many_options, taken_wish
-from queuectl.cli.tie_options import taken_ties, tie_options
+from queuectl.cli.tie_options import hook_options, taken_ties, tie_options
 from queuectl.cli.times import moment_option
 from queuectl.errors import Interrupted, InvalidInput
 from queuectl.moment import format_moment
@@ -51,6 +51,7 @@ def release_command(anyway: bool, job_ids: tuple[str, ...], **given: Any) -> Non
 @click.option("--delay", callback=seconds, metavar="TIME", help="Run not before so long from now.")
 @click.option("--at", "run_at", callback=moment_option, metavar="TIME", help="Run not before.")
 @tie_options
+@hook_options
 @job_options
 @click.argument("job_id", metavar="ID")
 def edit_command(job_id: str, delay: Optional[float], **fields: Any) -> None:

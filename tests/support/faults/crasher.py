@@ -175,8 +175,13 @@ def complete_batch(spool: str) -> None:
         say(f"ran {job.name}")
         return Outcome("completed", 0, None, system.now(), system.now())
 
+    def hear(event: Any) -> None:
+        told.append(event.kind)
+        if "is not run" in event.text:
+            say("no hook")
+
     hands = Hands(
-        emit=lambda event: told.append(event.kind),
+        emit=hear,
         pause=pauses.append,
         gives_up=lambda: len(pauses) >= PATIENCE,
     )
@@ -224,6 +229,8 @@ def recover(spool: str) -> None:
     with Store.open(spool) as store:
         for job in recovery.recover(store, system.now(), 0.5):
             say(job.job_id)
+        if store.taken_troubles():
+            say("no hook")
         if store.spool.workers():
             unfinished("a dead worker's jobs")
 

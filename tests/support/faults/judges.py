@@ -147,24 +147,6 @@ def judge_chain(spool: Path, said: list[str], ended: bool) -> None:
     check(spool, ["job", "child"])
 
 
-def judge_hook(spool: Path, said: list[str], ended: bool) -> None:
-    """A run that is recorded as a success has its hook, once, whoever has moved the job."""
-    carry_on(spool)
-    found = places(spool)
-    check(spool, ["job"])
-    made = [job_id for job_id in found if job_id != "job"]
-    (row,) = rows(spool, "job")
-    # What the system refuses is told; the job is recorded all the same.
-    assert len(made) == (row["state"] == "completed") or (made == [] and "no hook" in said)
-    assert not ended or made or "no hook" in said
-    run_all(spool)
-    made = [job_id for job_id in places(spool) if job_id != "job"]
-    assert [rows(spool, job_id)[0]["hook_of"] for job_id in made] == ["job"] * len(made)
-    assert made or "no hook" in said
-    assert set(places(spool).values()) == {"done"}
-    check(spool, ["job", *made])
-
-
 def judge_fire(spool: Path, said: list[str], ended: bool) -> None:
     """The moment has one job, made by whoever looks next where the process did not."""
     carry_on(spool)

@@ -22,13 +22,14 @@ from queuectl.queue.firing import Firing
 from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, FAILED, Outcome
 from queuectl.worker import Worker
-from tests.support.faults import crasher, judges, judges_house
+from tests.support.faults import crasher, judges, judges_hooks, judges_house
 from tests.support.faults.judges import NO_JOB, PERSON, SETTINGS
 
 A_YEAR = 366 * 86400.0
 EARLIER = 50_000.0
 """Seconds before now at which what is in the spool has happened: every retry is due."""
 DEAD_WORKER = "host-1-1-dead"
+HOOKS = {"on_success": ["x"], "on_failure": ["x"]}
 
 
 class Scenario(NamedTuple):
@@ -70,8 +71,8 @@ def one_waits_in_a_group(spool: Path) -> None:
     _enqueue(spool, "job", group="g")
 
 
-def five_wait(spool: Path) -> None:
-    _enqueue(spool, *judges.FIVE)
+def five_wait(spool: Path, **fields: Any) -> None:
+    _enqueue(spool, *judges.FIVE, **fields)
 
 
 def one_failed(spool: Path) -> None:
@@ -118,6 +119,14 @@ def left_by_a_dead_worker_and_taken(spool: Path) -> None:
     _die_with(spool, "running", "recorded")
     (spool / "done" / "recorded.json").write_bytes(PERSON)
     (spool / "failed" / "running.json").write_bytes(PERSON)
+    _refresh(spool)
+
+
+def left_by_a_dead_worker_with_hooks(spool: Path) -> None:
+    """A worker that died with one job running, and one recorded but not moved: each is to have a hook."""
+    record = _die_with(spool, "running", "recorded", **HOOKS) / "recorded.json"
+    run = {"outcome": "completed", "worker": DEAD_WORKER, "finished_at": "2026-01-01T00:00:00.000Z"}
+    record.write_text(json.dumps({**json.loads(record.read_bytes()), "history": [run]}), encoding="utf-8")
     _refresh(spool)
 
 
@@ -233,9 +242,9 @@ def _run(spool: Path, *endings: str) -> None:
         worker.close()
 
 
-def _die_with(spool: Path, *ids: str) -> Path:
+def _die_with(spool: Path, *ids: str, **fields: Any) -> Path:
     """The folder of a worker that has died with these jobs; the run of `recorded` had ended."""
-    _enqueue(spool, *ids)
+    _enqueue(spool, *ids, **fields)
     folder = spool / "processing" / DEAD_WORKER
     folder.mkdir()
     for job_id in ids:
@@ -281,7 +290,19 @@ _ALL = (
         "leave_rubbish",
         partial(judges.judge_left, "failed", b"no JSON"),
     ),
-    Scenario("run with a hook", partial(one_waits, on_success=["x"]), "complete", judges.judge_hook),
+    Scenario("run with a hook", partial(one_waits, **HOOKS), "complete", judges_hooks.judge_hook),
+    Scenario(
+        "a batch with hooks",
+        partial(five_wait, priority=1000, **HOOKS),
+        "complete_batch",
+        partial(judges_hooks.judge_hooks, judges.FIVE),
+    ),
+    Scenario(
+        "recover with hooks",
+        left_by_a_dead_worker_with_hooks,
+        "recover",
+        partial(judges_hooks.judge_hooks, ("running", "recorded")),
+    ),
     Scenario("run before another", one_waits_for_another, "complete", judges.judge_chain),
     Scenario("run of a group", one_waits_in_a_group, "complete", _run_of("completed")),
     Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),

@@ -188,6 +188,10 @@ _FIELDS: dict[str, list[Any]] = {
     "no_retry_exit_codes": [None, 0, "0", {}, [2**32], [10**40], ["0"], [None]],
     "tags": [None, "a", {}, [""], ["a\nb"], ["\n"], [3], [None], [["a"]]],
     "meta": [[], "a", 3, True, [{}]],
+    "on_success": [
+        *("", [], [""], {}, 3, True, {"comand": "x"}, {"command": ""}, {"file": 3}, {"file": " "}),
+        *({"command": "x", "id": "y"}, {"command": "x", "on_dead": "y"}),
+    ],
     "state": ["", "ready", "running", "pending ", 3, None, [], {}],
     "attempts": [-1, 10**9 + 1, 2**63, 1.5, "1", None, True],
     "crashes": [-1, 10**9 + 1, 2**63, 1.5, "1", None, True],
@@ -259,7 +263,17 @@ def _deep() -> dict[str, tuple[bytes, str]]:
     def nested(opening: bytes, closing: bytes, depth: int) -> bytes:
         return b'{"command": "x", "meta": {"a": ' + opening * depth + b"1" + closing * depth + b"}}"
 
+    def hooks(depth: int) -> bytes:
+        return b'{"command": "x", "on_success": ' * depth + b'"y"' + b"}" * depth
+
     return {
+        "hook-of-a-hook": (hooks(2), NO_JOB),
+        "deep-hooks": (hooks(450), NO_JOB),
+        "very-deep-hooks": (hooks(30_000), NO_JOB),
+        "deep-lists-in-a-hook": (
+            job(on_dead={"command": "x", "meta": {"a": "@"}}).replace(b'"@"', b"[" * 250 + b"]" * 250),
+            NO_JOB,
+        ),
         "deep-lists": (nested(b"[", b"]", 250), NO_JOB),
         "very-deep-lists": (nested(b"[", b"]", 100_000), NO_JOB),
         "very-deep-objects": (nested(b'{"a":', b"}", 100_000), NO_JOB),

@@ -93,7 +93,7 @@ class Record:
         state = "dead" if cancelled or crashes >= settings["max_crashes"] else "failed"
         error = f"{'cancelled; ' if cancelled else ''}worker {worker} died while it ran"
         then = replace(self, crashes=crashes, exit_code=None, error=error)
-        return then._rests(state, "crashed", settings, crashes, now)
+        return then._rests(state, "cancelled" if cancelled else "crashed", settings, crashes, now)
 
     def cancelled(self, now: float) -> Record:
         """Given up while it waited."""
