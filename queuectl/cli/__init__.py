@@ -13,7 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
-from queuectl.cli.terminal import echo
+from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable, system_error
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -48,14 +48,18 @@ def run(args: list[str]) -> int:
         echo(wish.format_message())
         return 0
     except BrokenPipeError:
-        # `queuectl list | head`: whoever reads has seen enough.
-        _forget_stdout()
+        # `queuectl list | head`: whoever reads has seen enough. What has a code to tell catches it itself.
+        forget(sys.stdout)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         translated = _translate(error)
         if translated is None:
             raise
-        _print_error(translated, as_json=_wants_json(args))
+        try:
+            _print_error(translated, as_json=_wants_json(args))
+        except OSError:
+            # Nobody hears it any more, and the code says it, too.
+            forget(sys.stderr)
         return translated.exit_code
     return code if isinstance(code, int) else 0
 
@@ -128,12 +132,3 @@ def _never_fail_to_print() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _forget_stdout() -> None:
-    # Python would try to flush it at exit, and complain.
-    import os
-
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.close(descriptor)

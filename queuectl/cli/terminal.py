@@ -7,11 +7,16 @@ that turn the direction of writing so that another text is seen. They are shown 
 from __future__ import annotations
 
 import codecs
+import os
 import re
-from typing import Optional
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Optional
 
 import click
 
+from queuectl import system
 from queuectl.names import UNSEEN
 
 # Compiled when they are first needed, which most texts do not.
@@ -37,6 +42,36 @@ def _escaped(match: re.Match[str]) -> str:
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print for a person."""
     click.echo(lines(text), err=err)
+
+
+def put(data: bytes) -> None:
+    """Print bytes as they are: their code page is the affair of the command that has printed them."""
+    # None where this program was started without (`>&-`).
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+
+@contextmanager
+def whoever_reads() -> Iterator[None]:
+    """Print what may be read no more (`queuectl wait a | head -1`): that changes nothing of how we end."""
+    try:
+        yield
+    except OSError as error:
+        if not system.is_unread(error):
+            raise
+        forget(sys.stdout)
+
+
+def forget(stream: Optional[IO[Any]]) -> None:
+    """Print nothing more there: Python would try to at exit, complain and end with a code of its own."""
+    if stream is None:
+        return
+    # What has none of its own, as in a test, is not flushed at exit either.
+    with suppress(OSError, ValueError):
+        own, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, own)
+        os.close(nowhere)
 
 
 def how_far(percent: Optional[float], text: Optional[str]) -> str:

@@ -204,7 +204,7 @@ def problems(store: Store) -> list[str]:
     lines = _few([f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()])
     lines += [
         *bad_files(store),
-        *_in_vain(store),
+        *(f"job {child} {why}" for child, why in in_vain(store)),
         *_stuck(store),
         *_index_in_memory(store),
         *damaged_indexes(store),
@@ -243,21 +243,19 @@ def _few(lines: list[str]) -> list[str]:
     return [*lines[:PROBLEMS_SHOWN], f"and {left} more like these"] if left > 0 else lines
 
 
-def _in_vain(store: Store) -> list[str]:
-    """Of each job that waits for one that is dead, or not there, a line."""
-    lines = []
+def in_vain(store: Store) -> list[tuple[str, str]]:
+    """The jobs that wait for one that is dead, or not there, each with what is to be said of it."""
+    found = []
     for child, parent in store.index.waits_in_vain(PROBLEMS_SHOWN):
         if parent.startswith(BATCH):
-            lines.append(f"job {child} waits for batch {parent[len(BATCH) :]}, of which a job is dead")
+            found.append((child, f"waits for batch {parent[len(BATCH) :]}, of which a job is dead"))
             continue
         place = store.spool.locate(parent)
         if place is None:
-            lines.append(
-                f"job {child} waits for {parent}, which is not here: queuectl release --anyway {child}"
-            )
+            found.append((child, f"waits for {parent}, which is not here: queuectl release --anyway {child}"))
         elif place.state is State.DEAD:
-            lines.append(f"job {child} waits for {parent}, which is dead: retry that, or cancel this")
-    return lines
+            found.append((child, f"waits for {parent}, which is dead: retry that, or cancel this"))
+    return found
 
 
 def _index_in_memory(store: Store) -> list[str]:

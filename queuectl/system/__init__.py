@@ -29,9 +29,11 @@ from queuectl.system.native import (
     WAIT_SLICE,
     exit_status,
     is_locked,
+    is_unread,
     is_written,
     may_write,
     open_plainly,
+    open_to_read,
     sync_descriptor,
 )
 from queuectl.system.patience import is_lack, is_transient, with_patience
@@ -49,6 +51,7 @@ __all__ = [
     "is_lack",
     "is_locked",
     "is_transient",
+    "is_unread",
     "is_written",
     "make_folder",
     "may_write",
@@ -56,6 +59,7 @@ __all__ = [
     "names_in",
     "now",
     "open_plainly",
+    "open_to_read",
     "process_id",
     "read_file",
     "remove",
