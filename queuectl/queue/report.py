@@ -12,12 +12,11 @@ from queuectl.index.base import HELD
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
-from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
+from queuectl.queue.liveness import is_alive, noted_number, noted_runs, outlived_by_command
 from queuectl.queue.store import Store
 from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
-from queuectl.spool.tmp import told_key
 from queuectl.state import State
 
 if TYPE_CHECKING:
@@ -182,12 +181,13 @@ def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, "Progress"]:
     """How far the commands of these workers are, as far as they tell; `runs` are the jobs, by worker."""
     from queuectl.tidings import read_progress
 
-    try:
-        told = spool.tmp.told()
-    except OSError:
-        return {}
-    paths = {worker: told.get(told_key(worker, job_id)) for worker, job_id in runs.items()}
-    found = {worker: read_progress(path) for worker, path in paths.items() if path is not None}
+    # By the number of the run: an earlier one of this job may have left a process that still tells something.
+    numbers = {worker: noted_number(spool, worker, job_id) for worker, job_id in runs.items()}
+    found = {
+        worker: read_progress(spool.tmp.progress_path(worker, number, runs[worker]))
+        for worker, number in numbers.items()
+        if number is not None
+    }
     return {worker: progress for worker, progress in found.items() if progress is not None}
 
 
