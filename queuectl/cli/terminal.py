@@ -23,6 +23,8 @@ from queuectl.names import UNSEEN
 _CELL = f"[\\x00-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
 _TEXT = f"[\\x00-\\x08\\x0b-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
 
+_DUMB = ("dumb", "unknown")
+
 
 def cell(text: str) -> str:
     """One value, in one line."""
@@ -42,6 +44,13 @@ def _escaped(match: re.Match[str]) -> str:
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print for a person."""
     click.echo(lines(text), err=err)
+
+
+def can_draw(stream: Optional[IO[Any]]) -> bool:
+    """Whether something can be drawn there and drawn over: rich draws nothing where it cannot."""
+    able = os.environ.get("TERM", "").lower() not in _DUMB
+    room = all(set(os.environ.get(name) or "1") != {"0"} for name in ("COLUMNS", "LINES"))
+    return able and room and system.is_interactive(stream)
 
 
 def put(data: bytes) -> None:

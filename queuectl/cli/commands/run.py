@@ -11,7 +11,7 @@ from queuectl import events, system
 from queuectl.cli.commands.worker import count_option, trust_option
 from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
-from queuectl.cli.terminal import cell, whoever_reads
+from queuectl.cli.terminal import can_draw, cell, whoever_reads
 from queuectl.errors import Interrupted
 from queuectl.events import Event
 from queuectl.spool import Spool
@@ -92,7 +92,7 @@ class _Watcher:
         self._runs: dict[str, tuple[str, float]] = {}
         self._told: list[Running] = []
         self._ask_at = 0.0
-        self._log: Optional[Log] = None if system.is_interactive(sys.stderr) else Log()
+        self._log: Optional[Log] = None if can_draw(sys.stderr) else Log()
         self._progress: Any = None
         self._bar: Any = None
 
