@@ -13,6 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
+from queuectl import system
 from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable, system_error
 
@@ -47,11 +48,11 @@ def run(args: list[str]) -> int:
     except _NO_ARGUMENTS as wish:
         echo(wish.format_message())
         return 0
-    except BrokenPipeError:
-        # `queuectl list | head`: whoever reads has seen enough. What has a code to tell catches it itself.
-        forget(sys.stdout)
-        return 0
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.filename is None and system.is_unread(error):
+            # `queuectl list | head`: who reads has seen enough. What has a code to tell catches it itself.
+            forget(sys.stdout)
+            return 0
         translated = _translate(error)
         if translated is None:
             raise
