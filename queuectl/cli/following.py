@@ -46,6 +46,11 @@ class FollowedLog:
             # It prints nothing, or somebody tidies up.
             return
 
+    def print_rest(self) -> None:
+        """As `print_more`, for the last time: what ends in the middle of a character is shown, too."""
+        self.print_more()
+        self._write(b"")
+
     def print_if_free(self) -> None:
         """The same, but where somebody keeps it to himself (Windows) that is left for the next call."""
         try:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import click
 import pytest
 
 from queuectl import system
@@ -295,14 +296,17 @@ def cli_cancel(cli: CommandLine) -> None:
         queue.cancel(["a"])
 
 
-@pytest.mark.parametrize("options", [[], ["--follow"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("options", "told"), [([], ""), (["--follow"], "a has completed\n")], ids=["whole", "followed"]
+)
 def test_on_a_terminal_what_ends_within_a_character_is_shown(
-    cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch, options: list[str]
+    cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str
 ) -> None:
     cli.ok("enqueue", "--id", "a", "--", "x")
     worker.run(printed=b"end \xc3")
     monkeypatch.setattr(system, "is_interactive", lambda stream: True)
-    assert cli.ok("logs", "a", *options).out == "end \ufffd"
+    monkeypatch.setattr(following, "say", click.echo)
+    assert cli.ok("logs", "a", *options).out == f"end \ufffd{told}", "before it is told what has become of it"
 
 
 class TestHeld:

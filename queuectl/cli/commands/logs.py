@@ -36,11 +36,10 @@ def logs_command(follow: bool, raw: bool, job_id: str) -> None:
     with open_queue() as queue:
         job_id = queue.locate(job_id).job_id
         log = FollowedLog(queue.store.spool.log_path(job_id), write, queue.store.config.log_max_bytes)
-        log.print_more()
         if follow:
             _follow(queue, job_id, log)
-        # What ends in the middle of a character is shown, too.
-        write(b"")
+        else:
+            log.print_rest()
     if not log.printed:
         say(f"{job_id} has printed nothing")
 
@@ -56,11 +55,11 @@ def _follow(queue: Queue, job_id: str, log: FollowedLog) -> None:
         try:
             place = lookout.locate(job_id)
         except NoSuchJob:
-            log.print_more()
+            log.print_rest()
             say(f"{job_id} was deleted")
             return
         if place is not None and place.state in ENDED:
-            log.print_more()
+            log.print_rest()
             attempts.tell_end(place)
             return
         log.print_if_free()
