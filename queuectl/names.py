@@ -25,7 +25,9 @@ HIDDEN_SUFFIX = ".json.txt"
 ERROR_SUFFIX = ".error.txt"
 LIFE_SUFFIX, RUN_SUFFIX = ".lock", ".run"
 """In `locks/`, behind a worker's name: held while it lives, held while its command runs."""
-BESIDE = (".log", ".result", ".progress")
+RESULTS = (".result", *(f".result-{number}" for number in range(2, 10)))
+"""In `logs/`, behind a job's id: what its runs left as results, and could not be kept in its record."""
+BESIDE = (".log", *RESULTS)
 """In `logs/`, behind a job's id: what its command left there."""
 STOP_SUFFIX, CANCEL_SUFFIX = ".stop", ".cancel"
 """In `locks/`, behind a worker's name: the wish that it stop, that it end the job named in the file."""

@@ -67,10 +67,11 @@ class Recorder:
         """Whether the end of some run could not be recorded."""
         return bool(self._given_up)
 
-    def note(self, lock: Optional[HeldLock]) -> bool:
-        """Note what is about to run, and what has ended unrecorded; of `lock` see `note_run`."""
+    def note(self, lock: Optional[HeldLock], number: int) -> bool:
+        """Note what is about to run, and what has ended unrecorded; see `note_run`."""
         self._noted = True
-        return note_run(self._store.spool, self._worker, [*self._batch.begun, *self._given_up], lock)
+        begun = [*self._batch.begun, *self._given_up]
+        return note_run(self._store.spool, self._worker, begun, lock, number=number)
 
     def end(self, got: Claim, outcome: Outcome) -> None:
         """Take in how a run ended; it is recorded with the others of its batch."""

@@ -193,7 +193,7 @@ class Sweep:
         for path in self.store.spool.tmp.abandoned(now):
             # Somebody has it open (Windows), for example: it is ours to remove another time.
             with suppress(OSError):
-                system.remove(path, patience=0.0)
+                self.store.spool.tmp.remove(path, patience=0.0)
 
     def _remake_folders(self) -> None:
         root = self.store.spool.root

@@ -7,6 +7,7 @@ worker's files. Named after the job, in `logs/`, they would have to be looked fo
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Optional
 
@@ -17,7 +18,10 @@ from queuectl.spool.place import LARGEST_RESULT
 _LARGEST_PROGRESS = 64 * 1024
 _LONGEST_TEXT = 200
 _HUNDRED = 100
-_PATIENCE = 0.1
+_TAIL = 4096
+"""Bytes that are read of the end of a larger one, or up to twice as many: its last line counts."""
+_PATIENCE, _LONG_PATIENCE = 0.1, 1.0
+"""Seconds for what holds up nothing, and for a result: something left running may hold it for ever."""
 # Compiled by `re` when it is first needed.
 _PERCENT = r"(?a)(\d{1,3}(?:[.,]\d{1,9})?)(?: *%|(?=\s)|\Z)(.*)"
 
@@ -27,8 +31,8 @@ class Tidings(NamedTuple):
 
     result: str
     progress: str
-    refused: str
-    """Where a result that cannot be kept in the record comes to lie."""
+    refused: Sequence[str]
+    """Where one that cannot be kept in the record comes to lie: at the first of these that is free."""
 
 
 class Result(NamedTuple):
@@ -53,7 +57,7 @@ def take(tidings: Tidings) -> Result:
     if not os.path.lexists(tidings.result):
         return Result()
     try:
-        data, _ = system.read_file(tidings.result, LARGEST_RESULT)
+        data, _ = system.read_file(tidings.result, LARGEST_RESULT, patience=_LONG_PATIENCE)
     except OSError as error:
         return _set_aside(tidings, error.strerror or str(error))
     try:
@@ -67,19 +71,20 @@ def take(tidings: Tidings) -> Result:
 def _remove(path: str) -> None:
     # One that somebody looks at (Windows) goes with its worker's other files.
     with suppress(OSError):
-        system.remove(path, patience=_PATIENCE)
+        system.remove_all(path, patience=_PATIENCE)
 
 
 def _set_aside(tidings: Tidings, why: str) -> Result:
-    # The second name is free, whatever lies at the first.
-    for place in (tidings.refused, f"{tidings.refused}.{os.path.basename(tidings.result)}"):
-        try:
-            # A folder or a link is moved as it is, not what is in it or behind it.
-            system.replace(tidings.result, place)
-        except OSError:
-            continue
-        return Result(problem=f"{why}; it lies in {place}")
-    return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
+    place = next((one for one in tidings.refused if not os.path.lexists(one)), tidings.refused[-1])
+    try:
+        system.make_folder(os.path.dirname(place))
+        # Of a job that goes on leaving such the last one is kept, beside the first ones.
+        system.remove_all(place, patience=_PATIENCE)
+        # A folder or a link is moved as it is, not what is in it or behind it.
+        system.replace(tidings.result, place, patience=_LONG_PATIENCE)
+    except OSError:
+        return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
+    return Result(problem=f"{why}; it lies in {place}")
 
 
 def parse_result(data: bytes) -> Any:
@@ -89,19 +94,28 @@ def parse_result(data: bytes) -> Any:
         InvalidInput: it holds none that can be kept in a record, and be read from there again.
     """
     # Lazily, as all of msgspec: most commands leave no result.
-    import msgspec
-
     from queuectl.checks import problem_of
     from queuectl.codec import decode_job, decode_text, encode_job, is_blank
-    from queuectl.complaints import complaint
     from queuectl.job import Job
-    from queuectl.source import Source
 
     if len(data) > LARGEST_RESULT:
         raise InvalidInput(f"larger than {LARGEST_RESULT} bytes")
     if is_blank(data):
         return None
-    text = decode_text(data)
+    job = Job(command="x", result=_json_of(decode_text(data)))
+    if problem := problem_of(job):
+        raise InvalidInput(problem.text)
+    # Our own reader has the last word.
+    decode_job(encode_job(job))
+    return job.result
+
+
+def _json_of(text: str) -> Any:
+    import msgspec
+
+    from queuectl.complaints import complaint
+    from queuectl.source import Source
+
     try:
         value = msgspec.json.decode(text.encode())
         size = len(msgspec.json.encode(value))
@@ -111,11 +125,6 @@ def parse_result(data: bytes) -> Any:
         raise complaint(Source(text, text), error) from None
     if size > LARGEST_RESULT:
         raise InvalidInput(f"larger than {LARGEST_RESULT} bytes in UTF-8")
-    job = Job(command="x", result=value)
-    if problem := problem_of(job):
-        raise InvalidInput(problem.text)
-    # Our own reader has the last word.
-    decode_job(encode_job(job))
     return value
 
 
@@ -123,25 +132,37 @@ def read_progress(path: str) -> Optional[Progress]:
     """How far the run is that writes to this file; None if that cannot be told just now."""
     try:
         data, _ = system.read_file(path, _LARGEST_PROGRESS, patience=0.0)
+        if len(data) > _LARGEST_PROGRESS:
+            return parse_end(system.read_end(path, _TAIL, patience=0.0))
     except OSError:
         return None
     return parse_progress(data)
 
 
 def parse_progress(data: bytes) -> Optional[Progress]:
-    """What the last line says, or all of it where that is one JSON object; None if it is silly."""
-    if len(data) > _LARGEST_PROGRESS:
-        return None
+    """What the last whole line says, or all of it where that is one JSON object; None if it is silly."""
     try:
-        text = _decoded(data).strip()
+        text = _decoded(data)
     except InvalidInput:
         return None
-    if not text:
-        return None
-    line = text.splitlines()[-1].strip()
-    if text.startswith("{"):
-        return _from_json(text) or _from_json(line)
-    return _from_words(line)
+    line = _last_line(text)
+    return _from_json(text) or _from_json(line) if text.lstrip().startswith("{") else _from_words(line)
+
+
+def parse_end(data: bytes) -> Optional[Progress]:
+    """The same of the end of a long file, which begins anywhere, but not within a character of UTF-16."""
+    # What PowerShell appends to is of that, and says so at its beginning alone.
+    text = data.decode("utf-16-le" if b"\0" in data else "utf-8", "replace")
+    line = _last_line(text.partition("\n")[2])
+    return _from_json(line) if line.startswith("{") else _from_words(line)
+
+
+def _last_line(text: str) -> str:
+    """The last one that is whole, or the only one: one without its end may be half written."""
+    lines = [line for line in text.splitlines(keepends=True) if line.strip()]
+    if len(lines) > 1 and not lines[-1].endswith(("\n", "\r")):
+        lines.pop()
+    return lines[-1].strip() if lines else ""
 
 
 def _decoded(data: bytes) -> str:
@@ -156,7 +177,7 @@ def _decoded(data: bytes) -> str:
 def _from_words(line: str) -> Optional[Progress]:
     match = re.match(_PERCENT, line)
     if match is None:
-        return None if _is_number(line) else _progress(None, line)
+        return None if not line or _is_number(line) else _progress(None, line)
     return _progress(float(match[1].replace(",", ".")), match[2])
 
 

@@ -156,7 +156,8 @@ class Worker:
         run_lock = self._run_lock()
         # Closed in the end, not unlocked: an unlock would free it for a command that is still there.
         with nullcontext() if run_lock is None else closing(run_lock):
-            if not self.recorder.note(run_lock):
+            self._runs += 1
+            if not self.recorder.note(run_lock, self._runs):
                 # It must lie alone in our folder: without a note nobody could tell which of them ran.
                 self._clear_batch()
                 if self.recorder.gave_up:
@@ -208,6 +209,5 @@ class Worker:
         )
 
     def _tidings(self, job: Job) -> Tidings:
-        self._runs += 1
         spool = self.store.spool
-        return Tidings(*spool.tmp.tidings(self._runs, job.name), spool.refused_path(job.name))
+        return Tidings(*spool.tmp.tidings(self._runs, job.name), spool.refused_paths(job.name))

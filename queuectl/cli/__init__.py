@@ -13,7 +13,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 import click
 
-from queuectl.cli.terminal import echo, forget_stdout
+from queuectl import system
+from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable, system_error
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -47,15 +48,19 @@ def run(args: list[str]) -> int:
     except _NO_ARGUMENTS as wish:
         echo(wish.format_message())
         return 0
-    except BrokenPipeError:
-        # `queuectl list | head`: whoever reads has seen enough.
-        forget_stdout()
-        return 0
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.filename is None and system.is_unread(error):
+            # `queuectl list | head`: who reads has seen enough. What has a code to tell catches it itself.
+            forget(sys.stdout)
+            return 0
         translated = _translate(error)
         if translated is None:
             raise
-        _print_error(translated, as_json=_wants_json(args))
+        try:
+            _print_error(translated, as_json=_wants_json(args))
+        except OSError:
+            # Nobody hears it any more, and the code says it, too.
+            forget(sys.stderr)
         return translated.exit_code
     return code if isinstance(code, int) else 0
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional, TypeVar
 import click
 
 from queuectl import system
-from queuectl.cli.terminal import echo
+from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted
 from queuectl.queue import Queue
 
@@ -132,7 +132,11 @@ def open_queue() -> Iterator[Queue]:
 
 def say(text: str) -> None:
     """A word to the person, not to the program that reads our output."""
-    echo(text, err=True)
+    try:
+        echo(text, err=True)
+    except OSError:
+        # Whether it is heard must not decide what becomes of what we do.
+        forget(sys.stderr)
 
 
 def refuse_without_person() -> None:

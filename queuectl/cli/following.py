@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import IO, Callable, Optional
 
 from queuectl import system
@@ -13,14 +12,17 @@ from queuectl.errors import DamagedRecord
 from queuectl.job import Job, Run
 from queuectl.joblog import Cut, find_cut, printed_before
 from queuectl.queue import Queue
+from queuectl.queue.waiting import outcome_of
 from queuectl.spool import Place
 from queuectl.state import State
 
-STEP = 0.1
+_PAUSE = 0.1
+"""Seconds in which a log is cut."""
 _PIECE = 2**20
 _KNOWN = 64
 """Bytes by which it is told whether what lies before is what was printed."""
 _TRIES = 3
+_ENDS = {State.COMPLETED: "has completed", State.DEAD: "is dead"}
 
 
 class FollowedLog:
@@ -35,15 +37,27 @@ class FollowedLog:
         self.printed = False
 
     def print_more(self) -> None:
-        """Print what has come since the last call."""
+        """Print what has come since the last call. Raises OSError: it cannot be read, for some seconds."""
         try:
-            with open(self._path, "rb", opener=system.open_plainly) as log:
+            with system.with_patience(lambda: open(self._path, "rb", opener=system.open_to_read)) as log:
                 self._find_place(log)
                 self._print(log)
         except FileNotFoundError:
             # It prints nothing, or somebody tidies up.
             return
-        sys.stdout.flush()
+
+    def print_rest(self) -> None:
+        """As `print_more`, for the last time: what ends in the middle of a character is shown, too."""
+        self.print_more()
+        self._write(b"")
+
+    def print_if_free(self) -> None:
+        """The same, but where somebody keeps it to himself (Windows) that is left for the next call."""
+        try:
+            self.print_more()
+        except OSError as error:
+            if not system.is_transient(error):
+                raise
 
     def _print(self, log: IO[bytes]) -> None:
         log.seek(self._at)
@@ -74,7 +88,7 @@ class FollowedLog:
             if cut is not None and cut != self._cut:
                 return cut
             # It may be in the middle of being cut.
-            system.sleep(STEP)
+            system.sleep(_PAUSE)
         return None
 
     def _go_on_behind(self, cut: Optional[Cut], log: IO[bytes]) -> None:
@@ -84,7 +98,6 @@ class FollowedLog:
             return
         missed = printed_before(cut, self._limit, cut.end) - printed_before(self._cut, self._limit, self._at)
         if missed > 0:
-            sys.stdout.flush()
             say(f"--- {missed} bytes were cut before they could be shown (log_max_bytes) ---")
         self._at, self._cut = cut.end + max(-missed, 0), cut
         log.seek(max(self._at - _KNOWN, 0))
@@ -115,12 +128,20 @@ class Attempts:
             self._seen = seen
             self._tell_of(found[1].job, place.state)
 
+    def tell_end(self, place: Place) -> None:
+        """The same, of where it rests, and what has become of it."""
+        self.tell(place)
+        if self._seen is None or self._seen[0] != place:
+            # Its file cannot be read, or holds no job.
+            say(f"{self._job_id} {_ENDS[place.state]}")
+
     def _tell_of(self, job: Job, state: State) -> None:
-        new = self._new(job)
-        for run in new:
-            last = run is job.history[-1]
-            if run.outcome != "completed":
-                say(cell(_sentence(run) + (_consequence(job, state) if last else "")))
+        for run in self._new(job):
+            if run.outcome not in ("completed", "skipped"):
+                waits = run is job.history[-1] and state is State.FAILED
+                say(cell(_sentence(run) + (f"; next {_when(job)}" if waits else "")))
+        if state in _ENDS:
+            say(cell(f"{job.name} {_end(job, state)}"))
         self._told = job.history[-1] if job.history else None
         self._begun = True
 
@@ -142,7 +163,14 @@ def _sentence(run: Run) -> str:
     return f"attempt {run.attempt} {verb}{why}"
 
 
-def _consequence(job: Job, state: State) -> str:
-    if state is State.FAILED:
-        return f"; next at {job.run_at}" if job.run_at else "; next at once"
-    return f"; {job.name} is dead" if state is State.DEAD else ""
+def _when(job: Job) -> str:
+    return f"at {job.run_at}" if job.run_at else "at once"
+
+
+def _end(job: Job, state: State) -> str:
+    outcome = outcome_of(job, state)
+    if outcome == "skipped":
+        return f"was skipped: {job.history[-1].error}"
+    if outcome is None:
+        return f"{_ENDS[state]}: put there by hand"
+    return f"{_ENDS[state]}: {job.error}" if state is State.DEAD else _ENDS[state]

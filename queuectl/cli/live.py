@@ -12,16 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from queuectl import system
-from queuectl.cli.pace import Pace
+from queuectl.cli.pace import Pace, rest
 from queuectl.cli.terminal import cell, how_far
 from queuectl.moment import format_duration, read_moment
 from queuectl.queue import Queue
 from queuectl.queue.report import Coming, Status
 from queuectl.state import State
 
-_SECONDS = 1.0
-_REST = 5
-"""Times as long as a look takes it rests, if that is longer: of a million jobs each look takes a while."""
 _LABEL = 12
 _BAR = 20
 _COMING = 10
@@ -84,7 +81,7 @@ class Board(NamedTuple):
     def _ended(self) -> str:
         rate = self.pace.a_minute
         a_minute = "" if rate is None else f"{rate:.3g} a minute, "
-        return f"{a_minute}{self.pace.ended} in {format_duration(self.pace.seconds)}"
+        return f"{a_minute}{self.pace.ended} in {format_duration(self.pace.seconds)} (less deleted ones)"
 
     def _running(self, width: int, *, ascii_only: bool) -> list[Line]:
         runs = [
@@ -164,7 +161,7 @@ def watch(queue: Queue) -> None:
             began = system.monotonic()
             board = _look(queue, board.pace)
             live.update(board, refresh=True)
-            system.sleep(max(_SECONDS, _REST * (system.monotonic() - began)))
+            system.sleep(rest(system.monotonic() - began))
 
 
 def _look(queue: Queue, pace: Optional[Pace]) -> Board:

@@ -1,17 +1,28 @@
-"""How many jobs end, as somebody sees who counts them now and then. Pure."""
+"""How somebody watches who looks now and then: how often, and how many jobs end by what is counted. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Optional
 
+_SECONDS = 1.0
+_TIMES_A_LOOK = 5
+"""Times as long as a look takes it rests, if that is longer: of a million jobs each look takes a while."""
 _MINUTE = 60.0
 _LEAST = 5.0
 """Seconds of watching before a rate says anything."""
 
 
+def rest(took: float) -> float:
+    """Seconds until the next look, after one that took so many."""
+    return max(_SECONDS, _TIMES_A_LOOK * took)
+
+
 class Pace:
-    """Told how many have ended at a time; that this grows smaller (a purge, a retry) is no end of a job."""
+    """Told how many have ended at a time; that this grows smaller (a purge, a retry) is no end of a job.
+
+    What is deleted between two looks hides as many that have ended: there is no telling them apart.
+    """
 
     def __init__(self, now: float, there: int) -> None:
         self.ended = 0

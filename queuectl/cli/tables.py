@@ -9,6 +9,8 @@ from queuectl.cli.terminal import cell, echo, how_far
 from queuectl.moment import format_duration, read_moment
 from queuectl.queue.report import WorkerRow
 
+GONE = "gone"
+"""In place of the state of a job that has none: it was deleted while somebody waited for it."""
 LONGEST_ERROR = 32
 GAP = 2
 LEAST_LAST = 20
@@ -104,16 +106,17 @@ def command_text(command: Any) -> str:
 
 def fates_table(rows: Sequence[dict[str, Any]]) -> Table:
     """What became of jobs that somebody has run or waited for."""
-    table = [[row["id"], row["state"], str(row["attempts"]), fate(row)] for row in rows]
+    table = [[row["id"], row["state"] or GONE, str(row["attempts"] or 0), fate(row)] for row in rows]
     return Table(["ID", "STATE", "ATTEMPTS", "WHAT BECAME OF IT"], table)
 
 
 def fate(row: dict[str, Any]) -> str:
     """In words, with what to do next."""
+    why = row["error"] or "put there by hand"
     if row["state"] == "failed":
-        return f"{row['error']}; next try at {row['run_at']}"
+        return f"{why}; next try {'at ' + row['run_at'] if row['run_at'] else 'at once'}"
     if row["state"] == "dead":
-        return f"{row['error']}; queuectl dlq retry {row['id']}"
+        return f"{why}; queuectl dlq retry {row['id']}"
     if row["state"] == "pending":
         return f"waits until {row['run_at']}" if row["run_at"] else "waits"
     return row["error"] or f"queuectl logs {row['id']}"

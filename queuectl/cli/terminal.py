@@ -7,17 +7,23 @@ that turn the direction of writing so that another text is seen. They are shown 
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import sys
-from typing import Optional
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Optional
 
 import click
 
+from queuectl import system
 from queuectl.names import UNSEEN
 
 # Compiled when they are first needed, which most texts do not.
 _CELL = f"[\\x00-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
 _TEXT = f"[\\x00-\\x08\\x0b-\\x1f\\x7f{UNSEEN}\\ud800-\\udfff]"
+
+_DUMB = ("dumb", "unknown")
 
 
 def cell(text: str) -> str:
@@ -40,13 +46,41 @@ def echo(text: str = "", *, err: bool = False) -> None:
     click.echo(lines(text), err=err)
 
 
-def forget_stdout() -> None:
-    """Nobody reads it any more: Python would try to flush it at exit, and complain."""
-    import os
+def can_draw(stream: Optional[IO[Any]]) -> bool:
+    """Whether something can be drawn there and drawn over: rich draws nothing where it cannot."""
+    able = os.environ.get("TERM", "").lower() not in _DUMB
+    room = all(set(os.environ.get(name) or "1") != {"0"} for name in ("COLUMNS", "LINES"))
+    return able and room and system.is_interactive(stream)
 
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.close(descriptor)
+
+def put(data: bytes) -> None:
+    """Print bytes as they are: their code page is the affair of the command that has printed them."""
+    # None where this program was started without (`>&-`).
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+
+@contextmanager
+def whoever_reads() -> Iterator[None]:
+    """Print what may be read no more (`queuectl wait a | head -1`): that changes nothing of how we end."""
+    try:
+        yield
+    except OSError as error:
+        if not system.is_unread(error):
+            raise
+        forget(sys.stdout)
+
+
+def forget(stream: Optional[IO[Any]]) -> None:
+    """Print nothing more there: Python would try to at exit, complain and end with a code of its own."""
+    if stream is None:
+        return
+    # What has none of its own, as in a test, is not flushed at exit either.
+    with suppress(OSError, ValueError):
+        own, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, own)
+        os.close(nowhere)
 
 
 def how_far(percent: Optional[float], text: Optional[str]) -> str:

@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from queuectl import system
 from queuectl.cli.common import print_json, say
-from queuectl.cli.terminal import echo
-from queuectl.errors import Interrupted
+from queuectl.cli.terminal import echo, whoever_reads
+from queuectl.errors import DamagedRecord, Interrupted, QueueError, TimedOut
 from queuectl.queue import Queue
 from queuectl.spool import Place
-from queuectl.state import State
 
 _PATIENCE = 3.0
 """Seconds after which it is told that nobody works: one that was just started needs a moment."""
 _AGAIN = 60.0
 _SHOWN = 3
+_ASKED_OF = 100
+"""Jobs of which it is asked what keeps them: of very many that takes a while."""
+
+Rows = list[dict[str, Any]]
 
 
 class Patience:
-    """Says once, after a while, why jobs that are waited for do not begin: nobody works, or all is paused."""
+    """Says after a while, each thing once, why jobs that are waited for do not begin: nobody works, all is
+    paused, or what keeps one of them goes away by no more than waiting.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._look_at = system.monotonic() + _PATIENCE
+        self._said: set[str] = set()
 
     def __call__(self, left: Sequence[str]) -> None:
         """These have not ended yet."""
         if system.monotonic() <= self._look_at:
             return
         self._look_at = system.monotonic() + _AGAIN
+        try:
+            found = self._why_not(left)
+        except QueueError:
+            # Who waits is told of the spool's troubles by what he waits for.
+            return
+        if found is None or found[1] in self._said:
+            return
+        which, why = found
+        self._said.add(why)
+        say(f"{_listed(which)} {'has' if len(which) == 1 else 'have'} not ended, and {why}")
+
+    def _why_not(self, left: Sequence[str]) -> Optional[tuple[Sequence[str], str]]:
         status = self._queue.status()
-        why = _why_not(bool(status.workers), status.paused, {row.job for row in status.workers}, left)
-        if why:
-            self._look_at = float("inf")
-            say(f"{_listed(left)} {'has' if len(left) == 1 else 'have'} not ended, and {why}")
-
-
-def _why_not(works: bool, paused: bool, running: set[Optional[str]], left: Sequence[str]) -> Optional[str]:
-    if not works:
-        return "no worker runs: queuectl worker start"
-    if paused and running.isdisjoint(left):
-        return "the queue is paused: queuectl resume"
-    return None
+        if not status.workers:
+            return left, "no worker runs: queuectl worker start"
+        if status.paused and {row.job for row in status.workers}.isdisjoint(left):
+            return left, "the queue is paused: queuectl resume"
+        return self._queue.hindered(left[:_ASKED_OF])
 
 
 def _listed(job_ids: Sequence[str]) -> str:
-    more = len(job_ids) - _SHOWN
-    return ", ".join(job_ids[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    from queuectl.queue.waiting import listed
+
+    return listed(job_ids, _SHOWN)
 
 
-def wait_for(queue: Queue, job_ids: Sequence[str], limit: Optional[float]) -> list[dict[str, Any]]:
+def wait_for(
+    queue: Queue,
+    job_ids: Sequence[str],
+    limit: Optional[float],
+    given_up: Callable[[Rows], object] = lambda rows: None,
+) -> Rows:
     """`Queue.wait`, for somebody who may lose patience.
+
+    Where it ends without the end of all, `given_up` is told how each of them is by then.
 
     Raises:
         Interrupted: that has happened.
@@ -62,7 +80,11 @@ def wait_for(queue: Queue, job_ids: Sequence[str], limit: Optional[float]) -> li
         return queue.wait(job_ids, timeout=limit, meanwhile=Patience(queue))
     except KeyboardInterrupt:
         text = f"waits no longer for {_listed(list(dict.fromkeys(job_ids)))}"
-        raise Interrupted(text, hint="what has not ended stays in the queue") from None
+        error: QueueError = Interrupted(text, hint="what has not ended stays in the queue")
+    except (TimedOut, DamagedRecord) as one:
+        error = one
+    given_up(queue.fates(job_ids))
+    raise error from None
 
 
 def print_and_wait(queue: Queue, places: Sequence[Place], limit: Optional[float], *, as_json: bool) -> int:
@@ -70,18 +92,26 @@ def print_and_wait(queue: Queue, places: Sequence[Place], limit: Optional[float]
 
     As JSON there is one value, and so it comes when they have ended.
     """
-    from queuectl.cli.tables import fate
+    from queuectl.cli.tables import GONE, fate
     from queuectl.queue.waiting import exit_code_of_all
 
+    def print_rows(rows: Rows) -> None:
+        with whoever_reads():
+            print_json([{**row, "file": _file_of(queue, row["id"])} for row in rows])
+
     ids = [place.job_id for place in places]
-    if not as_json:
-        echo("\n".join(ids))
-        sys.stdout.flush()
-    rows = wait_for(queue, ids, limit)
     if as_json:
-        ends = [Place(State(row["state"]), row["id"]) for row in rows]
-        print_json([{**row, "file": queue.store.spool.path(place)} for row, place in zip(rows, ends)])
+        rows = wait_for(queue, ids, limit, print_rows)
+        print_rows(rows)
         return exit_code_of_all(rows)
+    with whoever_reads():
+        echo("\n".join(ids))
+    rows = wait_for(queue, ids, limit)
     for row in rows:
-        say(f"{row['id']} {row['state']}: {fate(row)}")
+        say(f"{row['id']} {row['state'] or GONE}: {fate(row)}")
     return exit_code_of_all(rows)
+
+
+def _file_of(queue: Queue, job_id: str) -> Optional[str]:
+    place = queue.store.spool.locate(job_id)
+    return None if place is None else queue.store.spool.path(place)

@@ -64,16 +64,50 @@ class Acting:
     ) -> list[dict[str, Any]]:
         """Wait until each of these jobs has completed or is dead; their rows, with `outcome` and `result`.
 
-        `meanwhile` is called with the ids of those that are left, after each look.
+        Of one that is deleted meanwhile `state` is None. `meanwhile` is called with the ids of those that are
+        left, after each look.
 
         Raises:
-            NoSuchJob: one of them is unknown, or was deleted.
+            NoSuchJob: one of them is unknown.
+            SpoolUnusable: the spool has gone, for some seconds at least.
             TimedOut: some of them have not ended within `timeout` seconds.
             DamagedRecord: one of them is a file that holds no job.
         """
         from queuectl.queue.waiting import wait
 
-        return wait(self.store, self._locate_all(job_ids), timeout=timeout, meanwhile=meanwhile)
+        places = [self._locate_awaited(job_id) for job_id in dict.fromkeys(job_ids)]
+        return wait(self.store, places, timeout=timeout, meanwhile=meanwhile)
+
+    def _locate_awaited(self, job_id: str) -> Place:
+        from queuectl.queue.waiting import dropped
+
+        try:
+            return self.locate(job_id)
+        except NoSuchJob:
+            place = None if id_problem(job_id) else dropped(self.store, job_id)
+            if place is None:
+                raise
+            return place
+
+    @guarded
+    def fates(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Of each of these jobs a row as `wait` returns it, as things are now, whether it has ended or not.
+
+        Of one that is not there `state` is None.
+        """
+        from queuectl.queue.waiting import fates
+
+        return fates(self.store, job_ids)
+
+    @guarded
+    def hindered(self, job_ids: Sequence[str]) -> Optional[tuple[list[str], str]]:
+        """Some of these jobs that cannot run unless somebody does something, and what keeps them.
+
+        They are held, or wait for one that is dead or not there, or their group is paused.
+        """
+        from queuectl.queue.waiting import hindered
+
+        return hindered(self.store, job_ids)
 
     @guarded
     def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:

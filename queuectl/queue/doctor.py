@@ -154,13 +154,20 @@ def _circles(store: Store) -> Iterator[Finding]:
 
 def _leftovers(store: Store, fix: bool) -> Iterator[Finding]:
     for path in store.spool.tmp.abandoned(system.now()):
-        yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", fix)
-        if fix:
-            system.remove(path)
+        gone = fix and _removed(store, path)
+        yield Finding(f"{store.spool.in_spool(path)}: left by a program that was killed", gone)
     for path in _files(os.path.join(store.spool.root, State.DEAD.folder)):
         if _speaks_of_nothing(path) and (not fix or _forget_note(store, path)):
             yield Finding(f"{store.spool.in_spool(path)}: the file it speaks of is gone", fix)
     yield from _stale_locks(store, fix)
+
+
+def _removed(store: Store, path: str) -> bool:
+    try:
+        store.spool.tmp.remove(path)
+    except OSError:
+        return False
+    return True
 
 
 def _speaks_of_nothing(path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import takewhile
+from itertools import dropwhile, islice, takewhile
 from typing import Optional
 
 from queuectl import locks, system
@@ -52,13 +52,17 @@ def mark_lost(spool: Spool, worker: str) -> None:
             system.write_file(path, _LOST)
 
 
-def note_run(spool: Spool, worker: str, begun: Sequence[str], lock: Optional[locks.HeldLock] = None) -> bool:
+def note_run(
+    spool: Spool, worker: str, begun: Sequence[str], lock: Optional[locks.HeldLock] = None, *, number: int = 0
+) -> bool:
     """Say which jobs of this worker have been started and not recorded; whether that is done.
 
-    First the one that runs (empty: none). `lock` is the one that its command inherits, whose file this is.
+    First the one that runs (empty: none), which is its `number`-th run. `lock` is the one that its command
+    inherits, whose file this is.
     """
-    # Up to an empty line: to cut off what a longer note has left would cost more than to write.
-    text = "\n".join([*begun, "", ""]).encode()
+    # Up to an empty line, and the one behind: to cut off what a longer note has left would cost more than to
+    # write.
+    text = "\n".join([*(begun or [""]), "", f"{number}", ""]).encode()
 
     def write() -> None:
         if lock is not None:
@@ -90,6 +94,17 @@ def noted_runs(spool: Spool, worker: str) -> Optional[list[str]]:
         return None
     first, *more = text.decode("utf-8", "replace").split("\n")
     return [first, *takewhile(bool, more)]
+
+
+def noted_number(spool: Spool, worker: str, job_id: str) -> Optional[int]:
+    """Which of this worker's runs that of this job is, by its note; None where that says no such thing."""
+    try:
+        text, _ = system.read_file(spool.lock_path(worker + RUN_SUFFIX), _LONGEST_NOTE, patience=0.0)
+    except OSError:
+        return None
+    first, *more = text.decode("utf-8", "replace").split("\n")
+    number = next(islice(dropwhile(bool, more), 1, None), "")
+    return int(number) if first == job_id and number.isdecimal() else None
 
 
 def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> bool:

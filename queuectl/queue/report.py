@@ -12,13 +12,12 @@ from queuectl.index.base import HELD
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
-from queuectl.queue.liveness import is_alive, noted_runs, outlived_by_command
+from queuectl.queue.liveness import is_alive, noted_number, noted_runs, outlived_by_command
 from queuectl.queue.store import Store
-from queuectl.queue.vain import in_vain
+from queuectl.queue.vain import FEW, circles, in_vain
 from queuectl.spool import Spool
 from queuectl.spool.layout import INDEX
 from queuectl.spool.scan import Found
-from queuectl.spool.tmp import told_key
 
 if TYPE_CHECKING:
     from queuectl.tidings import Progress
@@ -184,12 +183,13 @@ def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, "Progress"]:
     """How far the commands of these workers are, as far as they tell; `runs` are the jobs, by worker."""
     from queuectl.tidings import read_progress
 
-    try:
-        told = spool.tmp.told()
-    except OSError:
-        return {}
-    paths = {worker: told.get(told_key(worker, job_id)) for worker, job_id in runs.items()}
-    found = {worker: read_progress(path) for worker, path in paths.items() if path is not None}
+    # By the number of the run: an earlier one of this job may have left a process that still tells something.
+    numbers = {worker: noted_number(spool, worker, job_id) for worker, job_id in runs.items()}
+    found = {
+        worker: read_progress(spool.tmp.progress_path(worker, number, runs[worker]))
+        for worker, number in numbers.items()
+        if number is not None
+    }
     return {worker: progress for worker, progress in found.items() if progress is not None}
 
 
@@ -206,7 +206,8 @@ def problems(store: Store) -> list[str]:
     lines = _few([f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()])
     lines += [
         *bad_files(store),
-        *in_vain(store, PROBLEMS_SHOWN),
+        *(f"job {child} {why}" for child, why in in_vain(store, PROBLEMS_SHOWN)),
+        *circles(store, FEW),
         *_stuck(store),
         *_index_in_memory(store),
         *damaged_indexes(store),

@@ -39,12 +39,12 @@ def entangled(waits: Mapping[str, Iterable[str]]) -> list[str]:
     return sorted(left)
 
 
-def in_vain(store: Store, most: int) -> list[str]:
-    """Of each job that waits for one that is dead, or not there, a line; so many at most. One of those that
-    wait for one another, unless very many jobs are held: `queuectl doctor` goes through those.
+def in_vain(store: Store, most: int) -> list[tuple[str, str]]:
+    """The jobs that wait for one that is dead, or not there, each with what is to be said of it; so many at
+    most.
     """
-    lines = [_why(store, child, parent) for child, parent in store.index.waits_in_vain(most)]
-    return [*filter(None, lines), *circles(store, FEW)]
+    found = ((child, _why(store, child, parent)) for child, parent in store.index.waits_in_vain(most))
+    return [(child, why) for child, why in found if why is not None]
 
 
 def _why(store: Store, child: str, parent: str) -> Optional[str]:
@@ -52,14 +52,14 @@ def _why(store: Store, child: str, parent: str) -> Optional[str]:
     if parent.startswith(BATCH):
         batch = parent[len(BATCH) :]
         gone = store.index.batch_goes_on(batch) is None
-        return f"job {child} waits for batch {batch}, of which " + (
+        return f"waits for batch {batch}, of which " + (
             f"no job is here: {anyway}" if gone else "a job is dead"
         )
     place = store.spool.locate(parent)
     if place is None:
-        return f"job {child} waits for {parent}, which is not here: {anyway}"
+        return f"waits for {parent}, which is not here: {anyway}"
     if place.state is State.DEAD:
-        return f"job {child} waits for {parent}, which is dead: retry that, or cancel this"
+        return f"waits for {parent}, which is dead: retry that, or cancel this"
     return None
 
 

@@ -5,26 +5,87 @@ Nothing tells of a move in the folders that can be relied upon: it looks, at whe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from queuectl import system
-from queuectl.errors import NoSuchJob, TimedOut
+from queuectl.errors import DamagedRecord, NoSuchJob, QueueError, SpoolUnusable, TimedOut
+from queuectl.index import Entry
 from queuectl.job import Job
-from queuectl.queue.entries import entry_of
-from queuectl.queue.report import job_rows
+from queuectl.names import HIDDEN_SUFFIX
+from queuectl.queue.entries import entry_of, unreadable_entry
+from queuectl.queue.report import in_vain, job_row, job_rows
 from queuectl.queue.store import Store
 from queuectl.spool import Place
+from queuectl.spool.layout import STATE_FOLDERS
 from queuectl.state import State
 
 STEP = 0.1
 """Seconds between two looks."""
-_REST = 20
-"""Times as long as a look takes it rests, if that is longer: of a thousand jobs each look takes a while."""
-_ENDED = (State.COMPLETED, State.DEAD)
+_TIMES_A_LOOK, _LONGEST_REST = 20, 2.0
+"""Times as long as a look takes it rests, if that is longer: of a thousand jobs each look takes a while. And
+the seconds that this may come to.
+"""
+ABSENCE = 5.0
+"""Seconds for which a spool may be away: a share has a hiccup, somebody renames a folder and back again."""
+ENDED = (State.COMPLETED, State.DEAD)
+_NO_END: dict[str, Any] = {"outcome": None, "result": None}
 _SHOWN = 20
 FAILED, JOB_TIMED_OUT, NOT_STARTED, SIGNALLED = 1, 124, 127, 128
 """Exit codes as a shell and `timeout` have them."""
+
+
+class Lookout:
+    """Finds jobs again and again, and is not misled by a spool that is away for a moment."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._missed: set[str] = set()
+        self._away_since: Optional[float] = None
+
+    def locate(self, job_id: str) -> Optional[Place]:
+        """Where this job lies now; None where that cannot be told just now: look again.
+
+        Raises:
+            NoSuchJob: nowhere, and it was not at the last look either.
+            SpoolUnusable: the spool is not there, and has not come back for `ABSENCE` seconds.
+        """
+        try:
+            place = self._store.spool.locate(job_id)
+            if place is None and self._is_whole():
+                # Once more, between two looks at the folders: they may have come back only now.
+                place = self._store.spool.locate(job_id)
+        except OSError as error:
+            self._note_absence(job_id, error.strerror or str(error))
+            return None
+        if place is not None:
+            self.seen(job_id)
+        elif not self._is_whole():
+            self._note_absence(job_id, "it, or a folder in it, is not there")
+            return None
+        elif job_id in self._missed:
+            raise NoSuchJob(job_id)
+        else:
+            self._missed.add(job_id)
+            self._away_since = None
+        return place
+
+    def seen(self, job_id: str) -> None:
+        """It was where it lay last."""
+        self._missed.discard(job_id)
+        self._away_since = None
+
+    def _is_whole(self) -> bool:
+        root = self._store.spool.root
+        return all(os.path.isdir(os.path.join(root, name)) for name in STATE_FOLDERS)
+
+    def _note_absence(self, job_id: str, why: str) -> None:
+        self._missed.discard(job_id)
+        now = system.monotonic()
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since >= ABSENCE:
+            raise SpoolUnusable(f"{self._store.spool.root} cannot be looked into any more: {why}")
 
 
 def wait(
@@ -36,62 +97,139 @@ def wait(
 ) -> list[dict[str, Any]]:
     """See `Queue.wait`."""
     end = None if timeout is None else system.monotonic() + timeout
-    where = {place.job_id: place for place in places}
+    where, lookout = {place.job_id: place for place in places}, Lookout(store)
     rows: dict[str, dict[str, Any]] = {}
     while True:
         began = system.monotonic()
         for job_id in where:
-            if job_id not in rows and (row := _row_if_ended(store, where, job_id)):
+            if job_id not in rows and (row := _row_if_ended(store, where, job_id, lookout)):
                 rows[job_id] = row
         left = [job_id for job_id in where if job_id not in rows]
         if not left:
             return [rows[job_id] for job_id in where]
         now = system.monotonic()
         if end is not None and now >= end:
-            raise TimedOut(f"still waiting for {_listed(left)}", hint="the jobs go on")
+            raise TimedOut(f"still waiting for {listed(left, _SHOWN)}", hint="the jobs go on")
         meanwhile(left)
-        pause = max(STEP, _REST * (now - began))
+        pause = max(STEP, min(_TIMES_A_LOOK * (now - began), _LONGEST_REST))
         system.sleep(pause if end is None else min(pause, max(end - now, 0.0)))
 
 
-def _row_if_ended(store: Store, where: dict[str, Place], job_id: str) -> Optional[dict[str, Any]]:
+def _row_if_ended(
+    store: Store, where: dict[str, Place], job_id: str, lookout: Lookout
+) -> Optional[dict[str, Any]]:
     place = where[job_id]
-    if place.state not in _ENDED and store.spool.is_there(place):
-        return None
-    place = where[job_id] = _found(store.spool.locate(job_id), job_id)
-    if place.state not in _ENDED:
+    if place.state not in ENDED and store.spool.is_there(place):
+        lookout.seen(job_id)
         return None
     try:
-        place, read = _found(store.spool.find(job_id, store.config.max_job_bytes), job_id)
+        found = lookout.locate(job_id)
+    except NoSuchJob:
+        # The others are still waited for.
+        return _gone(store, job_id)
+    where[job_id] = found or place
+    return None if found is None or found.state not in ENDED else _row_of(store, job_id)
+
+
+def _row_of(store: Store, job_id: str) -> Optional[dict[str, Any]]:
+    """That of a job which was seen where ended ones rest; None where it is to be looked for again."""
+    try:
+        read = store.spool.find(job_id, store.config.max_job_bytes)
     except OSError as error:
         if not system.is_transient(error):
             raise
         # Somebody holds it open (Windows): it has ended, and the next look tells how.
         return None
-    if place.state not in _ENDED:
-        # RACE: somebody has it run again just now.
-        where[job_id] = place
+    if read is None or read[0].state not in ENDED:
+        # RACE: somebody has it run again just now, or deletes it.
         return None
-    (row,) = job_rows(store, [entry_of(place, read.job, read.version, system.now())], system.now())
-    return {**row, "outcome": _outcome_of(read.job), "result": read.job.result}
+    place, (job, version, _) = read
+    (row,) = job_rows(store, [entry_of(place, job, version, system.now())], system.now())
+    return {**row, **_end_of(job, place.state)}
 
 
-def _found(found: Any, job_id: str) -> Any:
-    if found is None:
-        raise NoSuchJob(job_id)
-    return found
+def fates(store: Store, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """See `Queue.fates`."""
+    told: dict[str, dict[str, Any]] = {}
+    entries: list[Entry] = []
+    now = system.now()
+    for job_id in dict.fromkeys(job_ids):
+        try:
+            found = store.spool.find(job_id, store.config.max_job_bytes)
+        except (DamagedRecord, OSError) as error:
+            place = store.spool.locate(job_id)
+            if place is not None:
+                entries.append(unreadable_entry(place, (0, 0), str(error)))
+            continue
+        if found is not None:
+            place, (job, version, _) = found
+            entries.append(entry_of(place, job, version, now))
+            told[job_id] = _end_of(job, place.state)
+        elif (drop := dropped(store, job_id)) is not None:
+            entries.append(unreadable_entry(drop, (0, 0), "no worker has taken it in yet"))
+    rows = {row["id"]: row for row in job_rows(store, entries, now)}
+    return [
+        {**rows[job_id], **told.get(job_id, _NO_END)} if job_id in rows else _gone(store, job_id)
+        for job_id in dict.fromkeys(job_ids)
+    ]
 
 
-def _listed(job_ids: Sequence[str]) -> str:
-    more = len(job_ids) - _SHOWN
-    return ", ".join(job_ids[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def dropped(store: Store, job_id: str) -> Optional[Place]:
+    """Where a file lies that is to be this job once a worker takes it in: Notepad calls it `n.json.txt`."""
+    place = Place(State.PENDING, job_id, file_name=job_id + HIDDEN_SUFFIX)
+    return place if store.spool.is_there(place) else None
 
 
-def _outcome_of(job: Job) -> Optional[str]:
-    if job.error == "cancelled":
-        # One that waited had its last run long before.
-        return job.error
-    return job.history[-1].outcome if job.history else None
+def _gone(store: Store, job_id: str) -> dict[str, Any]:
+    row = job_row(unreadable_entry(Place(State.DEAD, job_id), (0, 0), ""), store.config)
+    return {**dict.fromkeys(row), **_NO_END, "id": job_id, "error": "it is in this spool no more"}
+
+
+def _end_of(job: Job, state: State) -> dict[str, Any]:
+    return {"outcome": outcome_of(job, state), "result": job.result}
+
+
+def outcome_of(job: Job, state: State) -> Optional[str]:
+    """How the run ended that has brought a job there; `cancelled` where it was given up while it waited; None
+    where somebody has put it there by hand.
+    """
+    if state not in ENDED or job.state is not state:
+        return None
+    last = job.history[-1] if job.history else None
+    if state is State.COMPLETED or (last is not None and job.error == last.error):
+        return last.outcome if last is not None else None
+    # It was given up while it waited: its last run, if there was one, was long before.
+    return "cancelled" if job.error else None
+
+
+def hindered(store: Store, job_ids: Sequence[str]) -> Optional[tuple[list[str], str]]:
+    """See `Queue.hindered`."""
+    rows = {row["id"]: row for row in fates(store, job_ids)}
+    held = [job_id for job_id, row in rows.items() if row["held_by"] == "hold"]
+    if held:
+        return held, f"{'is' if len(held) == 1 else 'are'} held: queuectl release {' '.join(held)}"
+    for child, why in in_vain(store):
+        if child in rows:
+            return [child], why
+    for job_id, row in rows.items():
+        if row["held_by"] == "group" and _is_paused(store, row["group"]):
+            return [job_id], f"its group is paused: queuectl group resume {row['group']}"
+    return None
+
+
+def _is_paused(store: Store, group: str) -> bool:
+    files = store.spool.groups
+    try:
+        file = files.named(group)
+        return file is not None and files.read(file, patience=0.0).paused
+    except (QueueError, OSError):
+        return False
+
+
+def listed(job_ids: Sequence[str], most: int) -> str:
+    """The first of them, and how many more there are."""
+    more = len(job_ids) - most
+    return ", ".join(job_ids[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def exit_code_of(row: dict[str, Any]) -> int:
@@ -99,6 +237,8 @@ def exit_code_of(row: dict[str, Any]) -> int:
 
     0 is success and nothing else, whatever the command's own code was.
     """
+    if row["state"] is None:
+        return NoSuchJob.exit_code
     if row["state"] == State.COMPLETED.value:
         return 0
     code: Optional[int] = row["exit_code"]

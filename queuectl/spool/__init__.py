@@ -240,12 +240,17 @@ class Spool(Looking):
     def delete(self, place: Place, *, patience: float = 2.0) -> bool:
         """Delete the job's file and what it has in `logs/` for good; False if the file was not there.
 
-        A log that a viewer holds open (Windows), or that a person has made a folder, stays.
+        A log that a viewer holds open (Windows), or that a person has made a folder, stays. A folder that the
+        command has left in place of its result goes with all that is in it.
         """
         was_there = system.remove(self.path(place), patience=patience)
-        for path in self.beside(place.job_id) if was_there else ():
+        log, *refused = self.beside(place.job_id) if was_there else ("",)
+        if was_there:
             with suppress(OSError):
-                system.remove(path, patience=min(patience, 0.1))
+                system.remove(log, patience=min(patience, 0.1))
+        for path in refused:
+            with suppress(OSError):
+                system.remove_all(path, patience=min(patience, 0.1))
         return was_there
 
     def sync_claim(self, place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.names import BESIDE
+from queuectl.names import RESULTS
 from queuectl.spool import layout
 from queuectl.spool.place import Place
 from queuectl.state import State
@@ -32,13 +32,16 @@ class Paths:
         """The file of what the job's command printed."""
         return os.path.join(self.root, layout.LOGS, job_id + ".log")
 
-    def refused_path(self, job_id: str) -> str:
-        """The file in which the job's command has left a result that cannot be kept in the record."""
-        return os.path.join(self.root, layout.LOGS, job_id + ".result")
+    def refused_paths(self, job_id: str) -> list[str]:
+        """Where results of the job's command lie that cannot be kept in the record, the first one first."""
+        return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in RESULTS]
 
     def beside(self, job_id: str) -> list[str]:
-        """The files in `logs/` that a job of this id may have; they go when it goes."""
-        return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in BESIDE]
+        """What a job of this id may have in `logs/`, in the order of `BESIDE`; it goes when the job goes."""
+        refused = self.refused_paths(job_id)
+        # Mostly there is none, and they are asked for with each job that is deleted.
+        there = next((count for count, path in enumerate(refused) if not os.path.lexists(path)), len(refused))
+        return [self.log_path(job_id), *refused[:there]]
 
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""

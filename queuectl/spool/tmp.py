@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import Callable
 
 from queuectl import system
@@ -58,21 +59,22 @@ class TmpFolder:
         """The paths at which our owner's `number`-th run, of this job, may leave a result and tell how far
         it is.
         """
-        begin = os.path.join(self._path, f"{self.owner}~{number}-{_mark(job_id)}.")
+        begin = self._tidings_of(self.owner, number, job_id)
         return begin + RESULT, begin + PROGRESS
 
-    def told(self) -> dict[tuple[str, str], str]:
-        """Of each worker and job whose run tells of its progress, the path at which it does."""
-        found: dict[tuple[str, str], tuple[int, str]] = {}
-        for name in system.names_in(self._path):
-            if (match := re.fullmatch(_TIDINGS, name)) and match[4] == PROGRESS:
-                key = (match[1], match[3])
-                found[key] = max(found.get(key, (0, "")), (int(match[2]), name))
-        return {key: os.path.join(self._path, name) for key, (_, name) in found.items()}
+    def progress_path(self, worker: str, number: int, job_id: str) -> str:
+        """The path at which this worker's `number`-th run, of this job, may tell how far it is."""
+        return self._tidings_of(worker, number, job_id) + PROGRESS
+
+    def _tidings_of(self, worker: str, number: int, job_id: str) -> str:
+        # Lazily: `status` needs it only while something runs.
+        from binascii import crc32
+
+        return os.path.join(self._path, f"{worker}~{number}-{crc32(job_id.encode()):08x}.")
 
     def abandoned(self, now: float) -> list[str]:
-        """The paths of files that are older than `ABANDONED_AGE`: whoever wrote them was killed."""
-        ours = (one for one in self._files() if re.search(_OURS, one.name) or self._is_ownerless(one.name))
+        """The paths of what is older than `ABANDONED_AGE`: whoever made it was killed."""
+        ours = (one for one in self._entries() if re.search(_OURS, one.name) or self._is_ownerless(one.name))
         return [one.path for one in ours if now - _written(one, now) > ABANDONED_AGE]
 
     def _is_ownerless(self, name: str) -> bool:
@@ -81,34 +83,34 @@ class TmpFolder:
         return match is not None and not os.path.lexists(os.path.join(self._locks, match[1] + LIFE_SUFFIX))
 
     def remove_of(self, owner: str) -> None:
-        """Remove the files of a worker that has gone."""
-        for one in self._files():
+        """Remove what a worker that has gone has left there, as far as that can be done just now."""
+        for one in self._entries():
             if one.name.startswith(f"{owner}~"):
-                system.remove(one.path)
+                with suppress(OSError):
+                    self.remove(one.path)
 
-    def _files(self) -> list[os.DirEntry[str]]:
+    def remove(self, path: str, *, patience: float = 2.0) -> None:
+        """Remove something of ours.
+
+        Raises:
+            OSError: it cannot be removed, or is a folder that is not in place of what a command may write.
+        """
+        if re.fullmatch(_TIDINGS, os.path.basename(path)):
+            system.remove_all(path, patience=patience)
+        else:
+            system.remove(path, patience=patience)
+
+    def _entries(self) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self._path) as entries:
-                return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+                return list(entries)
         except FileNotFoundError:
             return []
 
 
-def _mark(job_id: str) -> str:
-    # Lazily: `status` needs it only while something runs.
-    from binascii import crc32
-
-    return f"{crc32(job_id.encode()):08x}"
-
-
-def told_key(worker: str, job_id: str) -> tuple[str, str]:
-    """Under which `TmpFolder.told` tells of this run."""
-    return worker, _mark(job_id)
-
-
-def _written(file: os.DirEntry[str], now: float) -> float:
+def _written(one: os.DirEntry[str], now: float) -> float:
     try:
-        return file.stat().st_mtime
+        return one.stat(follow_symlinks=False).st_mtime
     except FileNotFoundError:
         # RACE: it has just been moved in.
         return now

@@ -28,8 +28,10 @@ __all__ = [
     "file_stamp",
     "make_folder",
     "names_in",
+    "read_end",
     "read_file",
     "remove",
+    "remove_all",
     "remove_folder",
     "replace",
     "sync_folder",
@@ -87,6 +89,42 @@ def remove(path: str, *, patience: float = 2.0) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def remove_all(path: str, *, patience: float = 2.0) -> bool:
+    """Delete what lies there whatever it is, a folder with all that is in it; False if nothing was there.
+
+    Nothing behind a link is touched. Raises OSError, a transient one after ``patience`` seconds: something is
+    left.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(found.st_mode) or is_link(found):
+        return remove(path, patience=patience)
+    from shutil import rmtree
+
+    try:
+        with_patience(lambda: rmtree(path), patience=patience)
+    except RecursionError as error:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from error
+    return True
+
+
+def read_end(path: str, most: int, *, patience: float = 2.0) -> bytes:
+    """The end of a regular file, from a multiple of ``most`` bytes on, two at most. Raises as `read_file`."""
+
+    def once() -> bytes:
+        descriptor, found = _open_regular(path)
+        try:
+            begin = max(found.st_size // most - 1, 0) * most
+            os.lseek(descriptor, begin, os.SEEK_SET)
+            return _read_up_to(descriptor, 2 * most, found.st_size - begin)
+        finally:
+            os.close(descriptor)
+
+    return with_patience(once, patience=patience)
 
 
 def read_file(path: str, limit: int, *, patience: float = 2.0) -> tuple[bytes, os.stat_result]:
@@ -215,6 +253,14 @@ def _create(path: str) -> int:
 
 
 def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    descriptor, found = _open_regular(path)
+    try:
+        return _read_up_to(descriptor, limit + 1, found.st_size), found
+    finally:
+        os.close(descriptor)
+
+
+def _open_regular(path: str) -> tuple[int, os.stat_result]:
     # Looked at before it is opened: opening a device can already do something.
     seen = os.lstat(path)
     _refuse_irregular(path, seen)
@@ -223,9 +269,10 @@ def _read_once(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         found = os.fstat(descriptor)
         # And again afterwards: it may have been exchanged in between.
         _refuse_irregular(path, found)
-        return _read_up_to(descriptor, limit + 1, found.st_size), found
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor, found
 
 
 def _read_up_to(descriptor: int, most: int, expected: int) -> bytes:

@@ -87,6 +87,11 @@ def open_plainly(path: str, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
+def open_to_read(path: str, flags: int) -> int:
+    """What `open` may take as its opener to read a plain file that others go on with. Raises OSError."""
+    return open_plainly(path, flags)
+
+
 def _open(path: str, flags: int, mode: int) -> int:
     if flags & os.O_CREAT and posix_owner.is_anothers(path):
         try:
@@ -106,6 +111,11 @@ def make_one_folder(path: str) -> None:
         posix_owner.make_folder(path, _PRIVATE)
     else:
         os.mkdir(path, _PRIVATE)
+
+
+def is_unread(error: OSError) -> bool:
+    """Whether this, met by who prints, says that whoever has read is gone."""
+    return error.errno == errno.EPIPE
 
 
 def is_locked(descriptor: int) -> bool:

@@ -98,6 +98,14 @@ def open_plainly(path: str, flags: int, mode: int = 0o666) -> int:
     return os.open(path, flags, mode)
 
 
+def open_to_read(path: str, flags: int) -> int:
+    """What `open` may take as its opener to read a plain file that others go on with, and may remove.
+
+    Raises OSError.
+    """
+    return open_shared(path, _GENERIC_READ, OPEN_EXISTING, 0, os.O_RDONLY)
+
+
 def open_shared(path: str, access: int, disposition: int, flags: int, descriptor_flags: int) -> int:
     """A file descriptor from CreateFile with every share mode, which `os.open` does not offer.
 
@@ -125,6 +133,12 @@ def open_shared(path: str, access: int, disposition: int, flags: int, descriptor
         code = ctypes.get_last_error()
         raise OSError(0, ctypes.FormatError(code).strip(), path, code)
     return msvcrt.open_osfhandle(handle, descriptor_flags | os.O_NOINHERIT)
+
+
+def is_unread(error: OSError) -> bool:
+    """Whether this, met by who prints, says that whoever has read is gone."""
+    # The second is what the C library makes of a pipe that is being closed.
+    return error.errno in (errno.EPIPE, errno.EINVAL)
 
 
 def is_locked(descriptor: int) -> bool:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import click
 import pytest
 
 from queuectl import system
@@ -203,7 +204,8 @@ class TestAttempts:
         assert result.out.replace("\r\n", "\n") == "one\ntwo\n", "nothing of ours is among it"
         assert result.err.splitlines() == [
             "attempt 1 failed (exit code 3); next at once",
-            "attempt 2 failed (exit code 4); a is dead",
+            "attempt 2 failed (exit code 4)",
+            "a is dead: exit code 4",
         ]
 
     def test_one_that_waits_for_its_retry(self, cli: CommandLine, worker: LivingWorker, at: Any) -> None:
@@ -222,20 +224,56 @@ class TestAttempts:
             worker.run(0)
 
         at({1: both})
-        assert cli.ok("logs", "a", "--follow").err.splitlines()[:2] == [
+        assert cli.ok("logs", "a", "--follow").err.splitlines()[:3] == [
             "attempt 1 failed (exit code 3)",
             "attempt 2 failed (exit code 4)",
+            "a has completed",
         ]
 
     def test_one_that_is_cancelled(self, cli: CommandLine, at: Any) -> None:
         cli.ok("enqueue", "--id", "a", "--", "x")
         at({2: lambda: cli_cancel(cli)})
-        assert "printed nothing" in cli.ok("logs", "a", "--follow").err
+        told = ["a is dead: cancelled", "a has printed nothing"]
+        assert cli.ok("logs", "a", "--follow").err.splitlines() == told
+
+    def test_one_that_is_cancelled_before_its_retry(
+        self, cli: CommandLine, worker: LivingWorker, at: Any
+    ) -> None:
+        cli.ok("enqueue", "--id", "a", "--", "x")
+        worker.run(3, printed=b"one\n")
+        at({2: lambda: cli_cancel(cli)})
+        first, last = cli.ok("logs", "a", "--follow").err.splitlines()
+        assert (first.split(";")[0], last) == ("attempt 1 failed (exit code 3)", "a is dead: cancelled")
+
+    def test_one_that_is_skipped(self, cli: CommandLine, worker: LivingWorker, at: Any) -> None:
+        cli.ok("enqueue", "--id", "parent", "--", "x")
+        cli.ok("enqueue", "--id", "a", "--after-failure", "parent", "--", "x")
+        at({2: worker.run, 3: worker.look})
+        told = cli.ok("logs", "a", "--follow").err.splitlines()[0]
+        assert told == "a was skipped: only for a failure of parent, which has completed"
 
     def test_one_that_is_deleted(self, cli: CommandLine, at: Any) -> None:
         cli.ok("enqueue", "--id", "a", "--", "x")
         at({2: (cli.spool / "pending" / "a.json").unlink})
-        assert "printed nothing" in cli.ok("logs", "a", "--follow").err
+        told = ["a was deleted", "a has printed nothing"]
+        assert cli.ok("logs", "a", "--follow").err.splitlines() == told
+
+    @pytest.mark.parametrize(("folder", "end"), [("done", "has completed"), ("dead", "is dead")])
+    def test_one_that_is_put_there_by_hand(self, cli: CommandLine, at: Any, folder: str, end: str) -> None:
+        cli.ok("enqueue", "--id", "a", "--", "x")
+        at({2: lambda: cli_moved(cli, "pending", folder)})
+        told = cli.ok("logs", "a", "--follow").err.splitlines()[0]
+        assert told == f"a {end}: put there by hand"
+
+    def test_one_whose_file_cannot_be_read_in_the_end(self, cli: CommandLine, at: Any) -> None:
+        cli.ok("enqueue", "--id", "a", "--", "x")
+
+        def spoil() -> None:
+            (cli.spool / "pending" / "a.json").unlink()
+            cli.drop("a.json", b"{", "dead")
+
+        at({2: spoil})
+        assert cli.ok("logs", "a", "--follow").err.splitlines()[0] == "a is dead"
 
     def test_its_error_acts_on_no_terminal(self, cli: CommandLine, worker: LivingWorker, at: Any) -> None:
         cli.ok("enqueue", "--id", "a", "--", "x")
@@ -256,6 +294,60 @@ def cli_cancel(cli: CommandLine) -> None:
 
     with Queue.open(str(cli.spool)) as queue:
         queue.cancel(["a"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [([], ""), (["--follow"], "a has completed\n")], ids=["whole", "followed"]
+)
+def test_on_a_terminal_what_ends_within_a_character_is_shown(
+    cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch, options: list[str], told: str
+) -> None:
+    cli.ok("enqueue", "--id", "a", "--", "x")
+    worker.run(printed=b"end \xc3")
+    monkeypatch.setattr(system, "is_interactive", lambda stream: True)
+    monkeypatch.setattr(following, "say", click.echo)
+    assert cli.ok("logs", "a", *options).out == f"end \ufffd{told}", "before it is told what has become of it"
+
+
+class TestHeld:
+    """The log, by a program that gives it to nobody (Windows)."""
+
+    @pytest.fixture
+    def held(self, monkeypatch: pytest.MonkeyPatch) -> list[OSError]:
+        """Met one by one by those who open it."""
+        errors: list[OSError] = []
+        opens = system.open_to_read
+
+        def refused(path: str, flags: int) -> int:
+            if errors:
+                raise errors.pop()
+            return opens(path, flags)
+
+        monkeypatch.setattr(system, "open_to_read", refused)
+        monkeypatch.setattr(system, "is_transient", lambda error: isinstance(error, PermissionError))
+        return errors
+
+    def test_what_is_not_free_is_read_at_the_next_look(self, followed: Followed, held: list[OSError]) -> None:
+        followed.prints(b"one\n")
+        held.append(PermissionError(13, "held"))
+        followed.log.print_if_free()
+        assert followed.shown == b""
+        followed.log.print_if_free()
+        assert followed.shown == b"one\n"
+
+    def test_for_good_it_is_told(self, followed: Followed, held: list[OSError]) -> None:
+        followed.prints(b"one\n")
+        held += [OSError(5, "broken"), PermissionError(13, "held")]
+        with pytest.raises(PermissionError):
+            followed.log.print_more()
+        with pytest.raises(OSError, match="broken"):
+            followed.log.print_if_free()
+
+    def test_whoever_follows_stops_nobody_from_removing_it(self, followed: Followed) -> None:
+        followed.prints(b"one\n")
+        with open(followed.path, "rb", opener=system.open_to_read):
+            system.remove(str(followed.path), patience=0.0)
+        assert not followed.path.exists()
 
 
 def test_what_is_not_followed_is_printed_as_it_lies_there(

@@ -17,6 +17,8 @@ from queuectl.cli.commands.run import _Watcher
 from queuectl.cli.live import Board, Running, cut, running_lines, share
 from queuectl.cli.pace import Pace
 from queuectl.events import Event
+from queuectl.queue import Queue
+from queuectl.queue.liveness import note_run
 from queuectl.queue.report import Coming, Status, WorkerRow
 from tests.support.commandline import CommandLine, LivingWorker
 
@@ -57,7 +59,7 @@ class TestBoard:
             "completed   5",
             "failed      2",
             "dead        0",
-            "ended       0 in 0.0 s",
+            "ended       0 in 0.0 s (less deleted ones)",
             "running     job-1  2 min  ━━━━━━━━━━━━━━━━━━━━  40 %  copying",
             "            job-2  2 min",
             "            1 worker is idle",
@@ -163,6 +165,7 @@ class TestWatch:
     @pytest.fixture
     def person(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(system, "is_interactive", lambda stream: True)
+        monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "100")
         monkeypatch.setenv("LINES", "30")
 
@@ -237,6 +240,44 @@ class TestWatch:
         assert "\x1b" not in out
         assert pauses == [1.0, 1.0]
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("TERM", "dumb"), ("TERM", "Unknown"), ("COLUMNS", "0"), ("LINES", "0"), ("LINES", "00")],
+    )
+    def test_on_a_terminal_that_cannot_draw_too(
+        self, cli: CommandLine, person: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        cli.ok("init")
+
+        def sleep(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        assert _Watcher(1, str(cli.spool))._log is None
+        monkeypatch.setenv(name, value)
+        monkeypatch.setattr(system, "sleep", sleep)
+        assert "pending     0\n" in cli.ok("status", "--watch").out
+        assert _Watcher(1, str(cli.spool))._log is not None, "nor does run draw a bar there"
+
+    def test_blocks_are_not_printed_more_often_than_a_look_allows(
+        self, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cli.ok("init")
+        now, pauses, status = [0.0], [], Queue.status
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            raise KeyboardInterrupt
+
+        def slow(self: Queue) -> Status:
+            now[0] += 2.0
+            return status(self)
+
+        monkeypatch.setattr(Queue, "status", slow)
+        monkeypatch.setattr(system, "monotonic", lambda: now[0])
+        monkeypatch.setattr(system, "sleep", sleep)
+        cli.ok("status", "--watch")
+        assert pauses == [10.0]
+
 
 def test_run_asks_now_and_then_how_far_what_runs_is(
     cli: CommandLine, worker: LivingWorker, monkeypatch: pytest.MonkeyPatch
@@ -253,6 +294,7 @@ def test_run_asks_now_and_then_how_far_what_runs_is(
     tmp.owner = "host-1-1-abc"
     watcher._runs = {"host-1-1-abc": ("a", 90.0), "host-1-2-abc": ("b", 95.0)}
     path = tmp.tidings(1, "a")[1]
+    note_run(worker.store.spool, "host-1-1-abc", ["a"], number=1)
     with open(path, "w", encoding="utf-8") as file:
         file.write("40 copying")
     assert watcher._telling() == [Running("a", 10.0, 40, "copying")], "of b nothing is told"

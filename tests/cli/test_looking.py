@@ -13,8 +13,8 @@ import pytest
 
 from queuectl import system
 from queuectl.cli import main
-from queuectl.cli.commands import logs
 from queuectl.cli.following import FollowedLog
+from queuectl.cli.terminal import put
 from tests.support.commandline import CommandLine, LivingWorker
 
 
@@ -318,7 +318,7 @@ class TestFollowing:
                     file.write(more.pop())
 
         raw = self.out(monkeypatch, written)
-        followed = FollowedLog(str(log), logs._write_bytes, 10_000)
+        followed = FollowedLog(str(log), put, 10_000)
         for _ in range(2):
             followed.print_more()
         assert raw.getvalue() == b"one\ntwo\n"

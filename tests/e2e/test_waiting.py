@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
 from tests.support.commands import python
-from tests.support.program import PATIENCE, WINDOWS, Program
+from tests.support.program import PATIENCE, WINDOWS, Program, started
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -89,3 +93,24 @@ def test_a_log_is_followed_through_its_retry(program: Program) -> None:
     assert told == ["told", "told"]
     assert following.err.startswith("attempt 1 failed (exit code 7); next at 20")
     assert json.loads((program.spool / "done" / "report.json").read_bytes())["result"] == {"attempt": 2}
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_changes_no_code(program: Program, stream: str) -> None:
+    """`queuectl wait a | head -1`; a code of Python's own at its exit would be 120."""
+    with program.workers():
+        exits = python("raise SystemExit(5)")
+        program.ok("enqueue", "--id", "a", "--max-retries", "0", "--", *exits)
+        for args, code in (
+            (["wait", "a"], 5),
+            (["wait", "a", "--json"], 5),
+            (["enqueue", "--wait", "--max-retries", "0", "--", *exits], 5),
+            (["wait", "nobody"], 3),
+        ):
+            reads, writes = os.pipe()
+            os.close(reads)
+            streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            words = [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args]
+            with started(words, cwd=program.here, env=program.env, **{**streams, stream: writes}) as process:
+                os.close(writes)
+                assert (args, process.wait(PATIENCE)) == (args, code)

@@ -470,7 +470,7 @@ class TestItsWorkerDies:
         with quick_worker(desk, run) as worker:
             worker.run_once()
             worker.run_once()
-            monkeypatch.setattr("queuectl.recorder.note_run", lambda *_: False)
+            monkeypatch.setattr("queuectl.recorder.note_run", lambda *_, **__: False)
             worker.run_once()
         assert beside[1:] == [[f"{NAME}/{name}.json" for name in jobs(4)[1:]], [f"{NAME}/job02.json"]]
 

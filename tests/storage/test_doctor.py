@@ -188,6 +188,24 @@ class TestALeftover:
             ".gitkeep",
         ]
 
+    def test_what_a_command_has_made_in_place_of_what_it_may_write(self, desk: Desk) -> None:
+        """By a worker that is gone, and could not remove it. A folder of another name is a person's."""
+        tmp = desk.store.spool.tmp
+        tmp.owner = "host-1-1-dead"
+        result, progress = tmp.tidings(1, "a")
+        theirs = desk.root / "tmp" / "-~0123456789ab~old.json"
+        for path in (result, theirs):
+            os.makedirs(os.path.join(path, "in it"))
+        make = getattr(os, "mkfifo", os.mkdir)
+        make(progress)
+        for path in (result, progress, theirs):
+            os.utime(path, (0, 0))
+        told = {f"tmp/{os.path.basename(path)}": path != theirs for path in (result, progress, theirs)}
+        assert dict(examine(desk.store, fix=True)) == {
+            f"{name}: left by a program that was killed": gone for name, gone in told.items()
+        }
+        assert os.listdir(desk.root / "tmp") == [theirs.name]
+
     def test_note_whose_file_is_gone(self, desk: Desk) -> None:
         desk.drop("a.error.txt", b"x", "dead")
         desk.drop("b.json", b"{", "dead")

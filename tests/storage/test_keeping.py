@@ -91,7 +91,7 @@ class TestByAge:
         keeper.put("old", 31)
         keeper.put("old.result", 29)
         keeper.desk.drop("old.result", b"1", "logs")
-        keeper.desk.drop("old.progress", b"1", "logs")
+        keeper.desk.drop("old.result-2", b"1", "logs")
         keeper.steps()
         assert keeper.left == {"done": ["old.result.json"], "logs": ["old.result.log"]}
         assert keeper.desk.ids() == ["old.result"]
@@ -499,7 +499,7 @@ class TestLogsWithoutJobs:
 
     def test_go_when_nobody_has_written_to_them_for_so_long(self, keeper: Keeper) -> None:
         keeper.set(keep_logs="7d")
-        for name in ("gone.log", "gone.result", "gone.progress", "notes.txt", "here.log"):
+        for name in ("gone.log", "gone.result", "gone.result-2", "notes.txt", "here.log"):
             self.put(keeper.desk, name, 8)
         self.put(keeper.desk, "young.log", 6)
         keeper.desk.put_job("failed", "here", state="failed")

@@ -12,11 +12,13 @@ import pytest
 
 from queuectl import events, system
 from queuectl.job import Job
+from queuectl.queue.liveness import note_run, noted_runs
 from queuectl.queue.recovery import recover
-from queuectl.queue.report import live_workers
+from queuectl.queue.report import live_workers, progress_of
 from queuectl.runner import Conditions, Outcome
 from queuectl.spool.place import LARGEST_RESULT
-from queuectl.tidings import Result, Tidings, take
+from queuectl.system import clock, files, patience
+from queuectl.tidings import Progress, Result, Tidings, take
 from tests.support.commands import python
 from tests.support.spools import Desk, Heard, failing, interrupted, succeeding
 
@@ -24,9 +26,7 @@ WINDOWS = sys.platform == "win32"
 WRITES = "import os; open(os.environ['QUEUECTL_{}'], 'w').write({!r}); {}"
 
 
-def leaving(
-    data: Optional[bytes], run: Callable[[Job, Conditions], Outcome], progress: bytes = b"40 x"
-) -> Any:
+def leaving(data: Optional[bytes], run: Callable[[Job, Conditions], Outcome]) -> Any:
     """A command that tells of its progress and leaves this as its result, and ends as `run` does."""
 
     def runs(job: Job, conditions: Conditions) -> Outcome:
@@ -36,6 +36,17 @@ def leaving(
             Path(conditions.tidings.result).write_bytes(data)
         left = take(conditions.tidings)
         return run(job, conditions)._replace(result=left.value, refused=left.problem)
+
+    return runs
+
+
+def leaving_folder(run: Callable[[Job, Conditions], Outcome]) -> Any:
+    """The same, in whose place there is a folder."""
+
+    def runs(job: Job, conditions: Conditions) -> Outcome:
+        assert conditions.tidings is not None
+        os.makedirs(os.path.join(conditions.tidings.result, "in it"))
+        return leaving(None, run)(job, conditions)  # type: ignore[no-any-return]
 
     return runs
 
@@ -54,28 +65,31 @@ def nothing_left(desk: Desk) -> bool:
 class TestFiles:
     @pytest.fixture
     def tidings(self, tmp_path: Path) -> Tidings:
-        return Tidings(str(tmp_path / "r"), str(tmp_path / "p"), str(tmp_path / "kept.result"))
+        names = ("kept.result", "kept.result-2", "kept.result-3")
+        kept = [str(tmp_path / "logs" / name) for name in names]
+        os.mkdir(tmp_path / "logs")
+        return Tidings(str(tmp_path / "r"), str(tmp_path / "p"), kept)
 
     def test_taken_they_are_gone(self, tidings: Tidings, tmp_path: Path) -> None:
         Path(tidings.result).write_bytes(b'{"rows": 3}')
         Path(tidings.progress).write_bytes(b"100")
         assert take(tidings) == Result({"rows": 3})
-        assert os.listdir(tmp_path) == []
+        assert os.listdir(tmp_path) == ["logs"]
 
     def test_none_are_nothing(self, tidings: Tidings) -> None:
         assert take(tidings) == Result()
 
     def test_nor_where_somebody_has_removed_the_folder(self, tmp_path: Path) -> None:
         away = str(tmp_path / "away" / "x")
-        assert take(Tidings(away, away, away)) == Result()
+        assert take(Tidings(away, away, [away])) == Result()
 
     @pytest.mark.parametrize("data", [b"done", b'"' + b"x" * LARGEST_RESULT + b'"', b"\xff\xfe\x00\xd8"])
     def test_what_cannot_be_taken_is_kept_byte_for_byte(self, tidings: Tidings, data: bytes) -> None:
         Path(tidings.result).write_bytes(data)
         left = take(tidings)
         assert left.value is None
-        assert tidings.refused in (left.problem or "")
-        assert Path(tidings.refused).read_bytes() == data
+        assert tidings.refused[0] in (left.problem or "")
+        assert Path(tidings.refused[0]).read_bytes() == data
         assert not os.path.lexists(tidings.result)
 
     def test_a_folder_is_kept_with_what_is_in_it(self, tidings: Tidings, tmp_path: Path) -> None:
@@ -83,8 +97,53 @@ class TestFiles:
             os.mkdir(tidings.result)
             (Path(tidings.result) / "in it").write_bytes(b"x")
             assert "folder" in (take(tidings).problem or "")
-        kept = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("in it")]
-        assert sorted(kept) == ["kept.result.r/in it", "kept.result/in it"], "the first is not overwritten"
+        kept = [path.parent.name for path in (tmp_path / "logs").rglob("in it")]
+        assert sorted(kept) == ["kept.result", "kept.result-2"]
+
+    def test_the_next_one_goes_beside_it_and_in_the_end_over_the_last(self, tidings: Tidings) -> None:
+        for number in range(5):
+            Path(tidings.result).write_bytes(b"oops %d" % number)
+            take(tidings)
+        assert [Path(path).read_bytes() for path in tidings.refused] == [b"oops 0", b"oops 1", b"oops 4"]
+        os.mkdir(tidings.result)
+        take(tidings)
+        assert os.path.isdir(tidings.refused[2]), "whatever lay there"
+
+    def test_where_somebody_has_removed_the_folder_of_logs_it_is_made_again(self, tidings: Tidings) -> None:
+        os.rmdir(os.path.dirname(tidings.refused[0]))
+        Path(tidings.result).write_bytes(b"oops")
+        take(tidings)
+        assert Path(tidings.refused[0]).read_bytes() == b"oops"
+
+    def test_a_folder_in_place_of_progress_goes_with_what_is_in_it(
+        self, tidings: Tidings, tmp_path: Path
+    ) -> None:
+        os.makedirs(os.path.join(tidings.progress, "a", "b"))
+        (Path(tidings.progress) / "in it").write_bytes(b"x")
+        if not WINDOWS:
+            (tmp_path / "logs" / "theirs").write_bytes(b"x")
+            os.symlink(tmp_path / "logs", os.path.join(tidings.progress, "link"))
+        assert take(tidings) == Result()
+        assert os.listdir(tmp_path) == ["logs"]
+        assert WINDOWS or os.listdir(tmp_path / "logs") == ["theirs"], "nothing behind a link"
+
+    def test_one_that_somebody_holds_is_waited_for_no_longer_than_that(
+        self, tidings: Tidings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As what the command has left running may (Windows): others wait for this worker."""
+        Path(tidings.result).write_bytes(b"1")
+        now = [0.0]
+
+        def held(*_: Any, **__: Any) -> Any:
+            raise PermissionError(13, "somebody holds it")
+
+        monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+        monkeypatch.setattr(clock, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+        monkeypatch.setattr(patience, "is_transient", lambda error: True)
+        monkeypatch.setattr(files, "_read_once", held)
+        monkeypatch.setattr(os, "replace", held)
+        assert "somebody holds it" in (take(tidings).problem or "")
+        assert 1 <= now[0] <= 2.5
 
     @pytest.mark.skipif(WINDOWS, reason="links need a privilege, and there are no FIFOs")
     @pytest.mark.parametrize("what", ["link", "FIFO"])
@@ -97,7 +156,9 @@ class TestFiles:
             os.mkfifo(tidings.result)
         left = take(tidings)
         assert left.value is None
-        assert "link" in (left.problem or "") or what == "FIFO"
+        assert f"not a regular file but a {'symbolic link' if what == 'link' else 'FIFO'}" in (
+            left.problem or ""
+        )
         assert secret.read_bytes() == b'"secret"'
 
     def test_what_cannot_be_removed_is_no_error(
@@ -107,7 +168,7 @@ class TestFiles:
             raise PermissionError(13, "somebody looks at it", path)
 
         Path(tidings.result).write_bytes(b"1")
-        monkeypatch.setattr(system, "remove", held)
+        monkeypatch.setattr(system, "remove_all", held)
         assert take(tidings) == Result(1)
 
 
@@ -177,8 +238,14 @@ class TestRecord:
         assert "result" not in desk.record("done", "a")
 
     def test_purge_deletes_what_was_kept_beside_the_log(self, desk: Desk) -> None:
-        desk.add("a", max_retries=0)
-        desk.run_once(leaving(b"oops", failing(desk.clock)))
+        desk.add("a", max_retries=2)
+        for data in (b"oops", None, b"oops again"):
+            desk.run_once(
+                leaving_folder(failing(desk.clock)) if data is None else leaving(data, failing(desk.clock))
+            )
+            desk.clock.advance(10)
+        assert sorted(os.listdir(desk.root / "logs")) == ["a.result", "a.result-2", "a.result-3"]
+        assert (desk.root / "logs" / "a.result-3").read_bytes() == b"oops again"
         desk.queue.purge(["a"])
         assert os.listdir(desk.root / "logs") == []
 
@@ -232,7 +299,10 @@ def test_each_run_writes_elsewhere(desk: Desk) -> None:
             Path(seen[0].result).write_bytes(b'"late"')
             Path(seen[0].progress).write_bytes(b"99 late")
             (row,) = live_workers(desk.store)
-            assert (row.job, row.percent) == ("a", None) or seen[1].progress != seen[0].progress
+            assert (row.job, row.percent, row.progress) == ("a", None, None)
+            Path(seen[1].progress).write_bytes(b"1 now")
+            (row,) = live_workers(desk.store)
+            assert (row.percent, row.progress) == (1, "now")
         return leaving(None, failing(desk.clock))(job, conditions)  # type: ignore[no-any-return]
 
     desk.look()
@@ -267,16 +337,26 @@ def test_what_a_dead_run_has_left_goes_with_its_worker(desk: Desk) -> None:
 
 def test_recovery_removes_what_a_killed_worker_has_left(desk: Desk) -> None:
     name = "host-1-1-dead"
-    desk.put_job(f"processing/{name}", "a")
+    desk.put_job(f"processing/{name}", "a", result="of the run before")
     for suffix in (".lock", ".run"):
         (desk.root / "locks" / f"{name}{suffix}").touch()
-    desk.store.spool.tmp.owner = name
-    for path in desk.store.spool.tmp.tidings(1, "a"):
+    tmp = desk.store.spool.tmp
+    tmp.owner = name
+    for path in tmp.tidings(1, "a"):
         Path(path).write_bytes(b"1")
+    result, progress = tmp.tidings(2, "a")
+    os.makedirs(os.path.join(result, "in it"))
+    if WINDOWS:
+        os.mkdir(progress)
+    else:
+        os.symlink(desk.root / "logs", progress)
+        os.mkfifo(tmp.tidings(3, "a")[0])
+    desk.drop("theirs.log", b"x", "logs")
     (job,) = recover(desk.store, desk.clock(), 0.5)
     assert (job.job_id, job.state.value) == ("a", "failed")
     assert nothing_left(desk)
     assert "result" not in desk.record("failed", "a"), "a run that died has left none"
+    assert os.listdir(desk.root / "logs") == ["theirs.log"], "nothing behind a link"
 
 
 class TestWhileItRuns:
@@ -311,11 +391,10 @@ class TestWhileItRuns:
         runs = {"host-1-1-abc": "a", "host-1-2-abc": "b", "host-1-12-abc": "c"}
         for number, (worker, job_id) in enumerate(runs.items(), start=9):
             tmp.owner = worker
-            for run in (number, number + 1):
+            for run in (number, number + 1, number + 2):
                 Path(tmp.tidings(run, job_id)[1]).write_bytes(f"{run}".encode())
-            Path(tmp.tidings(99, "another")[1]).write_bytes(b"99")
-        from queuectl.queue.report import progress_of
-
+            Path(tmp.tidings(number + 1, "another")[1]).write_bytes(b"99")
+            note_run(desk.store.spool, worker, [job_id, "more"], number=number + 1)
         found = progress_of(desk.store.spool, {**runs, "host-1-3-abc": "d"})
         assert {worker: told.percent for worker, told in found.items()} == dict(zip(runs, (10, 11, 12)))
 
@@ -332,3 +411,35 @@ class TestWhileItRuns:
         assert tmp.abandoned(system.now()) == []
         lock.unlink()
         assert sorted(tmp.abandoned(system.now())) == sorted(paths)
+
+    def test_what_is_appended_counts_however_much_it_is(self, desk: Desk) -> None:
+        tmp = desk.store.spool.tmp
+        tmp.owner = "host-1-1-abc"
+        note_run(desk.store.spool, tmp.owner, ["a"], number=1)
+        path = Path(tmp.tidings(1, "a")[1])
+        for encoding in ("utf-8", "utf-16"):
+            for more in range(300):
+                text = (
+                    "".join(f"{n % 100} größer {n}\n" for n in range(10_000)) + "x" * more + "\n41 größer\n4"
+                )
+                path.write_bytes(text.encode(encoding))
+                assert path.stat().st_size > 64 * 1024
+                found = progress_of(desk.store.spool, {tmp.owner: "a"})
+                assert found == {tmp.owner: Progress(41, "größer")}
+        path.write_bytes(b"40 " + b"x" * 70_000)
+        assert progress_of(desk.store.spool, {tmp.owner: "a"}) == {}, "a line without an end"
+
+    def test_not_of_a_job_that_its_worker_has_not_begun(self, desk: Desk) -> None:
+        tmp = desk.store.spool.tmp
+        tmp.owner = "host-1-1-abc"
+        for number in (0, 7):
+            Path(tmp.tidings(number, "a")[1]).write_bytes(b"40")
+        runs = {tmp.owner: "a"}
+        for begun in (["b", "a"], ["", "a"], []):
+            note_run(desk.store.spool, tmp.owner, begun, number=7)
+            assert progress_of(desk.store.spool, runs) == {}
+            assert noted_runs(desk.store.spool, tmp.owner) == (begun or [""])
+        desk.drop(f"{tmp.owner}.run", b"a\n\nleft of a longer one", "locks")
+        assert progress_of(desk.store.spool, runs) == {}, "as an older release has noted it"
+        os.unlink(desk.root / "locks" / f"{tmp.owner}.run")
+        assert progress_of(desk.store.spool, runs) == {}

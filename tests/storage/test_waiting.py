@@ -12,8 +12,10 @@ import pytest
 from queuectl import system
 from queuectl.errors import DamagedRecord, NoSuchJob, SpoolUnusable, TimedOut
 from queuectl.job import Job
-from queuectl.queue.waiting import STEP, exit_code_of, exit_code_of_all
+from queuectl.queue.ties import Unique
+from queuectl.queue.waiting import ABSENCE, STEP, exit_code_of, exit_code_of_all
 from queuectl.runner import CANCELLED, Conditions, Outcome
+from queuectl.spool import Place
 from tests.support.spools import Desk, ending, failing, succeeding
 from tests.support.spools import Run as Command
 
@@ -109,21 +111,27 @@ class TestWaiting:
     ) -> None:
         desk.add("a")
 
+        took = [0.5]
+
         def slow(*_: Any) -> bool:
-            time.now += 0.5
+            time.now += took[0]
             return True
 
-        time.acts = {2: lambda: desk.drag("a", "pending", "done")}
+        time.acts = {1: lambda: took.__setitem__(0, 0.05)}
         monkeypatch.setattr(desk.store.spool, "is_there", slow)
         with pytest.raises(TimedOut):
-            desk.queue.wait(["a"], timeout=60)
-        assert time.pauses[0] == 10.0
+            desk.queue.wait(["a"], timeout=6)
+        assert time.pauses[1] == pytest.approx(1.0), "twenty times as long as the look has taken"
+        assert time.pauses[0] == 2.0, "but often enough"
 
-    def test_one_that_is_deleted(self, desk: Desk, time: Time) -> None:
+    def test_one_that_is_deleted_is_told_of_and_the_others_are_waited_for(
+        self, desk: Desk, time: Time
+    ) -> None:
         desk.add("a", "b")
-        time.acts = {3: lambda: os.unlink(desk.path("pending", "b.json"))}
-        with pytest.raises(NoSuchJob, match="'b'"):
-            desk.queue.wait(["a", "b"])
+        time.acts = {3: lambda: os.unlink(desk.path("pending", "b.json")), 9: desk.run_once}
+        rows = desk.queue.wait(["b", "a"])
+        assert [(row["id"], row["state"]) for row in rows] == [("b", None), ("a", "completed")]
+        assert (exit_code_of(rows[0]), rows[0].keys()) == (3, rows[1].keys())
 
     def test_one_that_is_unknown_is_not_waited_for(self, desk: Desk, time: Time) -> None:
         desk.add("a")
@@ -154,6 +162,68 @@ class TestWaiting:
         time.acts = {2: lambda: desk.drag("a", "pending", "done")}
         (row,) = desk.queue.wait(["a"])
         assert (row["state"], len(time.pauses)) == ("completed", 2)
+
+
+class TestAway:
+    """The spool, for a moment or for good: that is no deletion of its jobs."""
+
+    @pytest.mark.parametrize("name", ["", "pending"])
+    def test_for_a_moment(self, desk: Desk, time: Time, name: str) -> None:
+        desk.add("a", "b")
+        folder, away = desk.root / name, desk.root.parent / "away"
+        time.acts = {
+            2: lambda: os.rename(folder, away),
+            8: lambda: os.rename(away, folder),
+            12: desk.run_once,
+            14: desk.run_once,
+        }
+        if WINDOWS and not name:
+            pytest.skip("what is open in it keeps a folder from being moved")
+        rows = desk.queue.wait(["a", "b"])
+        assert [row["state"] for row in rows] == ["completed"] * 2
+
+    def test_that_is_back_at_every_other_look(
+        self, desk: Desk, time: Time, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is not found in one look alone is not gone."""
+        desk.add("a")
+        there = desk.store.spool.is_there
+
+        def blinks(place: Place) -> bool:
+            return len(time.pauses) % 2 == 0 and there(place)
+
+        time.acts = {
+            2: lambda: monkeypatch.setattr(desk.store.spool, "is_there", blinks),
+            12: lambda: desk.drag("a", "pending", "done"),
+        }
+        assert desk.queue.wait(["a"])[0]["state"] == "completed"
+
+    def test_a_system_that_refuses_to_look(
+        self, desk: Desk, time: Time, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.add("a")
+        find = desk.store.spool.locate
+
+        def refuses(job_id: str) -> Any:
+            raise OSError(5, "the share is away")
+
+        def away() -> None:
+            monkeypatch.setattr(desk.store.spool, "locate", refuses)
+            desk.drag("a", "pending", "done")
+
+        time.acts = {2: away, 9: lambda: monkeypatch.setattr(desk.store.spool, "locate", find)}
+        assert desk.queue.wait(["a"])[0]["state"] == "completed"
+        desk.drag("a", "done", "pending")
+        time.acts = {len(time.pauses) + 2: away}
+        with pytest.raises(SpoolUnusable, match="the share is away"):
+            desk.queue.wait(["a"])
+
+    def test_for_good(self, desk: Desk, time: Time) -> None:
+        desk.add("a")
+        time.acts = {2: lambda: os.rename(desk.root / "pending", desk.root.parent / "away")}
+        with pytest.raises(SpoolUnusable, match="not there"):
+            desk.queue.wait(["a"])
+        assert ABSENCE <= time.now < ABSENCE + 1
 
 
 class TestHeld:
@@ -269,6 +339,31 @@ class TestExitCode:
         desk.queue.cancel(["a"])
         (told,) = desk.queue.wait(["a"])
         assert (told["outcome"], told["exit_code"], exit_code_of(told)) == ("cancelled", 7, 1)
+
+    def test_of_one_that_was_replaced_after_a_failed_run(self, desk: Desk) -> None:
+        desk.add("old", unique_key="k")
+        desk.run_once(failing(desk.clock, 7))
+        desk.queue.enqueue([{"id": "new", "command": "x", "unique_key": "k"}], unique=Unique("replace"))
+        (told,) = desk.queue.wait(["old"])
+        assert (told["error"], told["outcome"], exit_code_of(told)) == ("replaced by new", "cancelled", 1)
+
+    @pytest.mark.parametrize("before", ["failed", "done", "retried"])
+    def test_of_one_that_was_moved_to_dead_by_hand(self, desk: Desk, before: str) -> None:
+        desk.add("a", success_exit_codes=[0, 7] if before == "done" else None)
+        run = ending("completed", 7, None, desk.clock) if before == "done" else failing(desk.clock, 7)
+        desk.run_once(run)
+        if before == "retried":
+            desk.queue.retry(["a"])
+        desk.drag("a", {"retried": "pending"}.get(before, before), "dead")
+        (told,) = desk.queue.wait(["a"])
+        assert (told["outcome"], exit_code_of(told)) == (None, 1)
+
+    def test_of_one_that_died_was_sent_back_and_died_again(self, desk: Desk) -> None:
+        desk.add("a", max_retries=0)
+        desk.run_once(failing(desk.clock, 7))
+        desk.drag("a", "dead", "pending")
+        desk.run_once(failing(desk.clock, 8))
+        assert exit_code_of_all(desk.queue.wait(["a"])) == 8
 
     @pytest.mark.parametrize(
         ("run", "told"),

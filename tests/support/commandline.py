@@ -118,6 +118,11 @@ class LivingWorker:
         self._worker.runner.run = ends  # type: ignore[method-assign]
         assert self._worker.run_once(), "there was a job to run"
 
+    def look(self) -> None:
+        """See to what is due and does not run: what waits in vain is skipped."""
+        self._worker.runner.run = None  # type: ignore[method-assign, assignment]
+        assert not self._worker.run_once(), "there was nothing to run"
+
     def claim(self) -> Claim:
         """Take the next job, and be at it."""
         claimed = claim(self.store, self.name, system.now())

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,54 @@ class TestFolders:
             system.sync_folder(str(tmp_path))
         monkeypatch.setattr(os, "fsync", lambda _: fail(22))
         system.sync_folder(str(tmp_path))
+
+
+class TestReadEnd:
+    @pytest.mark.parametrize(
+        ("size", "begin"), [(0, 0), (9, 0), (10, 0), (19, 0), (20, 10), (29, 10), (30, 20), (1005, 990)]
+    )
+    def test_from_a_multiple_on(self, tmp_path: Path, size: int, begin: int) -> None:
+        data = bytes(number % 251 for number in range(size))
+        (tmp_path / "a").write_bytes(data)
+        assert system.read_end(str(tmp_path / "a"), 10) == data[begin:]
+
+    def test_of_plain_files_only(self, tmp_path: Path) -> None:
+        with pytest.raises(system.NotARegularFile):
+            system.read_end(str(tmp_path), 10)
+
+
+class TestRemoveAll:
+    def test_whatever_lies_there(self, tmp_path: Path) -> None:
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        (theirs / "photo").write_bytes(b"x")
+        folder = tmp_path / "folder"
+        (folder / "in it").mkdir(parents=True)
+        (folder / "in it" / "file").write_bytes(b"x")
+        (tmp_path / "file").write_bytes(b"x")
+        paths = [folder, tmp_path / "file"]
+        if not WINDOWS:
+            for link in (folder / "link", tmp_path / "link"):
+                link.symlink_to(theirs)
+            os.mkfifo(tmp_path / "fifo")
+            paths += [tmp_path / "link", tmp_path / "fifo"]
+        for path in paths:
+            assert system.remove_all(str(path)) is True
+            assert system.remove_all(str(path)) is False
+        assert [path.name for path in tmp_path.rglob("*")] == ["theirs", "photo"]
+
+    @windows_only
+    def test_nothing_behind_a_junction(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "photo").write_bytes(b"x")
+        (tmp_path / "folder").mkdir()
+        try:
+            import _winapi
+
+            _winapi.CreateJunction(str(tmp_path / "theirs"), str(tmp_path / "folder" / "junction"))
+            os.lstat(tmp_path / "folder" / "junction")
+        except OSError:
+            pytest.skip("no junctions here")
+        with suppress(OSError):
+            system.remove_all(str(tmp_path / "folder"))
+        assert (tmp_path / "theirs" / "photo").exists()

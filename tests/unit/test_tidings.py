@@ -12,7 +12,7 @@ from queuectl.codec import decode_job, encode_job
 from queuectl.errors import InvalidInput
 from queuectl.job import Job
 from queuectl.spool.place import LARGEST_RESULT
-from queuectl.tidings import Progress, parse_progress, parse_result
+from queuectl.tidings import Progress, parse_end, parse_progress, parse_result
 
 
 class TestResult:
@@ -83,6 +83,12 @@ class TestProgress:
             ('{\n  "percent": 7.5\n}\n', 7.5, ""),
             ('{"text": "copying"}', None, "copying"),
             ('{"percent": 1}\n{"percent": 2}\n', 2, ""),
+            ('{"percent": 1}\n{"perc', 1, ""),
+            ("50 foo\n1", 50, "foo"),
+            ("50 foo\r\n60 bar\r\n7", 60, "bar"),
+            ("50 foo\r60 bar\r7", 60, "bar"),
+            ("\n\n50 foo", 50, "foo"),
+            ("50 foo\n\n", 50, "foo"),
         ],
     )
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -114,7 +120,6 @@ class TestProgress:
             b'{"percent":' + b"[" * 50_000,
             b"\xff\xff\xff",
             b"4\x000\x00",
-            b"40 " + b"x" * 70_000,
         ],
     )
     def test_what_is_silly_or_half_written_says_nothing(self, data: bytes) -> None:
@@ -123,6 +128,29 @@ class TestProgress:
     def test_of_a_long_text_the_beginning(self) -> None:
         told = parse_progress(b"40 " + b"x" * 1000)
         assert told == Progress(40, "x" * 200)
+
+    @pytest.mark.parametrize("data", [b'{\n  "text": "x",\n  "perc', b"{\n"])
+    def test_of_an_object_in_several_lines_no_line_is_words(self, data: bytes) -> None:
+        assert parse_progress(data) is None
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+    @pytest.mark.parametrize(
+        ("lines", "told"),
+        [
+            ("0 größer\n40 größer\n50 half", Progress(40, "größer")),
+            ('0\n{"percent": 40}\n', Progress(40, "")),
+            ("0\n1e3\n", None),
+            ("0\n", None),
+            ("40 in the middle of its line", None),
+        ],
+    )
+    def test_of_the_end_of_a_long_file_the_last_whole_line(
+        self, lines: str, told: Optional[Progress], encoding: str
+    ) -> None:
+        assert parse_end(lines.encode(encoding)) == told
+
+    def test_an_end_that_begins_within_a_character(self) -> None:
+        assert parse_end("größer\n40 größer\n".encode()[3:]) == Progress(40, "größer")
 
     def test_each_beginning_of_a_file_says_something_harmless(self) -> None:
         """As a reader may meet it while it is written."""

@@ -11,7 +11,7 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say, spool_path
-from queuectl.cli.terminal import cell, echo
+from queuectl.cli.terminal import cell, echo, whoever_reads
 from queuectl.queue import Queue
 
 
@@ -41,12 +41,14 @@ def doctor_command(as_json: bool, fix: bool) -> int:
     with open_queue() as queue:
         findings = queue.doctor(fix=fix)
     left = [finding for finding in findings if not finding.fixed]
-    if as_json:
-        data: list[dict[str, Any]] = [finding._asdict() for finding in findings]
-        print_json(data)
-    else:
-        for finding in findings:
-            echo(f"{'mended' if finding.fixed else 'found '}  {cell(finding.text)}")
+    with whoever_reads():
+        if as_json:
+            data: list[dict[str, Any]] = [finding._asdict() for finding in findings]
+            print_json(data)
+        else:
+            for finding in findings:
+                echo(f"{'mended' if finding.fixed else 'found '}  {cell(finding.text)}")
+    if not as_json:
         say(_summary(len(left), fix))
     return 1 if left else 0
 

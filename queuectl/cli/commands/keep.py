@@ -14,7 +14,7 @@ import click
 from queuectl import system
 from queuectl.cli.common import command, confirm, json_option, open_queue, print_json, say, yes_option
 from queuectl.cli.job_options import seconds
-from queuectl.cli.terminal import echo, forget_stdout
+from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Busy, Conflict, InvalidInput, SpoolUnusable
 from queuectl.spool.tmp import ABANDONED_AGE
 from queuectl.state import State
@@ -165,7 +165,7 @@ def _telling(name: str) -> Iterator[None]:
         if name != _STDOUT:
             raise SpoolUnusable(f"cannot write {name}: {why}", hint=_NOT_DONE) from error
         # A reader that has seen enough, too: who has asked for all jobs must not take some for all.
-        forget_stdout()
+        forget(sys.stdout)
         raise SpoolUnusable(
             f"cannot write to {name}: {why}", hint="what it got of the export is cut"
         ) from error

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable
 
 import click
 
 from queuectl import system
 from queuectl.cli.common import command, open_queue, say
-from queuectl.cli.terminal import Screen
+from queuectl.cli.terminal import Screen, put
 from queuectl.errors import NoSuchJob
 from queuectl.queue import Queue
-from queuectl.spool import Place
-from queuectl.state import State
 
 if TYPE_CHECKING:
     from queuectl.cli.following import FollowedLog
@@ -34,43 +32,41 @@ def logs_command(follow: bool, raw: bool, job_id: str) -> None:
     """
     from queuectl.cli.following import FollowedLog
 
-    write = _write_bytes if raw or not system.is_interactive(sys.stdout) else _writer_of_text()
+    write = put if raw or not system.is_interactive(sys.stdout) else _writer_of_text()
     with open_queue() as queue:
         job_id = queue.locate(job_id).job_id
         log = FollowedLog(queue.store.spool.log_path(job_id), write, queue.store.config.log_max_bytes)
-        log.print_more()
         if follow:
             _follow(queue, job_id, log)
+        else:
+            log.print_rest()
     if not log.printed:
         say(f"{job_id} has printed nothing")
 
 
 def _follow(queue: Queue, job_id: str, log: FollowedLog) -> None:
-    from queuectl.cli.following import STEP, Attempts
+    from queuectl.cli.following import Attempts
     from queuectl.cli.waiting import Patience
+    from queuectl.queue.waiting import ENDED, STEP, Lookout
 
-    patience, attempts = Patience(queue), Attempts(queue, job_id)
-    while (place := _place(queue, job_id)) is not None:
+    patience, attempts, lookout = Patience(queue), Attempts(queue, job_id), Lookout(queue.store)
+    while True:
         # Looked for first, read then: what was printed before that is there by then.
-        log.print_more()
-        attempts.tell(place)
-        if place.state in (State.COMPLETED, State.DEAD):
+        try:
+            place = lookout.locate(job_id)
+        except NoSuchJob:
+            log.print_rest()
+            say(f"{job_id} was deleted")
             return
+        if place is not None and place.state in ENDED:
+            log.print_rest()
+            attempts.tell_end(place)
+            return
+        log.print_if_free()
+        if place is not None:
+            attempts.tell(place)
         patience([job_id])
         system.sleep(STEP)
-    log.print_more()
-
-
-def _place(queue: Queue, job_id: str) -> Optional[Place]:
-    try:
-        return queue.locate(job_id)
-    except NoSuchJob:
-        return None
-
-
-def _write_bytes(data: bytes) -> None:
-    # Bytes, not text: the command's code page is its own affair.
-    sys.stdout.buffer.write(data)
 
 
 def _writer_of_text() -> Callable[[bytes], None]:

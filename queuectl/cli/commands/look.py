@@ -10,12 +10,11 @@ import click
 from queuectl import system
 from queuectl.cli.common import command, json_option, open_queue, print_json, say
 from queuectl.cli.filter_options import filter_options, held_option, state_option, taken_filter
-from queuectl.cli.terminal import cell, echo, how_far
+from queuectl.cli.terminal import can_draw, cell, echo, how_far
 from queuectl.index import Filter
 from queuectl.queue import Queue
 from queuectl.queue.report import Status, WorkerRow
 
-WATCH_SECONDS = 1.0
 HIDDEN = "***"
 """Shown in place of what may be a secret."""
 
@@ -69,7 +68,7 @@ def _far(worker: WorkerRow) -> str:
 
 def _watch(queue: Queue) -> None:
     try:
-        if system.is_interactive(sys.stdout):
+        if can_draw(sys.stdout):
             from queuectl.cli.live import watch
 
             watch(queue)
@@ -81,9 +80,14 @@ def _watch(queue: Queue) -> None:
 
 
 def _print_again(picture: Callable[[], str]) -> None:
+    from queuectl.cli.pace import rest
+
     while True:
-        echo(picture() + "\n")
-        system.sleep(WATCH_SECONDS)
+        began = system.monotonic()
+        text = picture()
+        took = system.monotonic() - began
+        echo(text + "\n")
+        system.sleep(rest(took))
 
 
 @command("list", "queuectl list --state failed,dead\nqueuectl list --tag nightly --limit 20 --json")

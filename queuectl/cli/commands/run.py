@@ -11,7 +11,7 @@ from queuectl import events, system
 from queuectl.cli.commands.worker import count_option, trust_option
 from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
-from queuectl.cli.terminal import cell
+from queuectl.cli.terminal import can_draw, cell, whoever_reads
 from queuectl.errors import Interrupted
 from queuectl.events import Event
 from queuectl.spool import Spool
@@ -49,7 +49,8 @@ def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str
         if queue.paused:
             say("the queue is paused: nothing starts until queuectl resume")
         rows = {row["id"]: row for row in queue.jobs()}
-    _print([rows[job_id] for job_id in ids if job_id in rows], as_json=as_json)
+    with whoever_reads():
+        _print([rows[job_id] for job_id in ids if job_id in rows], as_json=as_json)
     if pool.shift.interrupted:
         raise Interrupted("stopped before everything was done")
 
@@ -91,7 +92,7 @@ class _Watcher:
         self._runs: dict[str, tuple[str, float]] = {}
         self._told: list[Running] = []
         self._ask_at = 0.0
-        self._log: Optional[Log] = None if system.is_interactive(sys.stderr) else Log()
+        self._log: Optional[Log] = None if can_draw(sys.stderr) else Log()
         self._progress: Any = None
         self._bar: Any = None
 
