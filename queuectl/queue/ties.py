@@ -9,10 +9,10 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import msgspec
 
 from queuectl.errors import Conflict, InvalidInput, NoSuchJob
-from queuectl.hook import EVENTS, own_hook
+from queuectl.hook import own_hook
 from queuectl.index import Entry
 from queuectl.job import SUCCESS, After, Job, cancelled, parents
-from queuectl.names import fold
+from queuectl.names import EVENTS, fold
 from queuectl.queue.gates import find_named
 from queuectl.queue.store import Store
 from queuectl.queue.vain import entangled

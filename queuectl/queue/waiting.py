@@ -15,8 +15,9 @@ from queuectl.index import Entry
 from queuectl.job import Job
 from queuectl.names import HIDDEN_SUFFIX
 from queuectl.queue.entries import entry_of, unreadable_entry
-from queuectl.queue.report import in_vain, job_row, job_rows
+from queuectl.queue.report import PROBLEMS_SHOWN, job_row, job_rows
 from queuectl.queue.store import Store
+from queuectl.queue.vain import in_vain
 from queuectl.spool import Place
 from queuectl.spool.layout import STATE_FOLDERS
 from queuectl.state import State
@@ -208,7 +209,7 @@ def hindered(store: Store, job_ids: Sequence[str]) -> Optional[tuple[list[str], 
     held = [job_id for job_id, row in rows.items() if row["held_by"] == "hold"]
     if held:
         return held, f"{'is' if len(held) == 1 else 'are'} held: queuectl release {' '.join(held)}"
-    for child, why in in_vain(store):
+    for child, why in in_vain(store, PROBLEMS_SHOWN):
         if child in rows:
             return [child], why
     for job_id, row in rows.items():
