@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Union
 
 _HEAD, _TAIL = 240, 80
 """Characters that are kept of a message that is too long."""
@@ -24,6 +24,15 @@ class QueueError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def data(self) -> dict[str, Union[str, int, None]]:
+        """It as the JSON contract has it."""
+        return {
+            "error": self.kind,
+            "message": self.message,
+            "hint": self.hint,
+            "exit_code": self.exit_code,
+        }
 
 
 class InvalidInput(QueueError):

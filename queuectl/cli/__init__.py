@@ -111,13 +111,7 @@ def _print_error(error: QueueError, *, as_json: bool) -> None:
     if as_json:
         from json import dumps
 
-        body = {
-            "error": error.kind,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        click.echo(dumps(body), err=True)
+        click.echo(dumps(error.data()), err=True)
     else:
         echo(f"queuectl: {error}", err=True)
 

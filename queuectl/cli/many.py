@@ -152,10 +152,7 @@ def tell(
             break
         say(str(error))
     if wish.as_json:
-        why = [
-            {"id": one, "error": error.kind, "message": str(error), "exit_code": error.exit_code}
-            for one, error in reasons.items()
-        ]
+        why = [{"id": one, **error.data()} for one, error in reasons.items()]
         print_json({"done": list(dict.fromkeys(done)), "skipped": list(skipped), "reasons": why})
     if done or skipped:
         which = ", ".join(done) if names and done else str(len(done))

@@ -164,10 +164,13 @@ class _Acting:
         """Act on these few, but for those that have been seen to: called again where the index was healed."""
         running: list[Place] = []
         with self.store.claiming():
-            for job_id in ids:
-                if job_id not in self._seen_to:
-                    self._see_to(job_id, partial(self._at_rest, running))
-            self.store.spool.sync(*self._verb.synced)
+            try:
+                for job_id in ids:
+                    if job_id not in self._seen_to:
+                        self._see_to(job_id, partial(self._at_rest, running))
+            finally:
+                # What is told as done outlives a power cut, also where it ends early.
+                self.store.spool.sync(*self._verb.synced)
         # Not under the lock: their workers need it to let go of them.
         for place in running:
             with suppress(OSError):

@@ -241,7 +241,8 @@ class TestActing:
             "exit_code": 6,
         }
         assert result.code == 6, "as by its name"
-        assert result.err.splitlines() == [reason["message"], "1 back to pending, 1 skipped"]
+        said = f"{reason['message']} ({reason['hint']})"
+        assert result.err.splitlines() == [said, "1 back to pending, 1 skipped"]
         assert "dead/c.json" in reason["message"]
         assert cli.json("hold", "a", "a") == {"done": ["a"], "skipped": [], "reasons": []}
         assert cli.json("dlq", "purge", "c", "--yes") == {"done": ["c"], "skipped": [], "reasons": []}

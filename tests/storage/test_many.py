@@ -378,10 +378,13 @@ class TestOneThatIsInTheWay:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
         acted = many.Acted([], [], {})
+        synced: list[State] = []
+        monkeypatch.setattr(Spool, "sync", lambda spool, *states: synced.extend(states))
         with pytest.raises(SpoolUnusable, match="refused"):
             self.purging(desk, monkeypatch, OSError(number, "refused"), acted)
         assert (acted.done, acted.skipped, acted.reasons) == (["a"], [], {}), "it is known what was done"
         assert desk.files() == {"dead": ["b.json", "c.json"]}
+        assert synced == [State.DEAD], "and that it stays so"
 
     def test_a_folder_in_a_files_place_is_one(self, desk: Desk) -> None:
         for job_id in "abc":
