@@ -167,3 +167,11 @@ def test_the_values_of_env_are_secrets(cli: CommandLine, words: list[str]) -> No
     assert "hunter2" in asked.out
     assert json.loads(cli.ok(*words, "a", "--json").out)["env"] == {"TOKEN": "***"}
     assert json.loads(cli.ok(*words, "a", "--json", "--secrets").out)["env"] == {"TOKEN": "hunter2"}
+
+
+def test_the_values_of_env_of_a_hook_are_secrets_too(cli: CommandLine) -> None:
+    hook = {"command": "x", "env": {"TOKEN": "hunter2"}}
+    cli.ok("enqueue", json.dumps({"id": "a", "command": "x", "on_dead": hook, "on_success": "y"}))
+    for options in ((), ("--json",)):
+        hidden, asked = cli.ok("show", "a", *options).out, cli.ok("show", "a", *options, "--secrets").out
+        assert ("hunter2" in hidden, "TOKEN" in hidden, "hunter2" in asked) == (False, True, True)

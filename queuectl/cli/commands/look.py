@@ -12,6 +12,7 @@ from queuectl.cli.common import command, json_option, open_queue, print_json, sa
 from queuectl.cli.filter_options import filter_options, held_option, state_option, taken_filter
 from queuectl.cli.terminal import can_draw, cell, echo, how_far
 from queuectl.index import Filter
+from queuectl.names import EVENTS
 from queuectl.queue import Queue
 from queuectl.queue.report import Status, WorkerRow
 
@@ -143,8 +144,10 @@ def _as_json(value: object) -> str:
 
 
 def hidden_env(job: dict[str, Any]) -> dict[str, Any]:
-    """The job without the values of its `env`."""
-    return {**job, "env": dict.fromkeys(job["env"], HIDDEN)} if job.get("env") else job
+    """The job without the values of its `env`, and of that of its hooks."""
+    hooks = {event: hidden_env(job[event]) for event in EVENTS if isinstance(job.get(event), dict)}
+    env = job.get("env")
+    return {**job, **hooks, **({"env": dict.fromkeys(env, HIDDEN)} if env else {})}
 
 
 def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:
