@@ -48,14 +48,14 @@ class TestAFileThatIsTakenAway:
     def test_from_tmp_before_its_age_is_asked_does_not_stop_the_look(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path, real = desk.drop("-~ab~a.json", folder="tmp"), TmpFolder._files
+        path, real = desk.drop("-~0123456789ab~a.json", folder="tmp"), TmpFolder._entries
 
         def moved_in_meanwhile(tmp: TmpFolder) -> Any:
             entries = real(tmp)
             path.unlink()
             return entries
 
-        monkeypatch.setattr(TmpFolder, "_files", moved_in_meanwhile)
+        monkeypatch.setattr(TmpFolder, "_entries", moved_in_meanwhile)
         assert desk.store.spool.tmp.abandoned(system.now()) == []
 
     def test_before_a_claim_leaves_nothing_to_wait_for(
