@@ -91,7 +91,9 @@ def test_a_log_is_followed_through_its_retry(program: Program) -> None:
         assert following.end().code == 0
     told = [line for line in following.out.splitlines() if line and not line.startswith("--- attempt 2")]
     assert told == ["told", "told"]
-    assert following.err.startswith("attempt 1 failed (exit code 7); next at 20")
+    # On a busy machine its retry may begin before it was seen to wait, or the hint come that no worker runs.
+    told = [line.partition(";")[0] for line in following.err.splitlines() if "no worker" not in line]
+    assert told == ["attempt 1 failed (exit code 7)", "report has completed"]
     assert json.loads((program.spool / "done" / "report.json").read_bytes())["result"] == {"attempt": 2}
 
 

@@ -48,7 +48,7 @@ class TestAFileThatIsTakenAway:
     def test_from_tmp_before_its_age_is_asked_does_not_stop_the_look(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path, real = desk.drop("-~ab~a.json", folder="tmp"), TmpFolder._entries
+        path, real = desk.drop("-~0123456789ab~a.json", folder="tmp"), TmpFolder._entries
 
         def moved_in_meanwhile(tmp: TmpFolder) -> Any:
             entries = real(tmp)
