@@ -5,16 +5,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
 from hypothesis import settings
+
+from tests.support.orphans import end_orphans
 
 # A red run must be red again: by default every example is the same each time.
 settings.register_profile("same", derandomize=True, database=None)
 settings.load_profile("same")
 
 _FIGURE = "figure"
+
+
+@pytest.fixture(autouse=os.name == "nt")
+def no_orphans() -> Iterator[None]:
+    """What a program that a test has killed had not started yet is ended (see `orphans`)."""
+    yield
+    end_orphans()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import queuectl
+from tests.support import orphans
 from tests.support.waiting import wait_until
 
 WINDOWS = sys.platform == "win32"
@@ -128,6 +129,8 @@ class Running:
         """As kill -9: it has no say in it."""
         self.process.kill()
         self.process.wait(PATIENCE)
+        if WINDOWS:
+            orphans.killed.add(self.pid)
 
     def __enter__(self) -> Running:
         return self

@@ -13,6 +13,7 @@ import portalocker
 import pytest
 
 from queuectl.system import process
+from tests.support import orphans
 from tests.support.waiting import wait_until
 
 WINDOWS = sys.platform == "win32"
@@ -409,3 +410,20 @@ def test_a_command_without_a_job_object_is_not_run(
     with pytest.raises(PermissionError, match="Job Object"):
         command.python(HOLD, holder.place)
     assert not os.path.exists(holder.place + ".held")
+
+
+@pytest.mark.skipif(os.name != "nt", reason="Windows only")
+def test_the_tests_leave_no_process_behind_that_was_never_started() -> None:
+    code = (
+        "import os, subprocess, sys, time;"
+        "print(subprocess.Popen([sys.executable, '-c', ''], creationflags=4).pid, os.getpid(), flush=True);"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child, its_parent = map(int, parent.stdout.readline().split())
+        parent.kill()
+    assert child in dict(orphans.parents_of_all()), "it is suspended"
+    orphans.killed.add(its_parent)
+    orphans.end_orphans()
+    wait_until(lambda: child not in dict(orphans.parents_of_all()), "it is gone", 30)
