@@ -22,6 +22,8 @@ _TAIL = 4096
 """Bytes that are read of the end of a larger one, or up to twice as many: its last line counts."""
 _PATIENCE, _LONG_PATIENCE = 0.1, 1.0
 """Seconds for what holds up nothing, and for a result: something left running may hold it for ever."""
+_TRIES = 2
+"""Names that are tried for a result that is refused: `Paths.beside` looks beyond one that is not there."""
 # Compiled by `re` when it is first needed.
 _PERCENT = r"(?a)(\d{1,3}(?:[.,]\d{1,9})?)(?: *%|(?=\s)|\Z)(.*)"
 
@@ -75,16 +77,19 @@ def _remove(path: str) -> None:
 
 
 def _set_aside(tidings: Tidings, why: str) -> Result:
-    place = next((one for one in tidings.refused if not os.path.lexists(one)), tidings.refused[-1])
-    try:
-        system.make_folder(os.path.dirname(place))
-        # Of a job that goes on leaving such the last one is kept, beside the first ones.
-        system.remove_all(place, patience=_PATIENCE)
-        # A folder or a link is moved as it is, not what is in it or behind it.
-        system.replace(tidings.result, place, patience=_LONG_PATIENCE)
-    except OSError:
-        return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
-    return Result(problem=f"{why}; it lies in {place}")
+    free = [one for one in tidings.refused if not os.path.lexists(one)]
+    # Of a job that goes on leaving such the last one is kept, beside the first ones.
+    for place in free[:_TRIES] or tidings.refused[-1:]:
+        try:
+            system.make_folder(os.path.dirname(place))
+            system.remove_all(place, patience=_PATIENCE)
+            # A folder or a link is moved as it is, not what is in it or behind it.
+            system.replace(tidings.result, place, patience=_LONG_PATIENCE)
+        except OSError:
+            # Under another name it may go: it is all that is left of what the command had to say.
+            continue
+        return Result(problem=f"{why}; it lies in {place}")
+    return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
 
 
 def parse_result(data: bytes) -> Any:

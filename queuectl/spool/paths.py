@@ -9,6 +9,9 @@ from queuectl.spool import layout
 from queuectl.spool.place import Place
 from queuectl.state import State
 
+_GAP = 2
+"""Names of results in a row that are not there: then there are no more. One could not be given, perhaps."""
+
 
 class Paths:
     """Those of one spool."""
@@ -38,10 +41,15 @@ class Paths:
 
     def beside(self, job_id: str) -> list[str]:
         """What a job of this id may have in `logs/`, in the order of `BESIDE`; it goes when the job goes."""
-        refused = self.refused_paths(job_id)
-        # Mostly there is none, and they are asked for with each job that is deleted.
-        there = next((count for count, path in enumerate(refused) if not os.path.lexists(path)), len(refused))
-        return [self.log_path(job_id), *refused[:there]]
+        found, missed = [self.log_path(job_id)], 0
+        for path in self.refused_paths(job_id):
+            if os.path.lexists(path):
+                found.append(path)
+                missed = 0
+            elif (missed := missed + 1) == _GAP:
+                # Mostly there is none, and they are asked for with each job that is deleted.
+                break
+        return found
 
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""

@@ -91,6 +91,8 @@ class TestByAge:
         keeper.put("old", 31)
         keeper.put("old.result", 29)
         keeper.desk.drop("old.result", b"1", "logs")
+        # The name between them could not be given when the second one came.
+        keeper.desk.drop("old.result-3", b"1", "logs")
         keeper.desk.drop("old.result-2", b"1", "logs")
         keeper.steps()
         assert keeper.left == {"done": ["old.result.json"], "logs": ["old.result.log"]}

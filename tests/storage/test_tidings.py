@@ -92,6 +92,22 @@ class TestFiles:
         assert Path(tidings.refused[0]).read_bytes() == data
         assert not os.path.lexists(tidings.result)
 
+    def test_what_cannot_have_one_name_gets_the_next(
+        self, tidings: Tidings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is all that is left of what the command had to say."""
+        real = system.replace
+
+        def refusing(source: str, target: str, **options: Any) -> None:
+            if target == tidings.refused[0]:
+                raise PermissionError(13, "held by somebody")
+            real(source, target, **options)
+
+        monkeypatch.setattr(system, "replace", refusing)
+        Path(tidings.result).write_bytes(b"oops")
+        assert tidings.refused[1] in (take(tidings).problem or "")
+        assert Path(tidings.refused[1]).read_bytes() == b"oops"
+
     def test_a_folder_is_kept_with_what_is_in_it(self, tidings: Tidings, tmp_path: Path) -> None:
         for _ in range(2):
             os.mkdir(tidings.result)
