@@ -85,7 +85,10 @@ def _set_aside(tidings: Tidings, why: str) -> Result:
             system.remove_all(place, patience=_PATIENCE)
             # A folder or a link is moved as it is, not what is in it or behind it.
             system.replace(tidings.result, place, patience=_LONG_PATIENCE)
-        except OSError:
+        except OSError as error:
+            if system.is_transient(error):
+                # Somebody holds it, whatever it is to be called.
+                break
             # Under another name it may go: it is all that is left of what the command had to say.
             continue
         return Result(problem=f"{why}; it lies in {place}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -100,7 +101,7 @@ class TestFiles:
 
         def refusing(source: str, target: str, **options: Any) -> None:
             if target == tidings.refused[0]:
-                raise PermissionError(13, "held by somebody")
+                raise OSError(errno.EIO, "I/O error")
             real(source, target, **options)
 
         monkeypatch.setattr(system, "replace", refusing)
