@@ -77,19 +77,17 @@ def _remove(path: str) -> None:
 
 
 def _set_aside(tidings: Tidings, why: str) -> Result:
-    free = [one for one in tidings.refused if not os.path.lexists(one)]
+    free, patience = [one for one in tidings.refused if not os.path.lexists(one)], _LONG_PATIENCE
     # Of a job that goes on leaving such the last one is kept, beside the first ones.
     for place in free[:_TRIES] or tidings.refused[-1:]:
         try:
             system.make_folder(os.path.dirname(place))
             system.remove_all(place, patience=_PATIENCE)
             # A folder or a link is moved as it is, not what is in it or behind it.
-            system.replace(tidings.result, place, patience=_LONG_PATIENCE)
-        except OSError as error:
-            if system.is_transient(error):
-                # Somebody holds it, whatever it is to be called.
-                break
-            # Under another name it may go: it is all that is left of what the command had to say.
+            system.replace(tidings.result, place, patience=patience)
+        except OSError:
+            # Under another name it may go, but if somebody holds it: all that is left of what the command said.
+            patience = 0.0
             continue
         return Result(problem=f"{why}; it lies in {place}")
     return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
