@@ -86,7 +86,7 @@ def _set_aside(tidings: Tidings, why: str) -> Result:
             # A folder or a link is moved as it is, not what is in it or behind it.
             system.replace(tidings.result, place, patience=patience)
         except OSError:
-            # Under another name it may go, but if somebody holds it: all that is left of what the command said.
+            # Under another name it may go, unless somebody holds it: it is all that the command has left.
             patience = 0.0
             continue
         return Result(problem=f"{why}; it lies in {place}")
