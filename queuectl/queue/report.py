@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from queuectl import system
@@ -16,7 +17,7 @@ from queuectl.queue.liveness import is_alive, noted_number, noted_runs, outlived
 from queuectl.queue.store import Store
 from queuectl.queue.vain import FEW, circles, in_vain
 from queuectl.spool import Spool
-from queuectl.spool.layout import INDEX
+from queuectl.spool.layout import GROUPS, HOOKS, INDEX, SCHEDULES
 from queuectl.spool.scan import Found
 
 if TYPE_CHECKING:
@@ -218,7 +219,17 @@ def problems(store: Store) -> list[str]:
 def bad_files(store: Store) -> list[str]:
     """Of each file in `schedules`, `groups` and `hooks` that is none, a line."""
     lines: list[str] = []
-    for files in (store.spool.schedules, store.spool.groups, store.spool.hooks):
+    spool = store.spool
+    folders = (
+        (SCHEDULES, lambda: spool.schedules),
+        (GROUPS, lambda: spool.groups),
+        (HOOKS, lambda: spool.hooks),
+    )
+    for folder, reader in folders:
+        if _is_empty(os.path.join(spool.root, folder)):
+            # Mostly there is none: what reads them takes a while to import.
+            continue
+        files: Any = reader()
         try:
             found, left_out = list(files.found().values()), files.left_out()
         except OSError as error:
@@ -227,6 +238,12 @@ def bad_files(store: Store) -> list[str]:
         lines += [line for line in (_bad_file(store, files, file) for file in found) if line is not None]
         lines += [f"{store.spool.in_spool(file.path)}: {why}" for file, why in left_out]
     return _few(lines)
+
+
+def _is_empty(folder: str) -> bool:
+    with suppress(OSError):
+        return not system.names_in(folder)
+    return False
 
 
 def _bad_file(store: Store, files: Any, file: Any) -> Optional[str]:
