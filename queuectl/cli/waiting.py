@@ -68,8 +68,9 @@ def wait_for(
     job_ids: Sequence[str],
     limit: Optional[float],
     given_up: Callable[[Rows], object] = lambda rows: None,
+    first: Callable[[], object] = lambda: None,
 ) -> Rows:
-    """`Queue.wait`, for somebody who may lose patience.
+    """`Queue.wait`, for somebody who may lose patience, from what is done `first` on.
 
     Where it ends without the end of all, `given_up` is told how each of them is by then.
 
@@ -77,6 +78,7 @@ def wait_for(
         Interrupted: that has happened.
     """
     try:
+        first()
         return queue.wait(job_ids, timeout=limit, meanwhile=Patience(queue))
     except KeyboardInterrupt:
         text = f"waits no longer for {_listed(list(dict.fromkeys(job_ids)))}"
@@ -104,9 +106,12 @@ def print_and_wait(queue: Queue, places: Sequence[Place], limit: Optional[float]
         rows = wait_for(queue, ids, limit, print_rows)
         print_rows(rows)
         return exit_code_of_all(rows)
-    with whoever_reads():
-        echo("\n".join(ids))
-    rows = wait_for(queue, ids, limit)
+
+    def print_ids() -> None:
+        with whoever_reads():
+            echo("\n".join(ids))
+
+    rows = wait_for(queue, ids, limit, first=print_ids)
     for row in rows:
         say(f"{row['id']} {row['state'] or GONE}: {fate(row)}")
     return exit_code_of_all(rows)
