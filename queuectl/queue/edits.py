@@ -43,8 +43,12 @@ def change(
     *,
     now: float,
     version: Optional[tuple[int, int]] = None,
+    lasts: bool = True,
 ) -> None:
-    """Give these jobs other values of some fields; see `Queue.edit` and `Queue.hold`."""
+    """Give these jobs other values of some fields; see `Queue.edit` and `Queue.hold`.
+
+    Unless it `lasts`, the folders are left to be synced.
+    """
     unknown = [name for name in changes if name not in USER_FIELDS or name in _FIXED]
     if unknown:
         raise InvalidInput(f"{unknown[0]!r} is no field that can be changed")
@@ -57,11 +61,11 @@ def change(
             jobs = check_parents(store, jobs)
             for job in jobs:
                 refuse_circle(store, job)
-        _write(store, places, reads, jobs, now)
+        _write(store, places, reads, jobs, now, lasts=lasts)
 
 
-def release(store: Store, places: Sequence[Place], *, anyway: bool, now: float) -> None:
-    """See `Queue.release`."""
+def release(store: Store, places: Sequence[Place], *, anyway: bool, now: float, lasts: bool = True) -> None:
+    """See `Queue.release`; of `lasts` see `change`."""
     with store.claiming():
         reads = [_waiting(store, place) for place in places]
         changes: dict[str, Any] = {"hold": False, **({"after": None} if anyway else {})}
@@ -70,7 +74,8 @@ def release(store: Store, places: Sequence[Place], *, anyway: bool, now: float) 
                 waits = bool(read.job.after) and is_first(read.job)
                 hint = "--anyway runs it whatever it waits for" if waits else None
                 raise Conflict(f"job {read.job.name!r} is not held", hint=hint)
-        _write(store, places, reads, [_changed(store, read.job, changes) for read in reads], now)
+        jobs = [_changed(store, read.job, changes) for read in reads]
+        _write(store, places, reads, jobs, now, lasts=lasts)
 
 
 def _waiting(store: Store, place: Place) -> Read:
@@ -94,9 +99,15 @@ def _changed(store: Store, job: Job, changes: Mapping[str, Any]) -> Job:
 
 
 def _write(
-    store: Store, places: Sequence[Place], reads: Sequence[Read], jobs: Sequence[Job], now: float
+    store: Store,
+    places: Sequence[Place],
+    reads: Sequence[Read],
+    jobs: Sequence[Job],
+    now: float,
+    *,
+    lasts: bool,
 ) -> None:
-    with telling() as done:
+    with telling(store, *({place.state for place in places} if lasts else ())) as done:
         for place, read, changed in zip(places, reads, jobs):
             stamped = msgspec.structs.replace(changed, updated_at=format_moment(now))
             try:

@@ -61,15 +61,15 @@ def _purge(store: Store, place: Place, now: float) -> None:
 
 
 def _hold(store: Store, place: Place, now: float) -> None:
-    change(store, [place], {"hold": True}, now=now)
+    change(store, [place], {"hold": True}, now=now, lasts=False)
 
 
 def _release(store: Store, place: Place, now: float) -> None:
-    release(store, [place], anyway=False, now=now)
+    release(store, [place], anyway=False, now=now, lasts=False)
 
 
 def _release_anyway(store: Store, place: Place, now: float) -> None:
-    release(store, [place], anyway=True, now=now)
+    release(store, [place], anyway=True, now=now, lasts=False)
 
 
 _CAN_BE_CANCELLED = (*WAITING, State.PROCESSING)
@@ -78,9 +78,9 @@ VERBS = {
     "retry": Verb(FINISHED, (State.FAILED, State.DEAD), retry_one, (State.PENDING,), as_seen=True),
     "cancel": Verb(_CAN_BE_CANCELLED, _CAN_BE_CANCELLED, cancel_waiting, (State.DEAD,)),
     "purge": Verb((State.DEAD,), (State.DEAD,), _purge, (State.DEAD,), as_seen=True),
-    "hold": Verb(WAITING, WAITING, _hold, only={"held": False}),
-    "release": Verb(WAITING, WAITING, _release, only={"held": True}),
-    "release anyway": Verb(WAITING, WAITING, _release_anyway, only={"kept": True}),
+    "hold": Verb(WAITING, WAITING, _hold, WAITING, only={"held": False}),
+    "release": Verb(WAITING, WAITING, _release, WAITING, only={"held": True}),
+    "release anyway": Verb(WAITING, WAITING, _release_anyway, WAITING, only={"kept": True}),
 }
 
 

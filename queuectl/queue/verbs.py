@@ -29,11 +29,10 @@ def retry(store: Store, places: Sequence[Place], *, only: Optional[State], now: 
             if place.state not in FINISHED:
                 raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to retry")
         reads = [_runnable(store, place) for place in places]
-        with telling() as done:
+        with telling(store, State.PENDING) as done:
             for place, read in zip(places, reads):
                 _run_again(store, place, read, now)
                 done.append(place.job_id)
-        store.spool.sync(State.PENDING)
 
 
 def retry_one(store: Store, place: Place, now: float) -> None:
@@ -48,10 +47,11 @@ def _run_again(store: Store, place: Place, read: Read, now: float) -> None:
 
 
 @contextmanager
-def telling() -> Iterator[list[str]]:
+def telling(store: Store, *states: State) -> Iterator[list[str]]:
     """Where several are acted on and one is in the way, it is told which had been done by then.
 
-    The block fills the list with their ids.
+    The block fills the list with their ids. What is told as done outlives a power cut: the folders of these
+    states are synced.
     """
     done: list[str] = []
     try:
@@ -59,10 +59,12 @@ def telling() -> Iterator[list[str]]:
     except (QueueError, OSError) as error:
         if not done:
             raise
+        store.spool.sync(*states)
         told = system_error(error) if isinstance(error, OSError) else error
         so_far = f"done before: {', '.join(done)}"
         told.hint = f"{told.hint}; {so_far}" if told.hint else so_far
         raise told from error
+    store.spool.sync(*states)
 
 
 def _runnable(store: Store, place: Place) -> Read:
@@ -109,7 +111,8 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
         if place.state not in (*WAITING, State.PROCESSING):
             raise Conflict(f"job {place.job_id!r} is {place.state.value}: there is nothing to cancel")
     running = [place for place in places if place.state is State.PROCESSING]
-    with telling() as done:
+    # Synced: else a power cut could undo it, and the job would run after all.
+    with telling(store, State.DEAD) as done:
         with store.claiming():
             for place in places:
                 if place.state is State.PROCESSING:
@@ -123,8 +126,6 @@ def cancel(store: Store, places: Sequence[Place], *, now: float, deadline: float
         for place in running:
             ask(store.spool, place.worker or "", CANCEL_SUFFIX, place.job_id)
         _await_cancelled(store, running, deadline, done)
-    # Else a power cut could undo it, and the job would run after all.
-    store.spool.sync(State.DEAD)
 
 
 def cancel_waiting(store: Store, place: Place, now: float) -> None:

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, Optional
 from queuectl import locks, system
 from queuectl.errors import Conflict, DamagedRecord, SpoolUnusable, system_error
 from queuectl.moment import format_moment
-from queuectl.names import BESIDE, SUFFIX, fold, next_free
+from queuectl.names import SUFFIX, fold, next_free
 from queuectl.spool import Spool, layout
 from queuectl.state import State
 
@@ -140,13 +140,13 @@ class Archives:
     def _open_beside(self, job_id: str, opened: ExitStack) -> list[tuple[str, BufferedReader]]:
         """What lies in `logs/` under this id, by the ends of the names. Raises OSError."""
         found: list[tuple[str, BufferedReader]] = []
-        for suffix, path in zip(BESIDE, self._spool.beside(job_id)):
+        for path in self._spool.beside(job_id):
             file = _open_to_copy(path)
             if file is not None:
                 opened.push(file)
                 # What can be opened may still not be read: another program has locked its bytes (Windows).
                 file.peek(1)
-                found.append((suffix, file))
+                found.append((os.path.basename(path)[len(job_id) :], file))
         return found
 
     def _remove_abandoned(self) -> None:

@@ -40,7 +40,7 @@ class Paths:
         return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in RESULTS]
 
     def beside(self, job_id: str) -> list[str]:
-        """What a job of this id may have in `logs/`, in the order of `BESIDE`; it goes when the job goes."""
+        """What a job of this id may have in `logs/`; it goes when the job goes."""
         found, missed = [self.log_path(job_id)], 0
         for path in self.refused_paths(job_id):
             if os.path.lexists(path):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import Any
 
 import pytest
 
-from queuectl.errors import Conflict, DamagedRecord, InvalidInput, NoSuchJob
+from queuectl import system
+from queuectl.errors import Conflict, DamagedRecord, InvalidInput, NoSuchJob, QueueError
+from queuectl.index import Filter
+from queuectl.queue.store import Store
 from queuectl.spool import Place, Spool
 from tests.support.spools import START, Desk, failing
 
@@ -172,3 +176,56 @@ def test_a_hold_outlives_the_index_and_tells_its_time(desk: Desk) -> None:
     record = desk.record("pending", "a")
     assert (record["hold"], desk.row("a")["held_by"]) == (True, "hold")
     assert desk.clock() == START + 5
+
+
+class TestLasts:
+    """What is said to be done is not undone by a power cut."""
+
+    @pytest.fixture
+    def synced(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        found: list[str] = []
+        monkeypatch.setattr(system, "sync_folder", lambda path: found.append(os.path.basename(path)))
+        return found
+
+    def test_an_edit_a_hold_and_a_release(self, desk: Desk, synced: list[str]) -> None:
+        desk.add("a")
+        for act in (
+            lambda: desk.queue.hold(["a"]),
+            lambda: desk.queue.edit("a", {"priority": 1}),
+            lambda: desk.queue.release(["a"]),
+            lambda: desk.queue.act(desk.queue.choose("hold", Filter())),
+            lambda: desk.queue.act(desk.queue.choose("release", Filter())),
+        ):
+            synced.clear()
+            act()
+            assert "pending" in synced
+
+    @pytest.mark.parametrize(
+        ("verb", "folder", "target"),
+        [("retry", "dead", "pending"), ("cancel", "pending", "dead"), ("hold", "pending", "pending")],
+    )
+    def test_what_was_done_before_another_was_in_the_way(
+        self,
+        desk: Desk,
+        synced: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        verb: str,
+        folder: str,
+        target: str,
+    ) -> None:
+        for name in ("a", "b"):
+            desk.put_job(folder, name, state=folder, attempts=1)
+        desk.queue.refresh()
+        real = Store.stamp
+
+        def one_only(store: Store, place: Place, *args: Any, **options: Any) -> Any:
+            if place.job_id == "b":
+                raise FileNotFoundError(2, "gone")
+            return real(store, place, *args, **options)
+
+        monkeypatch.setattr(Store, "stamp", one_only)
+        synced.clear()
+        with pytest.raises(QueueError) as caught:
+            getattr(desk.queue, verb)(["a", "b"])
+        assert "done before: a" in (caught.value.hint or "")
+        assert target in synced

@@ -351,6 +351,17 @@ class TestTheArchive:
     def put(self, desk: Desk, job_id: str, **fields: Any) -> bytes:
         return desk.put_job("done", job_id, state="completed", **fields).read_bytes()
 
+    def test_each_file_beside_it_keeps_its_name(self, desk: Desk) -> None:
+        """Also where one between them could not be given."""
+        record = self.put(desk, "a.b")
+        for suffix in (".log", ".result", ".result-3"):
+            desk.drop(f"a.b{suffix}", suffix.encode(), "logs")
+        desk.queue.house.archive()
+        beside = {f"logs/a.b{one}": one.encode() for one in (".log", ".result", ".result-3")}
+        assert self.member(desk) == {"done/a.b.json": record, **beside}
+        assert desk.files() == {}
+        assert os.listdir(desk.root / "logs") == []
+
     def test_a_second_time_adds_to_it(self, desk: Desk) -> None:
         first = self.put(desk, "a")
         desk.drop("a.log", b"one", "logs")
