@@ -132,9 +132,9 @@ def _act(queue: Queue, wish: Wish, chosen: "Chosen") -> None:
             tell(wish, acted.done, acted.skipped, acted.reasons, names=wish.unasked)
         raise
     tell(wish, acted.done, acted.skipped, acted.reasons, names=wish.unasked)
-    for error in acted.reasons.values():
+    if acted.reasons:
         # As where that one had been named.
-        click.get_current_context().exit(error.exit_code)
+        click.get_current_context().exit(next(iter(acted.reasons.values())).exit_code)
 
 
 def tell(

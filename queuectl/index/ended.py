@@ -32,8 +32,6 @@ _LAST = "\U0010ffff"
 
 OLDEST = Position(None, "")
 """Before all of them."""
-NEWEST = Position(_LAST, _LAST)
-"""Behind all of them."""
 
 
 def latest_at(moment: str) -> Position:

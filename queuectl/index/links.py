@@ -135,9 +135,9 @@ class Links(Base):
             f"WHERE due = {HELD} LIMIT ?",
             (HOOK, -1 if most is None else most + 1),
         ).fetchall()
-        return (
-            [] if most is not None and len(rows) > most else [(checked_id(row[0]), *row[1:]) for row in rows]
-        )
+        if most is not None and len(rows) > most:
+            return []
+        return [(checked_id(row[0]), *row[1:]) for row in rows]
 
     def waits_in_vain(self, most: int) -> list[tuple[str, str]]:
         """So many at most of those that wait, with one other each that is dead or not there."""

@@ -12,7 +12,8 @@ from queuectl.index.filters import ALL, Filter, checked
 from queuectl.queue import requests
 from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
-from queuectl.queue.report import Coming, Status, coming, job_rows, live_workers, problems, whole_record
+from queuectl.queue.notices import problems
+from queuectl.queue.report import Coming, Status, coming, job_rows, live_workers, whole_record
 from queuectl.queue.store import Store
 from queuectl.spool import Place, making
 from queuectl.state import State

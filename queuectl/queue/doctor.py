@@ -11,9 +11,9 @@ from queuectl.names import ERROR_SUFFIX, SUFFIX
 from queuectl.queue.intake import settle_drops
 from queuectl.queue.invariants import broken
 from queuectl.queue.liveness import GRACE, is_alive, is_lost, outlived_by_command
+from queuectl.queue.notices import bad_files, damaged_indexes
 from queuectl.queue.reconcile import SECOND
 from queuectl.queue.recovery import lost, ownerless_locks, recover
-from queuectl.queue.report import bad_files, damaged_indexes
 from queuectl.queue.store import CLAIM_LOCK, Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.queue.vain import circles

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Optional
 
+from queuectl.errors import InvalidInput
 from queuectl.index import Entry, written_command
 from queuectl.index.base import HELD, PARKED
 from queuectl.index.links import BATCH, HOOK, IF_THERE, written_link
 from queuectl.job import Job, has_begun, is_first, parents, wants_retry
 from queuectl.moment import read_moment, sortable_moment
 from queuectl.names import fold
-from queuectl.spool import Place
+from queuectl.spool import Place, Spool, quarantine
+from queuectl.spool.quarantine import NO_JOB
 from queuectl.state import WAITING, State
 
 
@@ -81,6 +83,26 @@ def unreadable_entry(place: Place, version: tuple[int, int], error: str) -> Entr
         created=mtime_ns / 1e9,
         error=error,
     )
+
+
+def row_of(
+    spool: Spool, place: Place, version: tuple[int, int], limit: int, now: float, *, patience: float = 2.0
+) -> tuple[Entry, Optional[InvalidInput]]:
+    """The row of the file at `place`, read just now, which may hold a job of `limit` bytes; and what is wrong
+    where it holds none, in which case the row is that of `version`.
+
+    Raises:
+        OSError: it is not there (any more), or cannot be read within `patience` seconds.
+    """
+    # One that was too large, for example, is a sound job all the same.
+    note = quarantine.note_of(spool, place.job_id) if place.state is State.DEAD else None
+    try:
+        read = spool.read(place, limit, patience=patience)
+    except InvalidInput as error:
+        told = str(error) if place.state is State.DEAD else f"{NO_JOB}{error}"
+        return unreadable_entry(place, version, note or told), error
+    entry = entry_of(place, read.job, read.version, now)
+    return (entry._replace(error=note) if note else entry), None
 
 
 def created_of(job: Job, version: tuple[int, int]) -> float:

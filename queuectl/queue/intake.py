@@ -13,9 +13,10 @@ from typing import NamedTuple, Optional
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import renamed
 from queuectl.names import id_problem, next_free, safe_id
-from queuectl.queue.reconcile import NO_JOB, Unsettled, reconcile_one
+from queuectl.queue.reconcile import Unsettled, reconcile_one
 from queuectl.queue.store import Store
 from queuectl.spool import Place, quarantine
+from queuectl.spool.quarantine import NO_JOB
 from queuectl.spool.scan import Found
 
 AT_ONCE = 50

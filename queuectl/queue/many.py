@@ -23,9 +23,10 @@ from queuectl.index import Match, checked, is_meant
 from queuectl.index.filters import Filter
 from queuectl.names import CANCEL_SUFFIX, SUFFIX
 from queuectl.queue.edits import change, release
+from queuectl.queue.entries import row_of
 from queuectl.queue.guard import guarded
 from queuectl.queue.looks import FEW
-from queuectl.queue.reconcile import reconcile_some, row_of
+from queuectl.queue.reconcile import reconcile_some
 from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
 from queuectl.queue.verbs import cancel, cancel_waiting, moved_on, purge_one, read_waiting, retry_one

@@ -11,14 +11,14 @@ from queuectl.errors import InvalidInput
 from queuectl.index import Entry, Oddity, Stamp
 from queuectl.names import SUFFIX, fold, id_problem, is_canonical, is_unicode, stem_of
 from queuectl.queue.store import Store
-from queuectl.spool import LOOKS, Place, Spool, quarantine
+from queuectl.spool import LOOKS, Place
+from queuectl.spool.quarantine import NO_JOB
 from queuectl.spool.scan import Found
 from queuectl.state import WAITING, State
 
 RANK = {State.PROCESSING: 0, State.COMPLETED: 1, State.FAILED: 2, State.DEAD: 3, State.PENDING: 4}
 """Which of several files of one id the index shows: a newcomer in `pending` never hides a known job."""
 
-NO_JOB = "no job: "
 _PIECE = 100
 """Files of which the index is asked at once."""
 SECOND = "a second file of this id"
@@ -139,6 +139,9 @@ class Round:
             self.odd(self._shown(place), f"cannot be read just now: {error.strerror}", *version)
 
     def _read(self, found: Found, place: Place, known: Optional[Stamp]) -> None:
+        # Lazily: who reads no file does not need what a job is.
+        from queuectl.queue.entries import row_of
+
         # No patience: what cannot be read just now is looked at again soon, and others wait behind it.
         version = found.mtime_ns, found.size
         entry, problem = row_of(self.store.spool, place, version, self.limit, self.now, patience=0)
@@ -209,29 +212,6 @@ class Round:
             )
         else:
             self.unsettle(found, f"{NO_JOB}{error}")
-
-
-def row_of(
-    spool: Spool, place: Place, version: tuple[int, int], limit: int, now: float, *, patience: float = 2.0
-) -> tuple[Entry, Optional[InvalidInput]]:
-    """The row of the file at `place`, read just now, which may hold a job of `limit` bytes; and what is wrong
-    where it holds none, in which case the row is that of `version`.
-
-    Raises:
-        OSError: it is not there (any more), or cannot be read within `patience` seconds.
-    """
-    # Lazily: who reads no file does not need what a job is.
-    from queuectl.queue.entries import entry_of, unreadable_entry
-
-    # One that was too large, for example, is a sound job all the same.
-    note = quarantine.note_of(spool, place.job_id) if place.state is State.DEAD else None
-    try:
-        read = spool.read(place, limit, patience=patience)
-    except InvalidInput as error:
-        told = str(error) if place.state is State.DEAD else f"{NO_JOB}{error}"
-        return unreadable_entry(place, version, note or told), error
-    entry = entry_of(place, read.job, read.version, now)
-    return (entry._replace(error=note) if note else entry), None
 
 
 def place_of(found: Found) -> Place:

@@ -1,29 +1,23 @@
-"""What `status` and `list` tell: rows of jobs, the living workers, and what needs a person's eye."""
+"""What `status` and `list` tell: rows of jobs, and the living workers."""
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from queuectl import system
 from queuectl.config import Config
-from queuectl.errors import InvalidInput, NoSuchJob
-from queuectl.index import STUCK_AFTER, Entry, command_of
+from queuectl.errors import NoSuchJob
+from queuectl.index import Entry, command_of
 from queuectl.index.base import HELD
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
 from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
-from queuectl.queue.liveness import is_alive, noted_number, noted_runs, outlived_by_command
+from queuectl.queue.liveness import is_alive, noted_number, noted_runs
 from queuectl.queue.store import Store
-from queuectl.queue.vain import FEW, circles, in_vain
 from queuectl.spool import Spool
-from queuectl.spool.layout import GROUPS, HOOKS, INDEX, SCHEDULES
 from queuectl.spool.scan import Found
 
 if TYPE_CHECKING:
     from queuectl.tidings import Progress
-
-PROBLEMS_SHOWN = 50
 
 
 class WorkerRow(NamedTuple):
@@ -160,7 +154,7 @@ def live_workers(store: Store) -> list[WorkerRow]:
 
 def _worker_row(store: Store, name: str) -> WorkerRow:
     told = read_worker_name(name)
-    job = _job_of(store, name)
+    job = job_of(store, name)
     since = _written(store, name + LIFE_SUFFIX)
     # The note of what it runs is written as that begins.
     job_since = None if job is None else _written(store, name + RUN_SUFFIX)
@@ -194,110 +188,9 @@ def progress_of(spool: Spool, runs: Mapping[str, str]) -> dict[str, "Progress"]:
     return {worker: progress for worker, progress in found.items() if progress is not None}
 
 
-def _job_of(store: Store, worker: str) -> Optional[str]:
+def job_of(store: Store, worker: str) -> Optional[str]:
     """What this worker runs: others in its folder wait for that to end."""
     there = [seen.job_id for seen in store.spool.scan_worker(worker) if isinstance(seen, Found)]
     if len(there) > 1 and (noted := noted_runs(store.spool, worker)) and noted[0] in there:
         return noted[0]
     return there[0] if there else None
-
-
-def problems(store: Store) -> list[str]:
-    """What needs a person's eye, a line each."""
-    lines = _few([f"{oddity.path}: {oddity.reason}" for oddity in store.index.oddities()])
-    lines += [
-        *bad_files(store),
-        *(f"job {child} {why}" for child, why in in_vain(store, PROBLEMS_SHOWN)),
-        *circles(store, FEW),
-        *_stuck(store),
-        *_index_in_memory(store),
-        *damaged_indexes(store),
-    ]
-    return [*lines, *_dead_workers(store)]
-
-
-def bad_files(store: Store) -> list[str]:
-    """Of each file in `schedules`, `groups` and `hooks` that is none, a line."""
-    lines: list[str] = []
-    spool = store.spool
-    folders = (
-        (SCHEDULES, lambda: spool.schedules),
-        (GROUPS, lambda: spool.groups),
-        (HOOKS, lambda: spool.hooks),
-    )
-    for folder, reader in folders:
-        if _is_empty(os.path.join(spool.root, folder)):
-            # Mostly there is none: what reads them takes a while to import.
-            continue
-        files: Any = reader()
-        try:
-            found, left_out = list(files.found().values()), files.left_out()
-        except OSError as error:
-            lines.append(f"{store.spool.in_spool(files.folder)}: cannot be read: {error.strerror}")
-            continue
-        lines += [line for line in (_bad_file(store, files, file) for file in found) if line is not None]
-        lines += [f"{store.spool.in_spool(file.path)}: {why}" for file, why in left_out]
-    return _few(lines)
-
-
-def _is_empty(folder: str) -> bool:
-    with suppress(OSError):
-        return not system.names_in(folder)
-    return False
-
-
-def _bad_file(store: Store, files: Any, file: Any) -> Optional[str]:
-    where = store.spool.in_spool(file.path)
-    try:
-        files.read(file, patience=0.0)
-    except InvalidInput as error:
-        return f"{where}: {error}"
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return f"{where}: cannot be read: {error.strerror}"
-    return None
-
-
-def _few(lines: list[str]) -> list[str]:
-    left = len(lines) - PROBLEMS_SHOWN
-    return [*lines[:PROBLEMS_SHOWN], f"and {left} more like these"] if left > 0 else lines
-
-
-def _index_in_memory(store: Store) -> list[str]:
-    why = store.index.why_in_memory
-    return [] if why is None else [f"{INDEX} cannot be used just now: {why}"]
-
-
-def _stuck(store: Store) -> list[str]:
-    now = system.now()
-    return [
-        f"job {entry.id} {entry.stuck_why}"
-        for entry in store.index.stuck()
-        if now - (entry.stuck_since or now) >= STUCK_AFTER
-    ]
-
-
-def damaged_indexes(store: Store) -> list[str]:
-    """Of each index that was set aside because it was damaged, a line."""
-    aside = [name for name in sorted(os.listdir(store.spool.root)) if name.startswith(f"{INDEX}.damaged-")]
-    return [
-        f"{name}: the index was damaged and has been built anew; check queuectl config get, then delete this"
-        for name in aside
-        if not name.endswith(("-wal", "-shm"))
-    ]
-
-
-def _dead_workers(store: Store) -> list[str]:
-    lines = []
-    for name in store.spool.workers():
-        if is_alive(store.spool, name):
-            continue
-        job = _job_of(store, name)
-        if job is None:
-            continue
-        if outlived_by_command(store.spool, name):
-            lines.append(f"worker {name} has died; the command of its job {job} still runs and is waited for")
-        else:
-            lines.append(f"worker {name} has died with job {job}; the next worker that runs frees it")
-    return lines

@@ -15,7 +15,8 @@ from queuectl.index import Entry
 from queuectl.job import Job
 from queuectl.names import HIDDEN_SUFFIX
 from queuectl.queue.entries import entry_of, unreadable_entry
-from queuectl.queue.report import PROBLEMS_SHOWN, job_row, job_rows
+from queuectl.queue.notices import PROBLEMS_SHOWN
+from queuectl.queue.report import job_row, job_rows
 from queuectl.queue.store import Store
 from queuectl.queue.vain import in_vain
 from queuectl.spool import Place

@@ -8,7 +8,11 @@ from typing import Optional
 from queuectl import system
 from queuectl.names import ERROR_SUFFIX, SUFFIX, next_free
 from queuectl.spool import LARGEST, Place, Spool
+from queuectl.spool.tmp import move_in
 from queuectl.state import State
+
+NO_JOB = "no job: "
+"""In front of what is wrong with it, where other things may be wrong with a file."""
 
 
 def set_aside(spool: Spool, place: Place, job_id: str, reason: str) -> Place:
@@ -35,9 +39,8 @@ def copy_aside(spool: Spool, place: Place, job_id: str, reason: str) -> Place:
     system.write_file(prepared, data[:LARGEST])
     target = _noted(spool, place, job_id, reason)
     try:
-        system.replace(prepared, spool.path(target), guard=lambda: spool.refuse_taken(target))
+        move_in(prepared, spool.path(target), guard=lambda: spool.refuse_taken(target))
     except BaseException:
-        system.remove(prepared)
         forget_note(spool, target.job_id)
         raise
     return target

@@ -12,7 +12,7 @@ import pytest
 from queuectl.codec import decode_job, is_blank
 from queuectl.errors import InvalidInput
 from queuectl.job import USER_FIELDS
-from queuectl.queue.report import PROBLEMS_SHOWN
+from queuectl.queue.notices import PROBLEMS_SHOWN
 from tests.support.hostile.calls import call, drain, ok
 from tests.support.hostile.zoo import (
     BLANK,

@@ -14,7 +14,7 @@ import pytest
 from queuectl.errors import InvalidInput, NoSuchJob
 from queuectl.index.base import HELD
 from queuectl.job import Job
-from queuectl.queue import gates, report, survey
+from queuectl.queue import gates, notices, survey
 from queuectl.queue.claims import claim_some, has_work
 from queuectl.queue.gates import Groups
 from queuectl.queue.looks import Looks
@@ -690,7 +690,7 @@ class TestInVain:
         assert desk.files().keys() == {"done"}
 
     def test_of_very_many_the_doctor_tells(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(report, "FEW", 2)
+        monkeypatch.setattr(notices, "FEW", 2)
         for one, other in ("ab", "bc", "ca"):
             desk.drop(f"{one}.json", {"command": "x", "after": [other]})
         desk.look()
