@@ -5,8 +5,13 @@ same thing::
 
     from queuectl import Queue
 
-    with Queue.open("spool") as queue:
-        queue.enqueue([{"command": "echo hi"}])
+    queue = Queue("spool")
+    queue.enqueue({"command": "echo hi"}).wait()
+
+    @queue.task
+    def resize(path, width=100): ...
+
+    resize.enqueue("a.png", width=200)      # run by: queuectl worker start --tasks photos.tasks
 """
 
 from __future__ import annotations
@@ -14,16 +19,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from queuectl.errors import QueueError
+    from queuectl.errors import JobFailed, QueueError
     from queuectl.index.filters import Filter
     from queuectl.job import Job
     from queuectl.queue import Queue
     from queuectl.state import State
+    from queuectl.tasks.current import Current, current
+    from queuectl.tasks.handle import Handle
+    from queuectl.tasks.task import GiveUp, Task
 
 __version__ = "0.1.0"
-__all__ = ["Filter", "Job", "Queue", "QueueError", "State", "__version__"]
+__all__ = [
+    "Current",
+    "Filter",
+    "GiveUp",
+    "Handle",
+    "Job",
+    "JobFailed",
+    "Queue",
+    "QueueError",
+    "State",
+    "Task",
+    "__version__",
+    "current",
+]
 
 _HOMES = {
+    "Current": "queuectl.tasks.current",
+    "GiveUp": "queuectl.tasks.task",
+    "Handle": "queuectl.tasks.handle",
+    "JobFailed": "queuectl.errors",
+    "Task": "queuectl.tasks.task",
+    "current": "queuectl.tasks.current",
     "Filter": "queuectl.index.filters",
     "Job": "queuectl.job",
     "Queue": "queuectl.queue",

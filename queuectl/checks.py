@@ -13,6 +13,11 @@ from queuectl.names import EVENTS, SHELLS, id_problem
 
 DEEPEST = 200
 LONGEST_LABEL = 200
+LONGEST_TASK = 200
+"""Characters of a task's name."""
+MISSING = "there is neither a command nor a task"
+_OF_COMMANDS = ("shell", "cwd", "env", "stdin", "success_exit_codes", "no_retry_exit_codes")
+_NO_HOOK = 'no command, no job, and no {"file": ...}'
 _NOT_OF_HOOKS = {
     "id": "each of its jobs gets its own: leave it out",
     **dict.fromkeys(EVENTS, "hooks have no hooks: leave it out"),
@@ -31,7 +36,7 @@ def problem_of(job: Job) -> Optional[Problem]:
     # Most jobs have few of these fields, and of a million each call counts.
     checks = (
         ("id", None if job.id is None else id_problem(job.id)),
-        ("command", _command_problem(job.command)),
+        _work_problem(job),
         ("shell", None if job.shell is None else _shell_problem(job)),
         ("cwd", None if job.cwd is None else _cwd_problem(job.cwd)),
         ("env", _env_problem(job.env) if job.env else None),
@@ -49,6 +54,36 @@ def problem_of(job: Job) -> Optional[Problem]:
         if text:
             return Problem(field, text)
     return None
+
+
+def _work_problem(job: Job) -> tuple[str, Optional[str]]:
+    """The field that says what to run, and what is wrong with that."""
+    if job.task is not None:
+        return _call_problem(job, job.task)
+    if job.command is None:
+        return "command", MISSING
+    if job.args or job.kwargs:
+        text = "this is for a task; a command and its arguments are one array"
+        return "args" if job.args else "kwargs", text
+    return "command", _command_problem(job.command)
+
+
+def _call_problem(job: Job, task: str) -> tuple[str, Optional[str]]:
+    if job.command is not None:
+        return "task", "there is a command, too: give one of them"
+    for field in _OF_COMMANDS:
+        if getattr(job, field) not in (None, [], {}):
+            return field, "this is for commands, and a task has none"
+    checks = {"task": task_problem(task), "args": _depth_problem(job.args)}
+    found = next(((field, text) for field, text in checks.items() if text), None)
+    return found or ("kwargs", _depth_problem(job.kwargs))
+
+
+def task_problem(name: str) -> Optional[str]:
+    """What is wrong with `name` as that of a task, or None."""
+    if not name or not name.isprintable() or " " in name:
+        return "a task's name cannot be empty or contain spaces or control characters"
+    return None if len(name) <= LONGEST_TASK else f"a task's name has at most {LONGEST_TASK} characters"
 
 
 def problem_of_hook(job: Job) -> Optional[Problem]:
@@ -94,13 +129,17 @@ def _hook_problem(job: Job, event: str) -> Optional[str]:
     if list(hook) == [HOOK_FILE]:
         return _hook_file_problem(hook[HOOK_FILE])
     # Before it is converted: that goes as deep as it does.
-    if problem := _depth_problem(hook):
-        return problem
+    return _depth_problem(hook) or _hook_job_problem(hook)
+
+
+def _hook_job_problem(hook: dict[str, Any]) -> Optional[str]:
     try:
         found = problem_of_hook(msgspec.convert(hook, Job))
     except msgspec.ValidationError as error:
-        return f'no command, no job, and no {{"file": ...}}: {error}'
-    return None if found is None else f"{found.field}: {found.text}"
+        return f"{_NO_HOOK}: {error}"
+    if found is None:
+        return None
+    return _NO_HOOK if found.text == MISSING else f"{found.field}: {found.text}"
 
 
 def _hook_file_problem(name: Any) -> Optional[str]:

@@ -179,7 +179,9 @@ def decode_one(source: Source) -> Job:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse(source, error)
     if problem:
-        raise InvalidInput(f"{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
+        from queuectl.complaints import complaint_of
+
+        raise complaint_of(source, problem)
     return job
 
 
@@ -217,9 +219,14 @@ def job_schema() -> bytes:
     return schema_of(Job, "A queuectl job")
 
 
+_ONE_OF_THEM = {"oneOf": [{"required": ["command"]}, {"required": ["task"]}]}
+"""What the types alone do not tell of a job."""
+
+
 def schema_of(kind: type[msgspec.Struct], title: str) -> bytes:
     """JSON Schema of a kind of file, for editors that complete and check as one types."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    components.get("Job", {}).update(_ONE_OF_THEM)
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 import msgspec
 
+from queuectl.checks import MISSING, Problem
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS
 from queuectl.source import Source
@@ -20,7 +21,6 @@ _MEANT = {
     "cmd": "command",
     "exec": "command",
     "run": "command",
-    "args": "command",
     "argv": "command",
     "script": "command",
     "retries": "max_retries",
@@ -28,6 +28,10 @@ _MEANT = {
     "workdir": "cwd",
     "environment": "env",
     "delay": "run_at",
+    "function": "task",
+    "func": "task",
+    "arguments": "args",
+    "params": "kwargs",
 }
 """What people call a field whose name is not alike."""
 _LONGEST_SLIP = 64
@@ -68,6 +72,14 @@ JOB = Kind(
 )
 
 
+def complaint_of(source: Source, problem: Problem, before: str = "") -> InvalidInput:
+    """What is wrong with a job whose types are right; `before` says where it stands."""
+    if problem.text == MISSING:
+        return _missing_field(source, problem.field, JOB, before)
+    where = source.place_of_field(problem.field)
+    return InvalidInput(f"{before}{problem.field}: {problem.text}{where}")
+
+
 def complaint(source: Source, error: Exception, kind: Kind = JOB) -> InvalidInput:
     """What is wrong with a job, or another kind of file, by the error that msgspec raised of it."""
     if isinstance(error, RecursionError):
@@ -76,11 +88,15 @@ def complaint(source: Source, error: Exception, kind: Kind = JOB) -> InvalidInpu
     if match := _UNKNOWN.match(message.split(" - at ", maxsplit=1)[0]):
         return _unknown_field(source, match[1], kind)
     if match := _MISSING.match(message.split(" - at ", maxsplit=1)[0]):
-        hint = kind.missing.get(match[1])
-        return InvalidInput(f"the field {match[1]!r} is missing{source.place_among_others()}", hint=hint)
+        return _missing_field(source, match[1], kind)
     if match := _AT_PATH.match(message):
         return _unfit_value(source, match[2].lstrip("."), match[1])
     return InvalidInput(_syntax(source, message))
+
+
+def _missing_field(source: Source, name: str, kind: Kind, before: str = "") -> InvalidInput:
+    where = source.place_among_others()
+    return InvalidInput(f"{before}the field {name!r} is missing{where}", hint=kind.missing.get(name))
 
 
 def _syntax(source: Source, message: str) -> str:

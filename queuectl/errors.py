@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 _HEAD, _TAIL = 240, 80
 """Characters that are kept of a message that is too long."""
@@ -123,6 +123,19 @@ class TimedOut(QueueError):
 
     exit_code = 125
     kind = "timed_out"
+
+
+class JobFailed(QueueError):
+    """The job whose result was waited for is dead, or gone."""
+
+    kind = "job_failed"
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        """`row` is that of the job, as `Queue.wait` returns it."""
+        self.row = row
+        why = row["error"] or "it was put into the dead letter queue"
+        hint = None if row["state"] is None else f"queuectl logs {row['id']}"
+        super().__init__(f"job {row['id']} has no result: {why}", hint=hint)
 
 
 def system_error(error: OSError) -> SpoolUnusable:

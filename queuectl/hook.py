@@ -22,6 +22,8 @@ LARGEST_TOLD = 16 * 1024
 """Bytes of a command, a result and the like, as JSON, up to which a hook is told of it."""
 _FAILURES = ("failed", "timeout", "crashed")
 _LOG = "QUEUECTL_HOOK_LOG"
+ENDED = "ended"
+"""In the `meta` of a hook that is a task: what a command finds in its standard input."""
 _DIGEST = "-{:08x}"
 
 
@@ -79,7 +81,6 @@ def hook_id(job_id: str, job: Job, event: str, end: str = "") -> str:
 
 def hook_job(template: Job, job: Job, event: str, log: str) -> Job:
     """The job of this event, which has no id yet; `log` is the path of the log of the run that has ended."""
-    last = job.history[-1]
     return msgspec.structs.replace(
         template,
         hook_of=job.name,
@@ -87,16 +88,34 @@ def hook_job(template: Job, job: Job, event: str, log: str) -> Job:
         scheduled_at=None,
         created_at=None,
         priority=template.priority or PRIORITY,
-        env={**template.env, **_variables(job, last, event, log)},
-        stdin=_told(job, last, event, log) if template.stdin is None else template.stdin,
+        **_telling(template, job, event, log),
     )
+
+
+def _telling(template: Job, job: Job, event: str, log: str) -> dict[str, Any]:
+    """The fields by which what is run learns what it is run for."""
+    last = job.history[-1]
+    told = _told(job, last, event, log)
+    if template.task is not None:
+        # A function has neither environment nor standard input of its own.
+        return {"meta": {**(template.meta or {}), ENDED: told}}
+    line = msgspec.json.encode(told).decode() + "\n"
+    return {
+        "env": {**template.env, **_variables(job, last, event, log)},
+        "stdin": line if template.stdin is None else template.stdin,
+    }
 
 
 def is_same(known: Job, made: Job) -> bool:
     """Whether a job that is there under the id of this one was made for the same end."""
     # Its log's name: under which id the job has come to rest may be another on each try.
-    logs = [one.env.get(_LOG, "").replace("\\", "/").rpartition("/")[2] for one in (known, made)]
+    logs = [_log_told(one).replace("\\", "/").rpartition("/")[2] for one in (known, made)]
     return known.hook_of is not None and logs[0] == logs[1]
+
+
+def _log_told(job: Job) -> str:
+    told = (job.meta or {}).get(ENDED)
+    return str(told.get("log")) if isinstance(told, dict) else job.env.get(_LOG, "")
 
 
 def _variables(job: Job, last: Run, event: str, log: str) -> dict[str, str]:
@@ -112,13 +131,14 @@ def _variables(job: Job, last: Run, event: str, log: str) -> dict[str, str]:
     return {name: value.replace("\0", "") for name, value in found.items()}
 
 
-def _told(job: Job, last: Run, event: str, log: str) -> str:
-    """What a hook reads: one JSON object, in one line. No `env`, which may hold secrets."""
-    told = {
+def _told(job: Job, last: Run, event: str, log: str) -> dict[str, Any]:
+    """What a hook reads, as JSON. No `env`, which may hold secrets."""
+    return {
         "event": event,
         "id": job.name,
         "state": job.state.value,
         "command": _if_small(job.command),
+        "task": job.task,
         "attempt": last.attempt,
         "attempts": job.attempts,
         "crashes": job.crashes,
@@ -132,7 +152,6 @@ def _told(job: Job, last: Run, event: str, log: str) -> str:
         "batch": job.batch,
         "log": log,
     }
-    return msgspec.json.encode(told).decode() + "\n"
 
 
 def _if_small(value: Any) -> Any:

@@ -30,6 +30,8 @@ SKIPPED = "skipped"
 """The outcome of a job that was done without a run."""
 HOOK_FILE = "file"
 """The only key of a hook that names a job's file."""
+LONGEST_CALL = 400
+"""Characters of what a task is called with that are shown."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -75,9 +77,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
         Optional[str], described("The job's name, and its file's name without .json; made up if left out.")
     ] = None
     command: Annotated[
-        Union[str, list[str]],
+        Union[str, list[str], None],
         described("What to run: a string goes to the shell, an array is run as it is."),
-    ]
+    ] = None
+    task: Annotated[
+        Optional[str],
+        described("In place of a command: the Python function to call, by the name it is registered under."),
+    ] = None
+    args: Annotated[list[Any], described("What the task is called with, in their order.")] = []
+    kwargs: Annotated[dict[str, Any], described("What the task is called with by name.")] = {}
     shell: Annotated[
         Optional[str],
         described(
@@ -155,7 +163,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     hook_of: Annotated[Optional[str], described("Kept by queuectl: the job whose hook it is.")] = None
     exit_code: Annotated[Optional[ExitCode], described("Kept by queuectl: of the last run.")] = None
     error: Annotated[Optional[str], described("Kept by queuectl: why the last run failed.")] = None
-    result: Annotated[Any, described("Kept by queuectl: what the last run left in QUEUECTL_RESULT.")] = None
+    result: Annotated[
+        Any, described("Kept by queuectl: what the last run left in QUEUECTL_RESULT, or its task returned.")
+    ] = None
     history: Annotated[list[Run], described("Kept by queuectl: the runs so far.")] = []
 
     @property
@@ -295,6 +305,13 @@ def skipped(job: Job, *, now: float, why: str) -> Job:
         updated_at=stamp,
         history=[*job.history, run][-HISTORY_LIMIT:],
     )
+
+
+def call_text(job: Job) -> str:
+    """The call of a task in one line, as Python writes it; what is long is cut."""
+    words = [*map(repr, job.args), *(f"{name}={value!r}" for name, value in job.kwargs.items())]
+    text = ", ".join(words)
+    return f"{job.task}({text if len(text) <= LONGEST_CALL else text[:LONGEST_CALL] + '...'})"
 
 
 def success_codes(job: Job) -> tuple[int, ...]:

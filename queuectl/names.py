@@ -23,8 +23,12 @@ SUFFIX = ".json"
 HIDDEN_SUFFIX = ".json.txt"
 """What `job.json` becomes in Notepad or Explorer when Windows hides extensions."""
 ERROR_SUFFIX = ".error.txt"
-LIFE_SUFFIX, RUN_SUFFIX = ".lock", ".run"
-"""In `locks/`, behind a worker's name: held while it lives, held while its command runs."""
+LIFE_SUFFIX, RUN_SUFFIX, HOST_SUFFIX = ".lock", ".run", ".host"
+"""In `locks/`, behind a worker's name: held while it lives, while its command runs, while the process lives
+that calls its tasks.
+"""
+TASKS_SUFFIX = ".tasks"
+"""In `locks/`, behind a worker's name: the tasks that it can run, a line each."""
 RESULTS = (".result", *(f".result-{number}" for number in range(2, 10)))
 """In `logs/`, behind a job's id: what its runs left as results, and could not be kept in its record."""
 BESIDE = (".log", *RESULTS)

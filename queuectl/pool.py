@@ -67,12 +67,22 @@ class Pool:
             making.make_spool(shift.root)
             lock = self._take_lock(store)
             try:
+                self._learn(store)
                 self._work_and_mind(store, Minder(shift, store) if helps else Supervisor(shift, store))
             finally:
                 lock.release()
                 clear_away(store, self._own_name)
         if shift.error is not None:
             raise shift.error
+
+    def _learn(self, store: Store) -> None:
+        plan = self.shift.plan
+        if plan.tasks:
+            from queuectl.tasks.skills import learn
+
+            first = worker_names(plan, system.process_id())[0]
+            self.shift.skills = learn(store.spool, plan.tasks, processes=plan.processes, first=first)
+            store.index.tasks = self.shift.skills.tasks
 
     @property
     def _own_name(self) -> str:
@@ -130,7 +140,7 @@ class Pool:
         )
         try:
             with shift.open_store() as store:
-                worker = Worker(store, name, hands, most=MOST)
+                worker = Worker(store, name, hands, most=MOST, tasks=shift.skills.engine(name))
                 worker.start()
                 shift.crew.workers.append(worker)
                 shift.emit(Event(events.WORKER_STARTED, name))

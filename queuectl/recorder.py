@@ -21,7 +21,7 @@ from queuectl.locks import HeldLock
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue.claims import Claim, policy_of
-from queuectl.queue.liveness import note_run
+from queuectl.queue.liveness import NONE_RAN, note_run
 from queuectl.queue.requests import asked, withdraw
 from queuectl.queue.settling import (
     End,
@@ -61,6 +61,8 @@ class Recorder:
         self._given_up: list[str] = []
         """Jobs that lie in our folder as if they still ran."""
         self._noted = False
+        self.left_behind = False
+        """A task could not be stopped, and goes on until this process ends."""
 
     @property
     def gave_up(self) -> bool:
@@ -77,6 +79,9 @@ class Recorder:
         """Take in how a run ended; it is recorded with the others of its batch."""
         if outcome.refused is not None:
             self.tell(events.NOTICE, got, text=f"QUEUECTL_RESULT is not kept: {outcome.refused}")
+        if outcome.goes_on:
+            self._leave_behind(got)
+            return
         if outcome.verdict == INTERRUPTED:
             self._interrupted(got)
             return
@@ -188,6 +193,14 @@ class Recorder:
             self.tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
             self._forget_request([got.place.job_id])
 
+    def _leave_behind(self, got: Claim) -> None:
+        self.left_behind = True
+        # By the note it will not have run: the next worker puts it back, and counts no crash.
+        note_run(self._store.spool, self._worker, [NONE_RAN])
+        self._noted = False
+        text = "does not stop; it ends with this program, and its job goes back to pending then"
+        self.tell(events.NOTICE, got, text=text)
+
     def _record_surely(self, end: End) -> None:
         try:
             self._tell(end, self._persist(partial(settle, self._store, end, self.hands.now())))
@@ -220,7 +233,7 @@ class Recorder:
         return after_failure(
             policy_of(self._store, job),
             failures=next_attempt(job),
-            retryable=outcome.exit_code not in job.no_retry_exit_codes,
+            retryable=not (outcome.for_good or outcome.exit_code in job.no_retry_exit_codes),
             luck=self.hands.luck(),
         )
 

@@ -6,9 +6,8 @@ from typing import NoReturn, Optional
 
 import msgspec
 
-from queuectl.checks import Problem
 from queuectl.codec import decode_one, schema_of, source_of
-from queuectl.complaints import Kind, complaint
+from queuectl.complaints import Kind, complaint, complaint_of
 from queuectl.errors import InvalidInput
 from queuectl.job import KEPT_FIELDS, USER_FIELDS
 from queuectl.moment import parse_moment
@@ -64,9 +63,10 @@ def decode_schedule(data: bytes, *, placeless: bool = False) -> Schedule:
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         _refuse(whole, error)
     if problem:
-        _complain(problem, whole)
+        where = whole.place_of_field(problem.field)
+        raise InvalidInput(f"{problem.field}: {problem.text}{where}")
     if its_jobs:
-        _complain(its_jobs, _job_in(whole) or whole, "job: ")
+        raise complaint_of(_job_in(whole) or whole, its_jobs, "job: ")
     return schedule
 
 
@@ -77,10 +77,6 @@ def checked_schedule(schedule: Schedule) -> Schedule:
         InvalidInput: one of its fields cannot be.
     """
     return decode_schedule(msgspec.json.encode(schedule), placeless=True)
-
-
-def _complain(problem: Problem, source: Source, before: str = "") -> NoReturn:
-    raise InvalidInput(f"{before}{problem.field}: {problem.text}{source.place_of_field(problem.field)}")
 
 
 def _refuse(whole: Source, error: Exception) -> NoReturn:

@@ -13,6 +13,7 @@ from queuectl.events import Event, Listener
 from queuectl.fellows import Fellows
 from queuectl.names import make_worker_name
 from queuectl.queue.store import Store
+from queuectl.tasks.skills import Skills
 from queuectl.troubles import Troubles
 from queuectl.turns import Turns
 
@@ -29,6 +30,10 @@ class Plan(NamedTuple):
     """The number of the first worker, where others have the numbers before."""
     salt: str = ""
     """The end of the workers' names, where that of others is the same."""
+    tasks: tuple[str, ...] = ()
+    """The modules whose Python functions they may call."""
+    processes: bool = False
+    """Whether each worker calls them in a process of its own beside it."""
     helps: bool = False
     """Another process of ours hears signals and events and looks at the folders (see `Fleet`)."""
 
@@ -46,6 +51,7 @@ class Shift:
         self.root, self._listener = os.path.abspath(root), listener
         self.plan = plan if plan.salt else plan._replace(salt=os.urandom(3).hex())
         self.fellows = fellows or Fellows()
+        self.skills = Skills()
         self.bell = Doorbell(self.root)
         self.crew = Crew()
         self.turns = Turns(over=lambda: self.stops > 0, told=self.fellows.we_rest)
@@ -63,6 +69,7 @@ class Shift:
         store = Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
         # What one has told the others need not.
         store.told = self._told
+        store.index.tasks = self.skills.tasks
         return store
 
     def emit(self, event: Event) -> None:

@@ -93,6 +93,26 @@ def _set_aside(tidings: Tidings, why: str) -> Result:
     return Result(problem=f"{why}; it cannot be moved out of {tidings.result}")
 
 
+def keep(value: Any, tidings: Optional[Tidings]) -> Result:
+    """What a function has returned, as a record can keep it; what it cannot is set aside, as `take` does."""
+    if value is None:
+        return Result()
+    import msgspec
+
+    try:
+        data = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+        return Result(problem=f"JSON has no form for it: {error}")
+    try:
+        return Result(parse_result(data))
+    except InvalidInput as error:
+        if tidings is None:
+            return Result(problem=str(error))
+        with suppress(OSError), open(tidings.result, "xb", opener=system.open_plainly) as file:
+            file.write(data)
+        return _set_aside(tidings, str(error))
+
+
 def parse_result(data: bytes) -> Any:
     """The value that a file of these bytes holds; None if it is blank.
 
@@ -132,6 +152,13 @@ def _json_of(text: str) -> Any:
     if size > LARGEST_RESULT:
         raise InvalidInput(f"larger than {LARGEST_RESULT} bytes in UTF-8")
     return value
+
+
+def tell_progress(path: str, percent: float, text: str) -> None:
+    """Write into this file how far a run is; no error where that cannot be done: the run goes on."""
+    line = f"{min(max(percent, 0.0), 100.0):.2f}% {' '.join(text.split())}\n"
+    with suppress(OSError), open(path, "ab", opener=system.open_plainly) as file:
+        file.write(line.encode("utf-8", "replace"))
 
 
 def read_progress(path: str) -> Optional[Progress]:

@@ -12,6 +12,7 @@ from typing import Optional
 from queuectl import events, locks, system
 from queuectl.batch import PATIENCE, Batch
 from queuectl.config import Config
+from queuectl.engine import Conditions, Engine
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.hands import Hands
@@ -20,23 +21,32 @@ from queuectl.joblog import BlankLog
 from queuectl.life import Life
 from queuectl.names import RUN_SUFFIX
 from queuectl.queue.claims import Claim, claim_some
+from queuectl.queue.liveness import note_tasks
 from queuectl.queue.recovery import clear_away, free_strays
 from queuectl.queue.requests import is_paused
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.recorder import Recorder
-from queuectl.runner import Conditions, Outcome, Runner
+from queuectl.runner import Outcome, Runner
 from queuectl.tidings import Tidings
 
 
 class Worker:
     """Owns `processing/<name>/` and `locks/<name>.lock` for its life."""
 
-    def __init__(self, store: Store, name: str, hands: Optional[Hands] = None, *, most: int = 1) -> None:
-        """`most`: the jobs that it may claim at once."""
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        hands: Optional[Hands] = None,
+        *,
+        most: int = 1,
+        tasks: Optional[Engine] = None,
+    ) -> None:
+        """`most`: the jobs that it may claim at once. `tasks` calls those functions that its index knows."""
         self.store, self.name = store, name
         self.hands = hands or Hands()
-        self.runner = Runner()
+        self.runner = Runner(tasks)
         self.batch = Batch(most)
         self.life = Life(store, name)
         self.recorder = Recorder(store, name, self.hands, self.batch)
@@ -52,6 +62,8 @@ class Worker:
         """
         self.store.spool.tmp.owner = self.name
         self.life.begin()
+        if self.store.index.tasks:
+            note_tasks(self.store.spool, self.name, self.store.index.tasks)
         self._blank = BlankLog(self.store.spool.tmp.new("log"))
 
     def close(self) -> None:
@@ -59,8 +71,10 @@ class Worker:
         try:
             self._clear_batch()
         finally:
-            # Whatever comes: who holds the lock owns what lies there.
-            lived = self.life.end()
+            self.runner.close()
+            # Whatever comes: who holds the lock owns what lies there. What goes on until this process ends is
+            # ours so long.
+            lived = not self.recorder.left_behind and self.life.end()
         if lived:
             if self._blank is not None:
                 self._blank.close()
@@ -153,7 +167,8 @@ class Worker:
 
     def _run(self, got: Claim) -> Optional[Outcome]:
         """How its run ended; None when somebody has taken its file away before."""
-        run_lock = self._run_lock()
+        # A function ends with this process, or its process has a lock of its own.
+        run_lock = self._run_lock() if got.job.task is None else None
         # Closed in the end, not unlocked: an unlock would free it for a command that is still there.
         with nullcontext() if run_lock is None else closing(run_lock):
             self._runs += 1

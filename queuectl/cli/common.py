@@ -14,11 +14,10 @@ import click
 from queuectl import system
 from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted
-from queuectl.queue import Queue
+from queuectl.queue import DEFAULT_SPOOL, Queue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _SPOOL = "queuectl.spool"
-DEFAULT_SPOOL = "spool"
 
 
 @cache

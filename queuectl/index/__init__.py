@@ -10,7 +10,6 @@ from queuectl.index.ended import OLDEST, Ended, latest_at
 from queuectl.index.filters import ALL, Filter, checked, is_meant
 from queuectl.index.lanes import Lanes
 from queuectl.index.notes import Notes
-from queuectl.index.order import Order
 from queuectl.index.rows import (
     STUCK_AFTER,
     EndedRow,
@@ -52,7 +51,7 @@ __all__ = [
 ]
 
 
-class Index(Whereabouts, Lanes, Notes, Order, Shown, Ended, Settings):
+class Index(Whereabouts, Lanes, Notes, Shown, Ended, Settings):
     """A connection to the index; one a thread."""
 
     def clear(self) -> None:

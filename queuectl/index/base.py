@@ -17,6 +17,8 @@ from queuectl.index.trouble import refusal, trouble
 FIELDS = ", ".join(Entry._fields)
 WAITS = "state IN ('pending', 'failed')"
 """As the indexes of the table have it, which serve only what says so word for word."""
+READY = f"jobs INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS}"
+"""The jobs that may run now, each task's by themselves, and commands' as those of no task."""
 PARKED, HELD = 9e17, 1e18
 """In place of the moment at which a job is due: it waits for its group; for other jobs, or a person."""
 RETURN_AFTER = 30.0
@@ -44,6 +46,8 @@ class Base:
         while it is damaged) it is one in memory, for this program alone.
         """
         self._path, self._lock_path = path, lock_path
+        self.tasks: frozenset[str] = frozenset()
+        """The Python functions that the workers of this program run: others' it does not see as ready."""
         self.generation = 0
         """Another one is another index, which knows nothing of what this one was told."""
         self._connect()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-VERSION = 2
+VERSION = 3
 """Of the tables that we know, see `schema`."""
 MUCH_LOGGED = 4 << 20
 """Bytes in the log of writes (WAL) from which on who minds workers moves them into the index file."""
@@ -45,7 +45,13 @@ def connected(path: str, options: str, timeout: float) -> sqlite3.Connection:
         sqlite3.Error: there is none, or it cannot be opened.
     """
     return sqlite3.connect(
-        _address(path, options), uri=True, timeout=timeout, isolation_level=None, factory=_Connection
+        _address(path, options),
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        factory=_Connection,
+        # One thread uses it; that of another one may close it, when the first has ended.
+        check_same_thread=False,
     )
 
 

@@ -15,6 +15,14 @@ from queuectl.index.base import PARKED, WAITS, Base
 class Lanes(Base):
     """The rows of jobs that have a group, which SQL calls something else: hence `lane`."""
 
+    @property
+    def _is_ours(self) -> str:
+        """What is true of the rows of jobs that our workers can run: others must not take their slots."""
+        if not self.tasks:
+            return "task IS NULL"
+        names = ", ".join("'" + task.replace("'", "''") + "'" for task in sorted(self.tasks))
+        return f"(task IS NULL OR task IN ({names}))"
+
     def has_parked(self) -> bool:
         """Whether any job waits for its group."""
         row = self._sql.execute("SELECT 1 FROM jobs WHERE due = ? LIMIT 1", (PARKED,)).fetchone()
@@ -30,14 +38,17 @@ class Lanes(Base):
         return found
 
     def is_parked(self, lane: str) -> bool:
-        """Whether a job waits for this group."""
-        query = f"SELECT 1 FROM jobs WHERE lane = ? AND due = ? AND {WAITS} LIMIT 1"
+        """Whether a job of ours waits for this group."""
+        query = f"SELECT 1 FROM jobs WHERE lane = ? AND due = ? AND {WAITS} AND {self._is_ours} LIMIT 1"
         return self._sql.execute(query, (lane, PARKED)).fetchone() is not None
 
     def let_in(self, lane: str, slots: int) -> None:
-        """Have so many jobs of this group be ready, and no more."""
+        """Have so many jobs of ours of this group be ready, and no more."""
         # One that has crashed before may have to wait for another such: it takes no slot of the others.
-        count = f"SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} AND crashes = 0 LIMIT ?"
+        count = (
+            f"SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} AND {self._is_ours} "
+            "AND crashes = 0 LIMIT ?"
+        )
         ready = len(self._sql.execute(count, (lane, slots + 1)).fetchall())
         if ready > slots or (ready and self._is_out_of_order(lane)):
             self._park(lane)
@@ -47,7 +58,10 @@ class Lanes(Base):
 
     def _is_out_of_order(self, lane: str) -> bool:
         """Whether one that waits for this group goes before one that was let in."""
-        query = f"SELECT priority, created FROM jobs WHERE lane = ? AND due IS ? AND {WAITS} ORDER BY "
+        query = (
+            f"SELECT priority, created FROM jobs WHERE lane = ? AND due IS ? AND {WAITS} "
+            f"AND {self._is_ours} ORDER BY "
+        )
         first = self._sql.execute(f"{query} priority DESC, created LIMIT 1", (lane, PARKED)).fetchone()
         last = self._sql.execute(f"{query} priority, created DESC LIMIT 1", (lane, None)).fetchone()
         return first is not None and last is not None and (-first[0], first[1]) < (-last[0], last[1])
@@ -62,7 +76,8 @@ class Lanes(Base):
         with self.transaction():
             self._sql.execute(
                 "UPDATE jobs SET due = NULL WHERE id IN (SELECT id FROM jobs "
-                f"WHERE lane = ? AND due = ? AND {WAITS} ORDER BY priority DESC, created, id LIMIT ?)",
+                f"WHERE lane = ? AND due = ? AND {WAITS} AND {self._is_ours} "
+                "ORDER BY priority DESC, created, id LIMIT ?)",
                 (lane, PARKED, count),
             )
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
-from queuectl.index.base import FIELDS, PARKED, WAITS, Base
+from queuectl.index.base import FIELDS, PARKED, READY, WAITS, Base
 from queuectl.index.rows import Entry, entry_from
 
 _ANY = 2**62
+_PRIORITY, _CREATED, _ID = (Entry._fields.index(name) for name in ("priority", "created", "id"))
 _READY = f"CASE WHEN lane IS NULL THEN NULL ELSE {PARKED} END"
 """When something is due that waits for nothing but its group."""
+
+
+def _turn(row: Any) -> tuple[int, float, str]:
+    """By what rows are sorted that several questions have found."""
+    return -row[_PRIORITY], row[_CREATED], row[_ID]
 
 
 class Order(Base):
@@ -26,33 +32,57 @@ class Order(Base):
         return due
 
     def has_ready(self, now: float) -> bool:
-        """Whether a job may run now, or has become due by `now`."""
+        """Whether a job of ours may run now, or any has become due by `now`."""
         row = self._sql.execute(
-            "SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE due IS NULL "
-            f"AND {WAITS}) OR EXISTS (SELECT 1 FROM jobs WHERE due IS NOT NULL AND due <= ?)",
+            f"SELECT EXISTS (SELECT 1 FROM {READY} AND task IS NULL) "
+            "OR EXISTS (SELECT 1 FROM jobs WHERE due IS NOT NULL AND due <= ?)",
             (now,),
         ).fetchone()
-        return bool(row[0])
+        return bool(row[0]) or (bool(self.tasks) and not self.tasks.isdisjoint(self.ready_tasks()))
 
     def count_ready(self, most: int) -> int:
-        """How many jobs may run now, counted up to so many."""
-        row = self._sql.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_ready "
-            f"WHERE due IS NULL AND {WAITS} LIMIT ?)",
-            (most,),
-        ).fetchone()
-        return int(row[0])
+        """How many jobs of ours may run now, counted up to so many."""
+        count = 0
+        for task in self._ours():
+            query = f"SELECT count(*) FROM (SELECT 1 FROM {READY} AND task IS ? LIMIT ?)"
+            count += int(self._sql.execute(query, (task, most - count)).fetchone()[0])
+        return count
 
     def ready(self, limit: int, *, most_crashes: Optional[int] = None) -> Iterator[Entry]:
-        """Jobs that may run now and have crashed at most so often, in the order in which they should."""
-        rows = self._sql.execute(
-            # Left to itself SQLite sorts all that wait, each time.
-            f"SELECT {FIELDS} FROM jobs INDEXED BY jobs_ready WHERE due IS NULL "
-            f"AND {WAITS} AND crashes <= ? ORDER BY priority DESC, created, id LIMIT ?",
-            (_ANY if most_crashes is None else most_crashes, limit),
-        )
+        """Jobs of ours that may run now and have crashed at most so often, in the order of their turns."""
+        most = _ANY if most_crashes is None else most_crashes
+        ours = self._ours()
+        rows = [row for task in ours for row in self._ready_of(task, most, limit)]
+        if len(ours) > 1:
+            rows = sorted(rows, key=_turn)[:limit]
         # Most claims take the first: to make entries of all of them would take longer than to find them.
-        return map(entry_from, rows.fetchall())
+        return map(entry_from, rows)
+
+    def _ready_of(self, task: Optional[str], most_crashes: int, limit: int) -> list[Any]:
+        return self._sql.execute(
+            # Left to itself SQLite sorts all that wait, each time.
+            f"SELECT {FIELDS} FROM {READY} AND task IS ? AND crashes <= ? "
+            "ORDER BY priority DESC, created, id LIMIT ?",
+            (task, most_crashes, limit),
+        ).fetchall()
+
+    def ready_tasks(self) -> list[str]:
+        """The tasks, ours or not, of the jobs that may run now."""
+        found: list[str] = []
+        # From one to the next: of each there may be a hundred thousand rows.
+        query = f"SELECT task FROM {READY} AND task > ? ORDER BY task LIMIT 1"
+        while row := self._sql.execute(query, (found[-1] if found else "",)).fetchone():
+            found.append(str(row[0]))
+        return found
+
+    def count_ready_of(self, task: str) -> int:
+        """How many jobs of this task may run now."""
+        row = self._sql.execute(f"SELECT count(*) FROM {READY} AND task = ?", (task,)).fetchone()
+        return int(row[0])
+
+    def _ours(self) -> list[Optional[str]]:
+        """What the jobs are of that may run now and are ours: None is commands."""
+        return [None, *(task for task in self.ready_tasks() if task in self.tasks)] if self.tasks else [None]
 
     def runs_crashed(self, begin: str, end: str) -> bool:
         """Whether a worker whose name begins or ends so runs a job that has crashed before."""

@@ -33,6 +33,8 @@ class Entry(NamedTuple):
     size: int
     created: float
     command: str = '""'
+    """As text in JSON: of a task its call."""
+    task: Optional[str] = None
     priority: int = 0
     due: Optional[float] = None
     attempts: int = 0

@@ -20,6 +20,7 @@ CREATE TABLE jobs (
     due REAL,
     created REAL NOT NULL,
     command TEXT NOT NULL,
+    task TEXT,
     attempts INTEGER NOT NULL,
     crashes INTEGER NOT NULL,
     max_retries INTEGER,
@@ -40,7 +41,7 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_fold ON jobs (fold);
 CREATE INDEX jobs_state ON jobs (state, updated_at);
 CREATE INDEX jobs_due ON jobs (due) WHERE due IS NOT NULL;
-CREATE INDEX jobs_ready ON jobs (priority DESC, created, id)
+CREATE INDEX jobs_ready ON jobs (task, priority DESC, created, id)
     WHERE due IS NULL AND state IN ('pending', 'failed');
 CREATE INDEX jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL;
 CREATE INDEX jobs_lane ON jobs (lane, due, priority DESC, created, id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Optional
 
-from queuectl.index.base import FIELDS, HELD, WAITS, Base
+from queuectl.index.base import FIELDS, HELD, WAITS
 from queuectl.index.filters import ALL, Filter, condition, prepare, values
 from queuectl.index.links import BATCH
+from queuectl.index.order import Order
 from queuectl.index.rows import Entry, Match, checked_id, entry_from
 from queuectl.state import WAITING, State
 
@@ -18,35 +19,57 @@ _ANY = 2**62
 _FEW = 400
 """Ids that are asked for at once: older SQLites take 999 values in one question."""
 _LATEST = "updated_at DESC, id"
-_READY = f"INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS}", "priority DESC, created, id"
-_DUE = f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", "due, priority DESC, created, id"
+_ORDER = "priority DESC, created, id"
+_DUE, _DUE_ORDER = f"INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS}", f"due, {_ORDER}"
+_MANY_TASKS = 300
+"""More than these SQLite does not ask for in one question: then all that is ready is sorted."""
 
 
-def _shown(where: Filter) -> Iterator[str]:
-    """What `list` shows, in this order; each comes in that of an index: of many only the first are read."""
+def _shown(where: Filter, tasks: Sequence[str]) -> Iterator[str]:
+    """What `list` shows, in this order; each comes in that of an index: of many only the first are read.
+
+    `tasks` are those of which jobs may run now.
+    """
     chosen = where.states or tuple(State)
     rest = condition(where._replace(states=()))
     if State.PROCESSING in chosen:
         yield _select(f"WHERE state = 'processing' AND {rest}", _LATEST)
     waiting = [state.value for state in WAITING if state in chosen]
-    for which, order in (_READY, _DUE) if waiting else ():
+    if waiting:
         # The plus keeps SQLite from looking these states up, and sorting what it finds.
-        states = ", ".join(map(repr, waiting))
-        yield _select(f"{which} AND +state IN ({states}) AND {rest}", order)
+        chosen_ones = f"+state IN ({', '.join(map(repr, waiting))}) AND {rest}"
+        yield _merged([_ready(which, chosen_ones) for which in _each(tasks)], _ORDER)
+        yield _select(f"{_DUE} AND {chosen_ones}", _DUE_ORDER)
     ended = [state.value for state in (State.COMPLETED, State.DEAD) if state in chosen]
     each = [_select(f"WHERE state = {state!r} AND {rest}", _LATEST) for state in ended]
-    if len(each) > 1:
-        parts = " UNION ALL ".join(f"SELECT * FROM ({one})" for one in each)
-        yield f"{parts} ORDER BY {_LATEST} LIMIT :most"
-    else:
-        yield from each
+    if each:
+        yield _merged(each, _LATEST)
+
+
+def _each(tasks: Sequence[str]) -> list[str]:
+    """What is true of the rows of commands, and of those of each task, which the index has in order."""
+    if len(tasks) > _MANY_TASKS:
+        return ["1"]
+    return ["task IS NULL", *("task = '" + task.replace("'", "''") + "'" for task in tasks)]
+
+
+def _ready(which: str, rest: str) -> str:
+    return _select(f"INDEXED BY jobs_ready WHERE due IS NULL AND {WAITS} AND {which} AND {rest}", _ORDER)
+
+
+def _merged(each: Sequence[str], order: str) -> str:
+    """One question for what several ask, in this order."""
+    if len(each) == 1:
+        return each[0]
+    parts = " UNION ALL ".join(f"SELECT * FROM ({one})" for one in each)
+    return f"{parts} ORDER BY {order} LIMIT :most"
 
 
 def _select(which: str, order: str) -> str:
     return f"SELECT {FIELDS} FROM jobs {which} ORDER BY {order} LIMIT :most"
 
 
-class Shown(Base):
+class Shown(Order):
     """Numbers and rows for people."""
 
     def counts(self) -> dict[str, int]:
@@ -71,7 +94,7 @@ class Shown(Base):
         found: list[Entry] = []
         with self._snapshot():
             prepare(self._sql, where)
-            for query in _shown(where):
+            for query in _shown(where, self.ready_tasks()):
                 left = _ANY if limit is None else limit - len(found)
                 if left <= 0:
                     break

@@ -2,51 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from datetime import timezone, tzinfo
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config as settings
+from queuectl import system
 from queuectl.index.filters import ALL, Filter, checked
 from queuectl.queue import requests
-from queuectl.queue.acting import Acting
 from queuectl.queue.guard import guarded
+from queuectl.queue.home import Home
 from queuectl.queue.notices import problems
+from queuectl.queue.programs import Programs
 from queuectl.queue.report import Coming, Status, coming, job_rows, live_workers, whole_record
 from queuectl.queue.store import Store
-from queuectl.spool import Place, making
+from queuectl.spool import making
 from queuectl.state import State
 
 if TYPE_CHECKING:
-    from queuectl.job import Job
     from queuectl.queue.doctor import Finding
     from queuectl.queue.groups import GroupVerbs
     from queuectl.queue.hook_verbs import HookVerbs
     from queuectl.queue.house import House
     from queuectl.queue.schedules import Schedules
-    from queuectl.queue.ties import Unique
 
-JobLike = Union["Job", Mapping[str, Any]]
+DEFAULT_SPOOL = "spool"
 
 
-class Queue(Acting):
-    """A job queue in a folder."""
+def _opened(root: str, *, create: bool) -> Store:
+    if create:
+        making.ensure_spool(root)
+    return Store.open(root)
+
+
+class Queue(Programs):
+    """A job queue in a folder. Any thread may use it, and a process that was forked from its own."""
+
+    def __init__(
+        self,
+        spool: Union[str, os.PathLike[str], None] = None,
+        *,
+        create: bool = True,
+        now: Callable[[], float] = system.now,
+    ) -> None:
+        """The queue in the folder `spool`; else in QUEUECTL_SPOOL, else in ./spool, as the commands have it.
+
+        The folder is made when it is first needed and not there (with `create`). `now` tells the time.
+        """
+        root = os.path.abspath(os.path.expanduser(spool or os.environ.get("QUEUECTL_SPOOL") or DEFAULT_SPOOL))
+        super().__init__(root, Home(partial(_opened, root, create=create)), now)
 
     @classmethod
-    def open(cls, spool: str = "spool", *, create: bool = True) -> Queue:
-        """The queue in the folder `spool`, made when it is not there (with `create`).
+    def open(cls, spool: Union[str, os.PathLike[str], None] = None, *, create: bool = True) -> Queue:
+        """The same, made at once where it is not there.
 
         Raises:
             SpoolUnusable: it cannot be used as a spool.
         """
-        if create:
-            making.ensure_spool(spool)
-        return cls(Store.open(spool))
+        queue = cls(spool, create=create)
+        # What is wrong with it shows here.
+        assert queue.store is not None
+        return queue
 
     def close(self) -> None:
-        """Let go of the index."""
-        self.store.close()
+        """Let go of the index. Whoever uses it again opens it again."""
+        self._home.close()
 
     def __enter__(self) -> Queue:
         return self
@@ -59,32 +82,7 @@ class Queue(Acting):
     ) -> None:
         self.close()
 
-    # Jobs in
-
-    @guarded
-    def enqueue(
-        self, jobs: Sequence[JobLike], *, rename: bool = False, unique: Optional[Unique] = None
-    ) -> list[Place]:
-        """Add jobs to `pending`, all or none; where they lie now, in the same order.
-
-        Once this returns they outlive a power cut. With `rename`, a job whose id is taken gets the next
-        free one (`backup-2`) instead of being refused. `unique` says what becomes of one whose `unique_key`
-        another job has.
-
-        Raises:
-            InvalidInput: one of them is no job, or waits for itself by way of others, or a hook of it is in a
-                file that is not there or holds none.
-            NoSuchJob: one of them waits for a job that is not there.
-            Conflict: an id is taken or given twice, or a unique key is.
-            SpoolUnusable: the disk is full, or the spool cannot be written.
-        """
-        from queuectl.queue.enqueue import as_job, enqueue
-        from queuectl.queue.hooks import refuse_lost
-
-        given = [as_job(job) for job in jobs]
-        for job in given:
-            refuse_lost(self.store, job)
-        return enqueue(self.store, given, rename=rename, now=self._now(), unique=unique)
+    # What belongs to it
 
     @property
     def hooks(self) -> HookVerbs:

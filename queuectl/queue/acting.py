@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import system
 from queuectl.errors import NoSuchJob
 from queuectl.names import id_problem
 from queuectl.queue.guard import guarded
+from queuectl.queue.home import Home
 from queuectl.queue.store import Store
 from queuectl.spool import Place
 from queuectl.state import State
@@ -17,14 +18,33 @@ if TYPE_CHECKING:
     from queuectl.index.filters import Filter
     from queuectl.queue.edits import Editable
     from queuectl.queue.many import Acted, Chosen
+    from queuectl.queue.waiting import Watch
+
+
+Ids = Union[str, Sequence[str]]
+"""One job, or several."""
+
+
+def ids_of(job_ids: Ids) -> list[str]:
+    """Each of them once."""
+    return [job_ids] if isinstance(job_ids, str) else list(dict.fromkeys(job_ids))
 
 
 class Acting:
     """The verbs of `Queue` that act on jobs."""
 
-    def __init__(self, store: Store, now: Callable[[], float] = system.now) -> None:
-        self.store = store
+    def __init__(self, home: Home, now: Callable[[], float] = system.now) -> None:
+        self._home = home
         self._now = now
+
+    @property
+    def store(self) -> Store:
+        """The spool and its index, as this thread uses them.
+
+        Raises:
+            SpoolUnusable, Busy: see `Store.open`.
+        """
+        return self._home.store
 
     def refresh(self) -> None:
         """Bring the index in line with the folders."""
@@ -48,8 +68,8 @@ class Acting:
             place = self.store.as_named(place)
         return place
 
-    def _locate_all(self, job_ids: Sequence[str]) -> list[Place]:
-        places = [self.locate(job_id) for job_id in dict.fromkeys(job_ids)]
+    def _locate_all(self, job_ids: Ids) -> list[Place]:
+        places = [self.locate(job_id) for job_id in ids_of(job_ids)]
         return list({place.job_id: place for place in places}.values())
 
     # Acting on jobs
@@ -57,7 +77,7 @@ class Acting:
     @guarded
     def wait(
         self,
-        job_ids: Sequence[str],
+        job_ids: Ids,
         *,
         timeout: Optional[float] = None,
         meanwhile: Callable[[list[str]], object] = lambda left: None,
@@ -75,8 +95,19 @@ class Acting:
         """
         from queuectl.queue.waiting import wait
 
-        places = [self._locate_awaited(job_id) for job_id in dict.fromkeys(job_ids)]
-        return wait(self.store, places, timeout=timeout, meanwhile=meanwhile)
+        return wait(self.store, self.watch(job_ids), timeout=timeout, meanwhile=meanwhile)
+
+    @guarded
+    def watch(self, job_ids: Ids) -> Watch:
+        """What tells again and again which of these jobs have ended; see `look`. Raises as `wait`."""
+        from queuectl.queue.waiting import Watch
+
+        return Watch([self._locate_awaited(job_id) for job_id in ids_of(job_ids)])
+
+    @guarded
+    def look(self, watch: Watch) -> None:
+        """See which of those that `watch` waits for have ended. Raises as `wait`."""
+        watch.look(self.store)
 
     def _locate_awaited(self, job_id: str) -> Place:
         from queuectl.queue.waiting import dropped
@@ -110,7 +141,7 @@ class Acting:
         return hindered(self.store, job_ids)
 
     @guarded
-    def retry(self, job_ids: Sequence[str], *, only: Optional[State] = None) -> None:
+    def retry(self, job_ids: Ids, *, only: Optional[State] = None) -> None:
         """Run these jobs again as if they never had: attempts and crashes are 0, and they are due now.
 
         All or none; `only` names the state that they must be in.
@@ -131,7 +162,7 @@ class Acting:
         return tuple(acted.done), [str(error) for error in acted.reasons.values()]
 
     @guarded
-    def cancel(self, job_ids: Sequence[str], *, deadline: float = 15.0) -> None:
+    def cancel(self, job_ids: Ids, *, deadline: float = 15.0) -> None:
         """Give these jobs up: they go to `dead`; one that runs has its process tree killed first.
 
         Waits at most `deadline` seconds for the workers of running ones.
@@ -168,7 +199,7 @@ class Acting:
         return len(self.store.index.waiting_for(list(job_ids)))
 
     @guarded
-    def hold(self, job_ids: Sequence[str]) -> None:
+    def hold(self, job_ids: Ids) -> None:
         """Keep these jobs from their next run until they are released.
 
         Raises:
@@ -180,7 +211,7 @@ class Acting:
         change(self.store, self._locate_all(job_ids), {"hold": True}, now=self._now())
 
     @guarded
-    def release(self, job_ids: Sequence[str], *, anyway: bool = False) -> None:
+    def release(self, job_ids: Ids, *, anyway: bool = False) -> None:
         """Let held jobs run; with `anyway`, whatever other jobs they wait for. Raises as `hold`."""
         from queuectl.queue.edits import release
 

@@ -23,7 +23,7 @@ from queuectl.job import Job, claimed, retried, wants_retry
 from queuectl.names import CANCEL_SUFFIX, fold, program_of
 from queuectl.queue.entries import entry_of
 from queuectl.queue.gates import Groups, hold_back
-from queuectl.queue.liveness import still_runs
+from queuectl.queue.liveness import goes_on, running, still_runs
 from queuectl.queue.reconcile import reconcile_one
 from queuectl.queue.requests import is_paused, withdraw
 from queuectl.queue.store import Store
@@ -113,6 +113,7 @@ class _Look:
         self._alone = False
         """What is claimed is to start at once: how many do in a time is counted."""
         self._alike: dict[str, list[str]] = {}
+        self._running: Optional[dict[str, str]] = None
 
     def take_first(self, most: int) -> None:
         """Claim so many at most of those that are ready."""
@@ -185,7 +186,7 @@ class _Look:
             # The setting was lowered while it waited for a retry that it has no more.
             store.transfer(place, msgspec.structs.replace(job, state=State.DEAD), now)
             return
-        if still_runs(store.spool, place.job_id, besides=self.worker):
+        if self._still_runs(place.job_id, job):
             # A person has dragged it out of a worker's folder. Two runs of one job never overlap.
             raise BlockingIOError(errno.EBUSY, "its earlier run still goes on")
         target = Place(State.PROCESSING, place.job_id, self.worker)
@@ -196,6 +197,15 @@ class _Look:
         self.claims.append(Claim(job, target, version, entry.stuck_since))
         self.rows.append(_row_of(entry, target, job, version, now))
         _forget_note(store, place.job_id)
+
+    def _still_runs(self, job_id: str, job: Job) -> bool:
+        if job.task is None:
+            return still_runs(self.store.spool, job_id, besides=self.worker)
+        # A task that prints nothing has no log by which it could be told that it has been started. Asked once
+        # for all: whoever has seen a file where jobs wait has seen it there after its run was noted.
+        if self._running is None:
+            self._running = running(self.store.spool, besides=self.worker)
+        return job_id in self._running and goes_on(self.store.spool, self._running[job_id])
 
     def _waits(self, entry: Entry, place: Place, read: Read) -> bool:
         """See to a job that may not start yet, though it is due; whether it is one."""

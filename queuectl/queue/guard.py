@@ -18,7 +18,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 class HasStore(Protocol):
     """What a guarded method belongs to."""
 
-    store: Store
+    @property
+    def store(self) -> Store:
+        """Of the thread that calls."""
 
 
 def guarded(method: Method) -> Method:

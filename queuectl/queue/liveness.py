@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import dropwhile, islice, takewhile
 from typing import Optional
 
 from queuectl import locks, system
-from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX
+from queuectl.names import HOST_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, TASKS_SUFFIX
 from queuectl.spool import Spool, layout
 
 GRACE = 3.0
 """Seconds in which a worker that lives notices that its lock's file was deleted, and takes it anew."""
 _LONGEST_NOTE = 1 << 16
+_LONGEST_TASKS = 1 << 20
+NONE_RAN = "/"
+"""In place of the job that runs, in a note: none that lies in this worker's folder counts as one that ran."""
 _LOST = b"missed by another program: if this worker lives, it takes its lock anew\n"
 
 
@@ -24,8 +27,25 @@ def is_alive(spool: Spool, worker: str) -> bool:
 
 
 def outlived_by_command(spool: Spool, worker: str) -> bool:
-    """Whether the command of this dead worker still runs (POSIX; on Windows it dies with its worker)."""
-    return locks.is_held(spool.lock_path(worker + RUN_SUFFIX))
+    """Whether the command, or the task, of this dead worker goes on (POSIX; on Windows it dies, too)."""
+    return any(locks.is_held(spool.lock_path(worker + suffix)) for suffix in (RUN_SUFFIX, HOST_SUFFIX))
+
+
+def note_tasks(spool: Spool, worker: str, tasks: Iterable[str]) -> None:
+    """Say which tasks this worker can run. Raises OSError."""
+    text = "".join(f"{task}\n" for task in sorted(tasks))
+    with locks.open_over(spool.lock_path(worker + TASKS_SUFFIX)) as file:
+        file.truncate()
+        file.write(text.encode())
+
+
+def noted_tasks(spool: Spool, worker: str) -> list[str]:
+    """Which tasks this worker has said that it can run."""
+    try:
+        text, _ = system.read_file(spool.lock_path(worker + TASKS_SUFFIX), _LONGEST_TASKS, patience=0.0)
+    except OSError:
+        return []
+    return text.decode("utf-8", "replace").splitlines()
 
 
 def is_lost(spool: Spool, worker: str) -> bool:
@@ -115,9 +135,29 @@ def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> b
     if not os.path.exists(spool.log_path(job_id)):
         # It has never been started: a running command has a log.
         return False
+    return any(_runs(spool, worker, job_id) for worker in _with_notes(spool) if worker != besides)
+
+
+def running(spool: Spool, *, besides: str) -> dict[str, str]:
+    """The jobs that workers besides this one say that they run, and which worker does.
+
+    A worker that has died may have said so, too: see `goes_on`.
+    """
+    found: dict[str, str] = {}
+    for worker in _with_notes(spool):
+        if worker != besides and (noted := noted_runs(spool, worker)) and noted[0]:
+            found[noted[0]] = worker
+    return found
+
+
+def goes_on(spool: Spool, worker: str) -> bool:
+    """Whether a task may run of which this worker has said that it runs it."""
+    return is_alive(spool, worker) or outlived_by_command(spool, worker)
+
+
+def _with_notes(spool: Spool) -> list[str]:
     folder = os.path.join(spool.root, layout.LOCKS)
-    runs = [name[: -len(RUN_SUFFIX)] for name in os.listdir(folder) if name.endswith(RUN_SUFFIX)]
-    return any(_runs(spool, worker, job_id) for worker in runs if worker != besides)
+    return [name[: -len(RUN_SUFFIX)] for name in os.listdir(folder) if name.endswith(RUN_SUFFIX)]
 
 
 def _runs(spool: Spool, worker: str, job_id: str) -> bool:

@@ -21,16 +21,18 @@ from queuectl.job import Job, Run, cancelled, crashed, next_attempt
 from queuectl.moment import format_moment
 from queuectl.names import (
     CANCEL_SUFFIX,
+    HOST_SUFFIX,
     LIFE_SUFFIX,
     RUN_SUFFIX,
     STOP_SUFFIX,
     SUPERVISOR,
+    TASKS_SUFFIX,
     read_worker_name,
 )
 from queuectl.queue.claims import policy_of
 from queuectl.queue.hooks import fire
 from queuectl.queue.intake import set_aside
-from queuectl.queue.liveness import is_alive, is_lost, mark_lost, noted_runs, outlived_by_command
+from queuectl.queue.liveness import NONE_RAN, is_alive, is_lost, mark_lost, noted_runs, outlived_by_command
 from queuectl.queue.requests import asked
 from queuectl.queue.store import Store
 from queuectl.retry import Decision, after_crash
@@ -118,10 +120,10 @@ def clear_away(store: Store, worker: str) -> None:
     with suppress(OSError):
         store.spool.tmp.remove_of(worker)
     _remove_folder(store, worker)
-    suffixes = [CANCEL_SUFFIX, STOP_SUFFIX]
+    suffixes = [CANCEL_SUFFIX, STOP_SUFFIX, TASKS_SUFFIX]
     if not _holds_jobs(store, worker):
         # Where a job is left, the files of the locks tell that its worker is dead, and what it ran.
-        suffixes += [RUN_SUFFIX, LIFE_SUFFIX]
+        suffixes += [RUN_SUFFIX, HOST_SUFFIX, LIFE_SUFFIX]
     for suffix in suffixes:
         with suppress(OSError):
             system.remove(store.spool.lock_path(worker + suffix), patience=0.1)
@@ -179,7 +181,7 @@ def _ran(store: Store, worker: str) -> Optional[Collection[str]]:
     if noted is None:
         return None
     begun = there.intersection(noted)
-    return begun if begun or len(there) > 1 else None
+    return begun if begun or len(there) > 1 or NONE_RAN in noted else None
 
 
 def free_strays(store: Store, worker: str, now: float) -> list[Recovered]:

@@ -79,6 +79,7 @@ def job_row(entry: Entry, config: Config) -> dict[str, Any]:
         "id": entry.id,
         "state": entry.state,
         "command": command_of(entry),
+        "task": entry.task,
         "attempts": entry.attempts,
         "crashes": entry.crashes,
         "max_retries": config.max_retries if entry.max_retries is None else entry.max_retries,

@@ -23,8 +23,8 @@ from queuectl.spool import Place
 from queuectl.spool.layout import STATE_FOLDERS
 from queuectl.state import State
 
-STEP = 0.1
-"""Seconds between two looks."""
+FIRST_STEP, STEP = 0.005, 0.1
+"""Seconds between two looks: at first, and later on."""
 _TIMES_A_LOOK, _LONGEST_REST = 20, 2.0
 """Times as long as a look takes it rests, if that is longer: of a thousand jobs each look takes a while. And
 the seconds that this may come to.
@@ -41,12 +41,11 @@ FAILED, JOB_TIMED_OUT, NOT_STARTED, SIGNALLED = 1, 124, 127, 128
 class Lookout:
     """Finds jobs again and again, and is not misled by a spool that is away for a moment."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._missed: set[str] = set()
         self._away_since: Optional[float] = None
 
-    def locate(self, job_id: str) -> Optional[Place]:
+    def locate(self, store: Store, job_id: str) -> Optional[Place]:
         """Where this job lies now; None where that cannot be told just now: look again.
 
         Raises:
@@ -54,17 +53,17 @@ class Lookout:
             SpoolUnusable: the spool is not there, and has not come back for `ABSENCE` seconds.
         """
         try:
-            place = self._store.spool.locate(job_id)
-            if place is None and self._is_whole():
+            place = store.spool.locate(job_id)
+            if place is None and _is_whole(store):
                 # Once more, between two looks at the folders: they may have come back only now.
-                place = self._store.spool.locate(job_id)
+                place = store.spool.locate(job_id)
         except OSError as error:
-            self._note_absence(job_id, error.strerror or str(error))
+            self._note_absence(store, job_id, error.strerror or str(error))
             return None
         if place is not None:
             self.seen(job_id)
-        elif not self._is_whole():
-            self._note_absence(job_id, "it, or a folder in it, is not there")
+        elif not _is_whole(store):
+            self._note_absence(store, job_id, "it, or a folder in it, is not there")
             return None
         elif job_id in self._missed:
             raise NoSuchJob(job_id)
@@ -78,59 +77,101 @@ class Lookout:
         self._missed.discard(job_id)
         self._away_since = None
 
-    def _is_whole(self) -> bool:
-        root = self._store.spool.root
-        return all(os.path.isdir(os.path.join(root, name)) for name in STATE_FOLDERS)
-
-    def _note_absence(self, job_id: str, why: str) -> None:
+    def _note_absence(self, store: Store, job_id: str, why: str) -> None:
         self._missed.discard(job_id)
         now = system.monotonic()
         self._away_since = now if self._away_since is None else self._away_since
         if now - self._away_since >= ABSENCE:
-            raise SpoolUnusable(f"{self._store.spool.root} cannot be looked into any more: {why}")
+            raise SpoolUnusable(f"{store.spool.root} cannot be looked into any more: {why}")
+
+
+def _is_whole(store: Store) -> bool:
+    return all(os.path.isdir(os.path.join(store.spool.root, name)) for name in STATE_FOLDERS)
+
+
+class Watch:
+    """Some jobs that are waited for; each look may be with another thread's store."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._where = {place.job_id: place for place in places}
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._lookout = Lookout()
+
+    @property
+    def left(self) -> list[str]:
+        """Those that have not ended."""
+        return [job_id for job_id in self._where if job_id not in self._rows]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Of all of them, in their order, when none is left."""
+        return [self._rows[job_id] for job_id in self._where]
+
+    def look(self, store: Store) -> None:
+        """See which of them have ended.
+
+        Raises:
+            SpoolUnusable, DamagedRecord: see `Queue.wait`.
+        """
+        for job_id in self.left:
+            if row := self._row_if_ended(store, job_id):
+                self._rows[job_id] = row
+
+    def _row_if_ended(self, store: Store, job_id: str) -> Optional[dict[str, Any]]:
+        place = self._where[job_id]
+        if place.state not in ENDED and store.spool.is_there(place):
+            self._lookout.seen(job_id)
+            return None
+        try:
+            found = self._lookout.locate(store, job_id)
+        except NoSuchJob:
+            # The others are still waited for.
+            return _gone(store, job_id)
+        self._where[job_id] = found or place
+        return None if found is None or found.state not in ENDED else _row_of(store, job_id)
 
 
 def wait(
     store: Store,
-    places: Sequence[Place],
+    watch: Watch,
     *,
     timeout: Optional[float],
     meanwhile: Callable[[list[str]], object],
 ) -> list[dict[str, Any]]:
     """See `Queue.wait`."""
-    end = None if timeout is None else system.monotonic() + timeout
-    where, lookout = {place.job_id: place for place in places}, Lookout(store)
-    rows: dict[str, dict[str, Any]] = {}
+    steps = Steps(timeout)
     while True:
-        began = system.monotonic()
-        for job_id in where:
-            if job_id not in rows and (row := _row_if_ended(store, where, job_id, lookout)):
-                rows[job_id] = row
-        left = [job_id for job_id in where if job_id not in rows]
-        if not left:
-            return [rows[job_id] for job_id in where]
+        watch.look(store)
+        if not watch.left:
+            return watch.rows
+        pause = steps.next(watch.left)
+        meanwhile(watch.left)
+        system.sleep(pause)
+
+
+class Steps:
+    """How long to rest between two looks, until the time is over (`timeout` in seconds)."""
+
+    def __init__(self, timeout: Optional[float]) -> None:
+        self._began = system.monotonic()
+        self._end = None if timeout is None else self._began + timeout
+        self._looked = self._began
+
+    def next(self, left: list[str]) -> float:
+        """Seconds to rest after a look; `left` are those that have not ended.
+
+        Raises:
+            TimedOut: the time is over.
+        """
         now = system.monotonic()
-        if end is not None and now >= end:
+        if self._end is not None and now >= self._end:
             raise TimedOut(f"still waiting for {listed(left, _SHOWN)}", hint="the jobs go on")
-        meanwhile(left)
-        pause = max(STEP, min(_TIMES_A_LOOK * (now - began), _LONGEST_REST))
-        system.sleep(pause if end is None else min(pause, max(end - now, 0.0)))
-
-
-def _row_if_ended(
-    store: Store, where: dict[str, Place], job_id: str, lookout: Lookout
-) -> Optional[dict[str, Any]]:
-    place = where[job_id]
-    if place.state not in ENDED and store.spool.is_there(place):
-        lookout.seen(job_id)
-        return None
-    try:
-        found = lookout.locate(job_id)
-    except NoSuchJob:
-        # The others are still waited for.
-        return _gone(store, job_id)
-    where[job_id] = found or place
-    return None if found is None or found.state not in ENDED else _row_of(store, job_id)
+        # What ends soon is told soon: at first it rests for no longer than it has waited.
+        least = min(max(now - self._began, FIRST_STEP), STEP)
+        pause = max(least, min(_TIMES_A_LOOK * (now - self._looked), _LONGEST_REST))
+        pause = pause if self._end is None else min(pause, max(self._end - now, 0.0))
+        self._looked = now + pause
+        return pause
 
 
 def _row_of(store: Store, job_id: str) -> Optional[dict[str, Any]]:

@@ -138,6 +138,7 @@ class _Start(NamedTuple):
     env: Mapping[str, str]
     stdin: Union[int, IO[bytes]]
     log: int
+    stdout: int
     inherit: Optional[int]
 
 
@@ -146,13 +147,15 @@ def start(
     *,
     cwd: str,
     env: Mapping[str, str],
-    stdin: Optional[bytes],
+    stdin: Union[bytes, int, None],
     log_path: str,
+    stdout: Optional[int] = None,
     inherit: Optional[int] = None,
 ) -> Process:
     """Start a command in a session of its own; its stdout and stderr are appended to ``log_path``.
 
-    ``env`` is its whole environment, ``stdin`` what it reads (None: nothing). ``inherit`` is the one open
+    ``env`` is its whole environment, ``stdin`` what it reads (None: nothing; a number: an open file). With
+    ``stdout``, an open file, that is where its standard output goes. ``inherit`` is the one open
     file it shares with us: a lock (flock) on it is held until the command has ended as well. Raises
     OSError when it cannot be started; TypeError for a command line (``str``), which only Windows has.
     """
@@ -163,7 +166,7 @@ def start(
     log = open_plainly(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
     try:
         with standard_input(stdin) as source, only_os_errors():
-            wanted = _Start(list(argv), cwd, env, source, log, inherit)
+            wanted = _Start(list(argv), cwd, env, source, log, log if stdout is None else stdout, inherit)
             if _is_plain(wanted):
                 # A system that cannot begin a session so says it in this way.
                 with suppress(NotImplementedError):
@@ -175,7 +178,7 @@ def start(
 
 def _is_plain(wanted: _Start) -> bool:
     """Whether `posix_spawn` can do it: it looks for no program and changes no folder."""
-    if wanted.stdin != subprocess.DEVNULL or "/" not in wanted.argv[0]:
+    if wanted.stdin != subprocess.DEVNULL or wanted.stdout != wanted.log or "/" not in wanted.argv[0]:
         return False
     # Where a standard stream of ours is closed, another file has its number.
     if min(wanted.log, _null()) <= _STREAMS or not _seal():
@@ -222,7 +225,7 @@ def _open(wanted: _Start) -> Process:
         cwd=wanted.cwd,
         env=dict(wanted.env),
         stdin=wanted.stdin,
-        stdout=wanted.log,
+        stdout=wanted.stdout,
         stderr=wanted.log,
         start_new_session=True,
         pass_fds=() if wanted.inherit is None else (wanted.inherit,),

@@ -6,17 +6,18 @@ import errno
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Optional, Union
+from typing import IO, Union
 
 
 @contextmanager
-def standard_input(data: Optional[bytes]) -> Iterator[Union[int, IO[bytes]]]:
-    """What to give to Popen as stdin: a nameless file with ``data``, or the null device for None.
+def standard_input(data: Union[bytes, int, None]) -> Iterator[Union[int, IO[bytes]]]:
+    """What to give to Popen as stdin: a nameless file with ``data``, or the null device for None, or an open
+    file by its number.
 
     A file, because a pipe would need somebody to feed it and a command need not read it. Raises OSError.
     """
-    if data is None:
-        yield subprocess.DEVNULL
+    if data is None or isinstance(data, int):
+        yield subprocess.DEVNULL if data is None else data
         return
     import tempfile
 

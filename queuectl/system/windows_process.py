@@ -90,15 +90,17 @@ def start(
     *,
     cwd: str,
     env: Mapping[str, str],
-    stdin: Optional[bytes],
+    stdin: Union[bytes, int, None],
     log_path: str,
+    stdout: Optional[int] = None,
     inherit: Optional[int] = None,
 ) -> Process:
     """Start a command that dies with this process; its stdout and stderr are appended to ``log_path``.
 
     ``argv`` is a list, whose program is looked for as `windows_command.find_program` says, or a complete
-    command line. ``env`` is its whole environment, ``stdin`` what it reads (None: nothing). ``inherit`` is
-    for POSIX only: here the command cannot outlive us. Raises OSError when it cannot be started.
+    command line. ``env`` is its whole environment, ``stdin`` what it reads (None: nothing; a number: an open
+    file). With ``stdout``, an open file, that is where its standard output goes. ``inherit`` is for POSIX:
+    here the command cannot outlive us. Raises OSError when it cannot be started.
     """
     line = argv if isinstance(argv, str) else command_line(argv, cwd, env)
     # Append access and nothing else: every write goes to the end of the file as it is then, so we may
@@ -113,7 +115,7 @@ def start(
                 cwd=cwd,
                 env=dict(env),
                 stdin=source,
-                stdout=log,
+                stdout=log if stdout is None else stdout,
                 stderr=log,
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP
                 | subprocess.CREATE_NO_WINDOW

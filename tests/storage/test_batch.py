@@ -16,6 +16,7 @@ from queuectl import batch as batches
 from queuectl import events, locks, system
 from queuectl.batch import HORIZON, Batch
 from queuectl.crew import Crew
+from queuectl.engine import Conditions
 from queuectl.errors import QueueError
 from queuectl.job import Job
 from queuectl.queue import Queue
@@ -24,7 +25,6 @@ from queuectl.queue.liveness import noted_runs
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import pause
 from queuectl.queue.store import Store
-from queuectl.runner import Conditions
 from queuectl.spool import Place, Spool
 from queuectl.state import State
 from queuectl.system import clock

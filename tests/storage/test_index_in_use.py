@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from queuectl import events
+from queuectl.engine import Conditions
 from queuectl.errors import SpoolUnusable
 from queuectl.index import base, making, opening
 from queuectl.job import Job
@@ -18,7 +19,7 @@ from queuectl.queue import Queue
 from queuectl.queue.intake import settle_drops
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
-from queuectl.runner import Conditions, Outcome
+from queuectl.runner import Outcome
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, during, failing, interrupted, succeeding
 
@@ -56,7 +57,7 @@ class TestAnotherIndexOfItsName:
             index.heal()
         else:
             desk.close()
-            desk.queue = Queue(Store.open(str(desk.root)), now=desk.clock)
+            desk.queue = Queue(desk.root, now=desk.clock)
             index = desk.store.index
         assert left == [0]
         with Desk(desk.root, desk.clock) as other:

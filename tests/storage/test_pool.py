@@ -19,6 +19,7 @@ from queuectl import batch as batch_module
 from queuectl import events, minder, system, troubles
 from queuectl import pool as pool_module
 from queuectl.doorbell import Doorbell
+from queuectl.engine import Conditions
 from queuectl.errors import QueueError, SpoolUnusable
 from queuectl.index import base, making
 from queuectl.job import Job
@@ -27,7 +28,7 @@ from queuectl.pool import Pool
 from queuectl.queue import Queue, claims
 from queuectl.queue.requests import ask
 from queuectl.queue.store import Store
-from queuectl.runner import Conditions, Outcome, Runner
+from queuectl.runner import Outcome, Runner
 from queuectl.shift import Plan
 from queuectl.sweep import Sweep
 from queuectl.troubles import Troubles

@@ -15,18 +15,10 @@ from typing import Any, Optional
 import pytest
 
 from queuectl import runner
+from queuectl.engine import Conditions
 from queuectl.job import Job
 from queuectl.joblog import BlankLog, log_mark, tidy_log, trim_log
-from queuectl.runner import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    INTERRUPTED,
-    TIMEOUT,
-    Conditions,
-    Outcome,
-    Runner,
-)
+from queuectl.runner import CANCELLED, COMPLETED, FAILED, INTERRUPTED, TIMEOUT, Outcome, Runner
 from queuectl.system import process
 from queuectl.system.patience import LACKS
 from tests.support.commands import Line, post, python
@@ -303,9 +295,7 @@ class TestOneThatLasts:
         begun, killed = tmp_path / "begun", list[bool]()
 
         def lasts() -> bool:
-            wait_until(
-                lambda: bench.runner._process is not None and bench.runner._process.is_over(), "its end"
-            )
+            wait_until(lambda: bench.runner._run is not None and bench.runner._run.is_over(), "its end")
             killed.append(bench.runner.kill(verdict, force=True))
             return False
 

@@ -12,11 +12,12 @@ from typing import Any, Callable, Optional
 import pytest
 
 from queuectl import events, system
+from queuectl.engine import Conditions
 from queuectl.job import Job
 from queuectl.queue.liveness import note_run, noted_runs
 from queuectl.queue.recovery import recover
 from queuectl.queue.report import live_workers, progress_of
-from queuectl.runner import Conditions, Outcome
+from queuectl.runner import Outcome
 from queuectl.spool.place import LARGEST_RESULT
 from queuectl.system import clock, files, patience
 from queuectl.tidings import Progress, Result, Tidings, take

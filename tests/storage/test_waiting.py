@@ -10,11 +10,12 @@ from typing import Any, Callable, Optional
 import pytest
 
 from queuectl import system
+from queuectl.engine import Conditions
 from queuectl.errors import DamagedRecord, NoSuchJob, SpoolUnusable, TimedOut
 from queuectl.job import Job
 from queuectl.queue.ties import Unique
 from queuectl.queue.waiting import ABSENCE, STEP, exit_code_of, exit_code_of_all
-from queuectl.runner import CANCELLED, Conditions, Outcome
+from queuectl.runner import CANCELLED, Outcome
 from queuectl.spool import Place
 from tests.support.spools import Desk, ending, failing, succeeding
 from tests.support.spools import Run as Command

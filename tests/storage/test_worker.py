@@ -10,10 +10,11 @@ from typing import Any, Optional
 import pytest
 
 from queuectl import events, locks, system
+from queuectl.engine import Conditions
 from queuectl.errors import QueueError
 from queuectl.job import Job
 from queuectl.queue.liveness import noted_runs, still_runs
-from queuectl.runner import Conditions, Outcome
+from queuectl.runner import Outcome
 from queuectl.spool import Place, Spool
 from tests.support.commands import python
 from tests.support.invariants import check

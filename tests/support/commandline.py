@@ -12,10 +12,11 @@ import pytest
 
 from queuectl import system
 from queuectl.cli import main
+from queuectl.engine import Conditions
 from queuectl.names import make_worker_name
 from queuectl.queue.claims import Claim, claim
 from queuectl.queue.store import Store
-from queuectl.runner import COMPLETED, FAILED, Conditions, Outcome
+from queuectl.runner import COMPLETED, FAILED, Outcome
 from queuectl.worker import Worker
 from tests.support.program import Result
 

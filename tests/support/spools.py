@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from queuectl.engine import Conditions
 from queuectl.events import Event
 from queuectl.hands import Hands
 from queuectl.job import Job
@@ -17,7 +18,7 @@ from queuectl.queue.intake import Settled, settle_drops
 from queuectl.queue.requests import ask, asked
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
-from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Conditions, Outcome
+from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Outcome
 from queuectl.spool.making import make_spool
 from queuectl.worker import Worker
 
@@ -47,7 +48,7 @@ class Desk:
         self.root = Path(root)
         self.clock = clock or Clock()
         make_spool(str(self.root))
-        self.queue = Queue(Store.open(str(self.root)), now=self.clock)
+        self.queue = Queue(self.root, now=self.clock)
 
     def __enter__(self) -> Desk:
         return self

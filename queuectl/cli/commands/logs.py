@@ -49,11 +49,11 @@ def _follow(queue: Queue, job_id: str, log: FollowedLog) -> None:
     from queuectl.cli.waiting import Patience
     from queuectl.queue.waiting import ENDED, STEP, Lookout
 
-    patience, attempts, lookout = Patience(queue), Attempts(queue, job_id), Lookout(queue.store)
+    patience, attempts, lookout = Patience(queue), Attempts(queue, job_id), Lookout()
     while True:
         # Looked for first, read then: what was printed before that is there by then.
         try:
-            place = lookout.locate(job_id)
+            place = lookout.locate(queue.store, job_id)
         except NoSuchJob:
             log.print_rest()
             say(f"{job_id} was deleted")

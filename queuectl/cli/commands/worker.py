@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import click
 
 from queuectl import events, system
@@ -44,8 +46,28 @@ def worker_command() -> None:
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of stderr."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Tell only what needs an eye.")
+@click.option(
+    "--tasks",
+    metavar="MODULE",
+    multiple=True,
+    help="Run Python functions, too: those that this module registers; may be repeated.",
+)
+@click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(1, MAX_WORKERS),
+    help="In place of --count: N workers that call each function in a process beside them, which may crash.",
+)
 @trust_option
-def start_workers(count: int, drain: bool, log_format: str, quiet: bool, trust_writers: bool) -> None:
+def start_workers(
+    count: int,
+    drain: bool,
+    log_format: str,
+    quiet: bool,
+    tasks: tuple[str, ...],
+    processes: Optional[int],
+    trust_writers: bool,
+) -> None:
     """Run jobs until stopped.
 
     Ctrl+C finishes what runs and takes no more; a second Ctrl+C kills it. A job that was killed so goes back
@@ -55,9 +77,20 @@ def start_workers(count: int, drain: bool, log_format: str, quiet: bool, trust_w
     from queuectl.fleet import Fleet
     from queuectl.shift import Plan
 
+    if processes is not None and not tasks:
+        raise click.UsageError("--processes is for the functions of --tasks MODULE; for commands use --count")
+    if processes is not None and count != 1:
+        raise click.UsageError("--processes N is in place of --count")
     log = Log(as_json=log_format == "json", quiet=quiet)
     path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))
-    fleet = Fleet(path, Plan(workers=count, drain=drain, trust_writers=trust_writers), log)
+    plan = Plan(
+        workers=processes or count,
+        drain=drain,
+        trust_writers=trust_writers,
+        tasks=tasks,
+        processes=processes is not None,
+    )
+    fleet = Fleet(path, plan, log)
     fleet.run()
     if fleet.interrupted:
         raise Interrupted("stopped; the commands that ran were killed, their jobs are back in pending")

@@ -10,12 +10,12 @@ from typing import Any, Callable, NamedTuple, Optional
 from unittest import mock
 
 from queuectl import events
+from queuectl.engine import Conditions
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.job import Job
 from queuectl.queue.doctor import examine
 from queuectl.queue.recovery import recover
-from queuectl.runner import Conditions
 from queuectl.spool import Place, Spool
 from queuectl.state import State
 from tests.support.person.hands import ORIGINAL, Act

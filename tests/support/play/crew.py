@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from queuectl.codec import encode_job
+from queuectl.engine import Conditions
 from queuectl.job import Job
 from queuectl.names import CANCEL_SUFFIX, RUN_SUFFIX
-from queuectl.runner import INTERRUPTED, Conditions, Outcome
+from queuectl.runner import INTERRUPTED, Outcome
 from queuectl.worker import Worker
 from tests.support.play.actors import BLOCKED, WAITING, Actor, Stage
 from tests.support.play.model import FINAL, HOWS, Record, Thing

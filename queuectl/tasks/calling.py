@@ -1,0 +1,111 @@
+"""Calling a task: with its arguments, in a context of its own; what comes of it as an `End`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import traceback
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Callable, NamedTuple, Optional
+
+from queuectl.engine import End
+from queuectl.job import Job, next_attempt
+from queuectl.moment import format_moment
+from queuectl.tasks.current import Current, being
+from queuectl.tasks.output import TaskLog, printing_to
+from queuectl.tasks.task import GiveUp, Task
+from queuectl.tidings import Tidings, keep
+
+_LONGEST_ERROR = 1000
+"""Characters of an error that are kept in the record; the log has all."""
+
+
+class Stopped(BaseException):
+    """Raised within a task that is to end: its time is over, or somebody has cancelled it.
+
+    No `Exception`, so that a task which catches those ends all the same (as `asyncio.CancelledError`).
+    """
+
+
+class Call(NamedTuple):
+    """One run of a task."""
+
+    job: Job
+    spool: str
+    log_path: str
+    tidings: Optional[Tidings]
+    now: float
+
+
+Stoppable = Callable[[Optional[Callable[[], object]]], object]
+"""Called with what stops a coroutine, from any thread, and with None when that is over."""
+
+
+def call(tasks: Mapping[str, Task[Any, Any]], one: Call, stoppable: Stoppable = lambda stop: None) -> End:
+    """Call the function, and tell how it ended. Whatever it raises is told, and not raised."""
+    return contextvars.copy_context().run(_call, tasks, one, stoppable)
+
+
+def _call(tasks: Mapping[str, Task[Any, Any]], one: Call, stoppable: Stoppable) -> End:
+    job = one.job
+    log = TaskLog(one.log_path, f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
+    progress = None if one.tidings is None else one.tidings.progress
+    with printing_to(log), being(Current(job, one.spool, progress)):
+        try:
+            value = tasks[job.task or ""].function(*job.args, **job.kwargs)
+            if inspect.isawaitable(value):
+                value = asyncio.run(_awaited(value, stoppable))
+        except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
+            _print_trace(error, log)
+            return End(error=_told(error), for_good=isinstance(error, GiveUp))
+    kept = keep(value, one.tidings)
+    return End(result=kept.value, refused=kept.problem)
+
+
+async def _awaited(value: Any, stoppable: Stoppable) -> Any:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    # An event loop that waits for its selector would not meet an exception from another thread.
+    stoppable(lambda: loop.call_soon_threadsafe(task.cancel))
+    try:
+        return await value
+    finally:
+        stoppable(None)
+
+
+def _told(error: BaseException) -> str:
+    """The last line of a traceback, in the words of which no record is damaged."""
+    if isinstance(error, (Stopped, asyncio.CancelledError)):
+        return "stopped"
+    text = str(error) if isinstance(error, GiveUp) and str(error) else _line_of(error)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
+
+
+def _line_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception_only(type(error), error)).strip()
+    except Exception:  # noqa: BLE001 (its own __str__ fails)
+        return type(error).__name__
+
+
+def _print_trace(error: BaseException, log: TaskLog) -> None:
+    try:
+        # From the function on: how we came to call it tells its writer nothing.
+        trace = _beyond_us(error.__traceback__)
+        lines = traceback.format_exception(type(error), error, trace)
+        log.file.writelines(lines)
+    except Exception:  # noqa: BLE001 (a full disk, an error that cannot be told: the record says enough)
+        return
+
+
+def _beyond_us(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    found, step = trace, trace
+    while step is not None:
+        if step.tb_frame.f_globals is globals():
+            # With those of asyncio before it, where it was awaited.
+            found = step.tb_next
+        step = step.tb_next
+    return found or trace
