@@ -8,6 +8,7 @@ from queuectl.minder import Minder
 from queuectl.queue.claims import count_work, has_work
 from queuectl.queue.requests import is_paused
 from queuectl.queue.store import Store
+from queuectl.queue.vain import said_of, unserved
 from queuectl.shift import Shift
 from queuectl.sweep import Sweep
 
@@ -75,6 +76,8 @@ class Supervisor(Minder):
         if self._has_work():
             self._wake(rings, asked=asked)
         elif shift.plan.drain and all_rest and not more and not waits:
+            for task, count in unserved(self.store):
+                shift.troubles.notice(said_of(task, count))
             shift.stop()
         return more
 

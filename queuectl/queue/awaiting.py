@@ -56,7 +56,7 @@ async def awaited(queue: Acting, job_ids: Sequence[str], timeout: Optional[float
     """See `Programs.wait_async`."""
     of_loop = _lookers.setdefault(asyncio.get_running_loop(), {})
     lookers = of_loop.setdefault(id(queue), _Lookers())
-    steps = Steps(timeout)
+    steps = Steps(await asyncio.to_thread(queue.run_here, timeout))
     watch = await asyncio.to_thread(queue.watch, job_ids)
     while True:
         await lookers.look(queue, watch)

@@ -12,7 +12,7 @@ from queuectl.index import STUCK_AFTER
 from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.queue.report import job_of
 from queuectl.queue.store import Store
-from queuectl.queue.vain import FEW, circles, in_vain
+from queuectl.queue.vain import FEW, circles, in_vain, said_of, unserved
 from queuectl.spool.layout import GROUPS, HOOKS, INDEX, SCHEDULES
 
 PROBLEMS_SHOWN = 50
@@ -25,6 +25,7 @@ def problems(store: Store) -> list[str]:
         *bad_files(store),
         *(f"job {child} {why}" for child, why in in_vain(store, PROBLEMS_SHOWN)),
         *circles(store, FEW),
+        *_few([said_of(task, count) for task, count in unserved(store)]),
         *_stuck(store),
         *_index_in_memory(store),
         *damaged_indexes(store),

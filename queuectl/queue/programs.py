@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
@@ -10,6 +11,7 @@ from queuectl.errors import DamagedRecord, NoSuchJob
 from queuectl.queue.acting import Acting, Ids, ids_of
 from queuectl.queue.guard import guarded
 from queuectl.queue.home import Home
+from queuectl.queue.store import Store
 from queuectl.spool import Place
 from queuectl.state import State
 
@@ -152,6 +154,24 @@ class Programs(Acting):
     def __bool__(self) -> bool:
         """Also where it is empty."""
         return True
+
+    # Tests
+
+    @contextmanager
+    def moved(
+        self, root: str, make: Callable[[], Store], now: Callable[[], float], runs: Callable[[], object]
+    ) -> Iterator[None]:
+        """Be in another spool for the block, by another clock, where nobody else works: `wait` calls `runs`.
+
+        For `queuectl.testing`.
+        """
+        before = self._root, self._home, self._now, self._runs
+        self._root, self._home, self._now, self._runs = root, Home(make), now, runs
+        try:
+            yield
+        finally:
+            self._home.close()
+            self._root, self._home, self._now, self._runs = before
 
     # Tasks
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from queuectl.index.links import BATCH
+from queuectl.queue.liveness import is_alive, noted_tasks
 from queuectl.queue.store import Store
 from queuectl.state import State
 
@@ -45,6 +46,20 @@ def in_vain(store: Store, most: int) -> list[tuple[str, str]]:
     """
     found = ((child, _why(store, child, parent)) for child, parent in store.index.waits_in_vain(most))
     return [(child, why) for child, why in found if why is not None]
+
+
+def unserved(store: Store) -> list[tuple[str, int]]:
+    """The tasks that no worker here can run, where workers live at all, and how many jobs wait for each."""
+    waiting = store.index.ready_tasks()
+    living = [name for name in store.spool.workers() if is_alive(store.spool, name)] if waiting else []
+    known = {task for worker in living for task in noted_tasks(store.spool, worker)}
+    return [(task, store.index.count_ready_of(task)) for task in waiting if living and task not in known]
+
+
+def said_of(task: str, count: int) -> str:
+    """What a person is told of such a task."""
+    jobs = "a job waits" if count == 1 else f"{count} jobs wait"
+    return f"{jobs} for the task {task}, which no worker here can run: queuectl worker start --tasks MODULE"
 
 
 def _why(store: Store, child: str, parent: str) -> Optional[str]:

@@ -18,7 +18,7 @@ from queuectl.queue.entries import entry_of, unreadable_entry
 from queuectl.queue.notices import PROBLEMS_SHOWN
 from queuectl.queue.report import job_row, job_rows
 from queuectl.queue.store import Store
-from queuectl.queue.vain import in_vain
+from queuectl.queue.vain import in_vain, said_of, unserved
 from queuectl.spool import Place
 from queuectl.spool.layout import STATE_FOLDERS
 from queuectl.state import State
@@ -254,7 +254,10 @@ def hindered(store: Store, job_ids: Sequence[str]) -> Optional[tuple[list[str], 
     for child, why in in_vain(store, PROBLEMS_SHOWN):
         if child in rows:
             return [child], why
+    missing = {task: said_of(task, count) for task, count in unserved(store)}
     for job_id, row in rows.items():
+        if row["task"] in missing and row["state"] in ("pending", "failed"):
+            return [job_id], missing[row["task"]]
         if row["held_by"] == "group" and _is_paused(store, row["group"]):
             return [job_id], f"its group is paused: queuectl group resume {row['group']}"
     return None
@@ -287,7 +290,7 @@ def exit_code_of(row: dict[str, Any]) -> int:
     code: Optional[int] = row["exit_code"]
     if row["outcome"] == "timeout":
         return JOB_TIMED_OUT
-    if row["outcome"] != "failed":
+    if row["outcome"] != "failed" or row.get("task") is not None:
         return FAILED
     if code is None:
         return NOT_STARTED

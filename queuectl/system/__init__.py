@@ -19,10 +19,10 @@ from queuectl.system.files import (
     remove_all,
     remove_folder,
     replace,
-    sync_folder,
     write_file,
     write_files,
 )
+from queuectl.system.flushing import sync_descriptor, sync_folder, unflushed
 from queuectl.system.machine import host_name, is_interactive, process_id
 from queuectl.system.native import (
     FOLDERS_TELL,
@@ -36,7 +36,6 @@ from queuectl.system.native import (
     may_write,
     open_plainly,
     open_to_read,
-    sync_descriptor,
 )
 from queuectl.system.patience import is_lack, is_transient, with_patience
 
@@ -72,6 +71,7 @@ __all__ = [
     "sleep",
     "sync_descriptor",
     "sync_folder",
+    "unflushed",
     "with_patience",
     "write_file",
     "write_files",

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Callable
 
+from queuectl.system.flushing import sync_descriptor, sync_folder
 from queuectl.system.native import (
     is_link,
     make_one_folder,
@@ -18,8 +19,6 @@ from queuectl.system.native import (
     open_for_reading,
     open_plainly,
     start_writing,
-    sync_descriptor,
-    sync_folder,
 )
 from queuectl.system.patience import with_patience
 

@@ -43,12 +43,22 @@ Stoppable = Callable[[Optional[Callable[[], object]]], object]
 """Called with what stops a coroutine, from any thread, and with None when that is over."""
 
 
-def call(tasks: Mapping[str, Task[Any, Any]], one: Call, stoppable: Stoppable = lambda stop: None) -> End:
-    """Call the function, and tell how it ended. Whatever it raises is told, and not raised."""
-    return contextvars.copy_context().run(_call, tasks, one, stoppable)
+def call(
+    tasks: Mapping[str, Task[Any, Any]],
+    one: Call,
+    stoppable: Stoppable = lambda stop: None,
+    raised: Callable[[BaseException], object] = lambda error: None,
+) -> End:
+    """Call the function, and tell how it ended. What it raises is told, to `raised` too, and not raised."""
+    return contextvars.copy_context().run(_call, tasks, one, stoppable, raised)
 
 
-def _call(tasks: Mapping[str, Task[Any, Any]], one: Call, stoppable: Stoppable) -> End:
+def _call(
+    tasks: Mapping[str, Task[Any, Any]],
+    one: Call,
+    stoppable: Stoppable,
+    raised: Callable[[BaseException], object],
+) -> End:
     job = one.job
     log = TaskLog(one.log_path, f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
     progress = None if one.tidings is None else one.tidings.progress
@@ -58,6 +68,7 @@ def _call(tasks: Mapping[str, Task[Any, Any]], one: Call, stoppable: Stoppable) 
             if inspect.isawaitable(value):
                 value = asyncio.run(_awaited(value, stoppable))
         except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
+            raised(error)
             _print_trace(error, log)
             return End(error=_told(error), for_good=isinstance(error, GiveUp))
     kept = keep(value, one.tidings)

@@ -57,7 +57,7 @@ class TestAnotherIndexOfItsName:
             index.heal()
         else:
             desk.close()
-            desk.queue = Queue(desk.root, now=desk.clock)
+            desk.queue = Queue(desk.root, create=False, now=desk.clock)
             index = desk.store.index
         assert left == [0]
         with Desk(desk.root, desk.clock) as other:

@@ -511,7 +511,7 @@ def test_a_drop_goes_by_no_job_that_came_in_meanwhile_and_differs_in_case_only(
     real = staging.Staging.merge
 
     def enqueued_meanwhile(self: staging.Staging) -> Iterator[list[Entry]]:
-        with Queue(desk.root, now=desk.clock) as other:
+        with Queue(desk.root, create=False, now=desk.clock) as other:
             if other.store.index.get("a") is None:
                 other.enqueue([{"command": "x", "id": "a"}])
         yield from real(self)

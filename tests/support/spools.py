@@ -48,7 +48,9 @@ class Desk:
         self.root = Path(root)
         self.clock = clock or Clock()
         make_spool(str(self.root))
-        self.queue = Queue(self.root, now=self.clock)
+        self.queue = Queue(self.root, create=False, now=self.clock)
+        # Not when it is first needed: by then a test may have moved the folder.
+        assert self.store.spool.root
 
     def __enter__(self) -> Desk:
         return self

@@ -301,7 +301,7 @@ class TestSeveralJobs:
     [
         ("cmd", "command"),
         ("run", "command"),
-        ("args", "command"),
+        ("argv", "command"),
         ("retries", "max_retries"),
         ("workdir", "cwd"),
         ("delay", "run_at"),

@@ -25,6 +25,7 @@ def test_each_error_has_the_exit_code_of_the_design() -> None:
         "SpoolUnusable": 7,
         "TimedOut": 125,
         "Interrupted": 130,
+        "JobFailed": 1,
     }
 
 

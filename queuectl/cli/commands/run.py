@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from queuectl import events, system
-from queuectl.cli.commands.worker import count_option, trust_option
+from queuectl.cli.commands.worker import count_option, tasks_option, trust_option
 from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
 from queuectl.cli.terminal import can_draw, cell, whoever_reads
@@ -26,9 +26,12 @@ _ASK_SECONDS = 0.5
 @command("run", "queuectl run examples\nqueuectl run nightly.json --count 4")
 @json_option
 @count_option
+@tasks_option
 @trust_option
 @click.argument("paths", metavar="[FILE|DIR]...", nargs=-1)
-def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str, ...]) -> None:
+def run_command(
+    as_json: bool, count: int, tasks: tuple[str, ...], trust_writers: bool, paths: tuple[str, ...]
+) -> None:
     """Enqueue job files and work until nothing is left to do.
 
     Nothing to do now, that is: a job that fails waits for its retry; run again, or start a worker, when that
@@ -40,7 +43,7 @@ def run_command(as_json: bool, count: int, trust_writers: bool, paths: tuple[str
     ids = _enqueue(paths, trust_writers=trust_writers) if paths else []
     root = ensure_spool()
     watcher = _Watcher(len(ids), root)
-    plan = Plan(workers=count, drain=True, trust_writers=trust_writers)
+    plan = Plan(workers=count, drain=True, trust_writers=trust_writers, tasks=tasks)
     pool = Pool(root, plan, watcher)
     with watcher:
         pool.run()

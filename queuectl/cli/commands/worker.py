@@ -29,6 +29,13 @@ count_option = click.option(
     "--count", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Workers to run."
 )
 
+tasks_option = click.option(
+    "--tasks",
+    metavar="MODULE",
+    multiple=True,
+    help="Run Python functions, too: those that this module registers; may be repeated.",
+)
+
 trust_option = click.option(
     "--trust-writers", is_flag=True, help="Run also what others, who may write to the spool, put there."
 )
@@ -46,12 +53,7 @@ def worker_command() -> None:
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of stderr."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Tell only what needs an eye.")
-@click.option(
-    "--tasks",
-    metavar="MODULE",
-    multiple=True,
-    help="Run Python functions, too: those that this module registers; may be repeated.",
-)
+@tasks_option
 @click.option(
     "--processes",
     metavar="N",

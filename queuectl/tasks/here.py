@@ -1,0 +1,67 @@
+"""Tasks in the thread of whoever runs the worker: for tests, whose patches are to reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from queuectl.engine import Conditions, End
+from queuectl.job import Job
+from queuectl.system import now
+from queuectl.tasks.calling import Call, call
+from queuectl.tasks.task import Task
+
+
+class Here:
+    """An `Engine`, which has run what it starts when it returns."""
+
+    def __init__(self, tasks: Mapping[str, Task[Any, Any]]) -> None:
+        self._tasks = tasks
+        self.error: Optional[BaseException] = None
+        """What a task has raised last."""
+        self._ran: list[str] = []
+
+    def start(self, job: Job, conditions: Conditions) -> HereRun:
+        """As `Engine.start`."""
+        one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
+        self._ran.append(job.name)
+        return HereRun(call(self._tasks, one, raised=self._note))
+
+    def _note(self, error: BaseException) -> None:
+        self.error = error
+
+    def taken(self) -> list[str]:
+        """The ids of the jobs that were run since the last call."""
+        ran, self._ran = self._ran, []
+        return ran
+
+    def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
+        """As `Engine.start_error`."""
+        return f"could not be started: {error.strerror or error}"
+
+    def close(self) -> None:
+        """As `Engine.close`."""
+
+
+class HereRun:
+    """A `Running` that is over."""
+
+    def __init__(self, end: End) -> None:
+        self._end = end
+        self.ended = False
+
+    def is_over(self) -> bool:
+        """As `Running.is_over`."""
+        return True
+
+    def ends_within(self, seconds: float) -> bool:
+        """As `Running.ends_within`."""
+        return True
+
+    def wait(self) -> End:
+        """As `Running.wait`."""
+        self.ended = True
+        return self._end
+
+    def kill(self, *, force: bool) -> None:
+        """As `Running.kill`."""
