@@ -78,7 +78,8 @@ class Recorder:
     def end(self, got: Claim, outcome: Outcome) -> None:
         """Take in how a run ended; it is recorded with the others of its batch."""
         if outcome.refused is not None:
-            self.tell(events.NOTICE, got, text=f"QUEUECTL_RESULT is not kept: {outcome.refused}")
+            what = "QUEUECTL_RESULT" if got.job.task is None else "what it has returned"
+            self.tell(events.NOTICE, got, text=f"{what} is not kept: {outcome.refused}")
         if outcome.goes_on:
             self._leave_behind(got)
             return

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import pytest
 from hypothesis import settings
 
+from queuectl import pytest_plugin
 from tests.support.orphans import end_orphans
 
 # A red run must be red again: by default every example is the same each time.
@@ -60,6 +61,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)  # after the terminal is there
 def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.has_plugin("queuectl"):
+        # Not installed, as pytest would find it.
+        config.pluginmanager.register(pytest_plugin, "queuectl")
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Failures(terminal))

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from queuectl.engine import Conditions, End
 from queuectl.job import Job
 from queuectl.system import now
+from queuectl.tasks import output
 from queuectl.tasks.calling import Call, call
 from queuectl.tasks.task import Task
 
@@ -19,21 +20,16 @@ class Here:
         self._tasks = tasks
         self.error: Optional[BaseException] = None
         """What a task has raised last."""
-        self._ran: list[str] = []
 
     def start(self, job: Job, conditions: Conditions) -> HereRun:
         """As `Engine.start`."""
         one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
-        self._ran.append(job.name)
-        return HereRun(call(self._tasks, one, raised=self._note))
+        # Each time: a test's own capture replaces the streams again and again.
+        with output.installed():
+            return HereRun(call(self._tasks, one, raised=self._note))
 
     def _note(self, error: BaseException) -> None:
         self.error = error
-
-    def taken(self) -> list[str]:
-        """The ids of the jobs that were run since the last call."""
-        ran, self._ran = self._ran, []
-        return ran
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""

@@ -121,9 +121,24 @@ class Router(io.TextIOBase):
         return self._target().errors
 
 
+_STREAMS = ("stdout", "stderr")
+
+
 def install() -> None:
     """Put the routers in place; calling again does nothing."""
-    for name in ("stdout", "stderr"):
+    for name in _STREAMS:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Router):
             setattr(sys, name, Router(stream))
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Have them in place for the block."""
+    before = {name: getattr(sys, name) for name in _STREAMS}
+    install()
+    try:
+        yield
+    finally:
+        for name, stream in before.items():
+            setattr(sys, name, stream)

@@ -39,7 +39,8 @@ def _problem(value: Any) -> Optional[str]:
         for one in level:
             if problem := _problem_of_one(one):
                 return problem if one is value else f"a {type(value).__name__} with {problem} in it"
-        level = [inner for outer in level for inner in _inside(outer)]
+        # Each once: one that holds itself twice would be twice as many on each level.
+        level = list({id(inner): inner for outer in level for inner in _inside(outer)}.values())
         if not level:
             return None
     return f"nested too deeply (more than {DEEPEST} levels)"

@@ -20,6 +20,8 @@ from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.runner import COMPLETED, FAILED, INTERRUPTED, Outcome
 from queuectl.spool.making import make_spool
+from queuectl.tasks.inside import Inside
+from queuectl.tasks.task import Task
 from queuectl.worker import Worker
 
 START = 1_800_000_000.0
@@ -133,11 +135,21 @@ class Desk:
         return self.drop(f"{job_id}.json", {"id": job_id, "command": "echo hi", **kept, **fields}, folder)
 
     @contextmanager
-    def worker(self, run: Optional[Run] = None, name: str = "host-1-1-abc", **hands: Any) -> Iterator[Worker]:
-        """A live worker with a connection of its own; `run` stands in for the running of commands."""
+    def worker(
+        self,
+        run: Optional[Run] = None,
+        name: str = "host-1-1-abc",
+        *,
+        tasks: Optional[Mapping[str, Task[Any, Any]]] = None,
+        **hands: Any,
+    ) -> Iterator[Worker]:
+        """A live worker with a connection of its own; `run` stands in for the running of commands. It calls
+        these tasks in a thread.
+        """
         given = {"now": self.clock, "luck": lambda: 0.5, "pause": self.clock.advance, **hands}
         with Store.open(str(self.root)) as store:
-            worker = Worker(store, name, Hands(**given))
+            store.index.tasks = frozenset(tasks or ())
+            worker = Worker(store, name, Hands(**given), tasks=Inside(tasks) if tasks else None)
             if run is not None:
                 worker.runner.run = run  # type: ignore[method-assign]
             worker.start()
