@@ -98,7 +98,7 @@ class Task(Generic[P, R]):
             InvalidInput: an argument has no form in JSON.
             TypeError: the function cannot be called so.
         """
-        inspect.signature(self.function).bind(*args, **kwargs)
+        self._refuse_unfit(args, kwargs)
         given = plain_arguments(self.name, args, kwargs)
         made = {**self._fields, "task": self.name, **given}
         if self._delay is not None:
@@ -106,6 +106,14 @@ class Task(Generic[P, R]):
 
             made["run_at"] = format_moment(self.queue.moment() + self._delay)
         return made
+
+    def _refuse_unfit(self, args: Any, kwargs: Any) -> None:
+        try:
+            signature = inspect.signature(self.function)
+        except ValueError:
+            # Of a function that is not written in Python this may be unknown.
+            return
+        signature.bind(*args, **kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle:
         """Have a worker call it: the job's handle. Once this returns the job outlives a power cut.
