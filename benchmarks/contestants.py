@@ -62,7 +62,7 @@ def contestants(*, install: bool, counts: tuple[int, ...]) -> list[Contestant]:
     return [one for one in found if one is not None]
 
 
-def _run(
+def run_program(
     call: list[str],
     *,
     stdin: str = "",
@@ -70,6 +70,7 @@ def _run(
     cwd: Optional[Path] = None,
     check: bool = True,
 ) -> None:
+    """Run it to its end, unheard."""
     quiet = subprocess.DEVNULL
     subprocess.run(call, input=stdin.encode(), env=env, cwd=cwd, stdout=quiet, stderr=quiet, check=check)
 
@@ -82,14 +83,14 @@ def _gate(folder: Path) -> str:
 def _xargs() -> Contestant:
     def fill(folder: Path, count: int) -> Drain:
         lines = "\n".join(map(str, range(count)))
-        return lambda: _run(["xargs", f"-P{SLOTS}", "-n1", *COMMAND], stdin=lines)
+        return lambda: run_program(["xargs", f"-P{SLOTS}", "-n1", *COMMAND], stdin=lines)
 
     return Contestant("xargs -P2 (no queue)", "keeps nothing", fill)
 
 
 def _threads() -> Contestant:
     def fill(folder: Path, count: int) -> Drain:
-        return lambda: _run([sys.executable, "-c", _THREADS, str(count)])
+        return lambda: run_program([sys.executable, "-c", _THREADS, str(count)])
 
     return Contestant("Python, 2 threads (no queue)", "keeps nothing", fill)
 
@@ -100,9 +101,9 @@ def _queuectl(workers: int, *, most: Optional[int] = None) -> Contestant:
 
     def fill(folder: Path, count: int) -> Drain:
         jobs = "\n".join(json.dumps({"command": "true"}) for _ in range(count))
-        _run([*call, "enqueue", "-"], stdin=jobs, env=environment(), cwd=folder)
+        run_program([*call, "enqueue", "-"], stdin=jobs, env=environment(), cwd=folder)
         drain = [*call, "worker", "start", "--drain", "--quiet", "--count", str(workers)]
-        return lambda: _run(drain, env=environment(), cwd=folder)
+        return lambda: run_program(drain, env=environment(), cwd=folder)
 
     name = f"queuectl --count {workers}" + (f" (of {most})" if most else "")
     return Contestant(name, "each record, each acknowledged job", fill, most=most)
@@ -116,17 +117,17 @@ def _spooler() -> Optional[Contestant]:
     def fill(folder: Path, count: int) -> Drain:
         own = {**os.environ, "TS_SOCKET": str(folder / "socket"), "TMPDIR": str(folder)}
         gate = _gate(folder)
-        _run([spooler, "-S", str(SLOTS)], env=own)
-        atexit.register(_run, [spooler, "-K"], env=own, check=False)
+        run_program([spooler, "-S", str(SLOTS)], env=own)
+        atexit.register(run_program, [spooler, "-K"], env=own, check=False)
         # Its slots are taken until all are in the queue.
         for command in [*[["sh", "-c", gate]] * SLOTS, *[COMMAND] * count]:
-            _run([spooler, "-n", *command], env=own)
+            run_program([spooler, "-n", *command], env=own)
 
         def drain() -> None:
             (folder / "go").touch()
             # Numbered from 0, gates first: they end in order but for the last two.
             for number in range(count, count + SLOTS):
-                _run([spooler, "-w", str(number)], env=own, check=False)
+                run_program([spooler, "-w", str(number)], env=own, check=False)
 
         return drain
 
@@ -146,12 +147,12 @@ def _nq() -> Optional[Contestant]:
         for number, own in enumerate(queues):
             mine = len(range(number, count, SLOTS))
             for command in [["/bin/sh", "-c", gate], *[COMMAND] * mine]:
-                _run([nq, "-q", *command], env=own)
+                run_program([nq, "-q", *command], env=own)
 
         def drain() -> None:
             (folder / "go").touch()
             for own in queues:
-                _run([nq, "-w"], env=own)
+                run_program([nq, "-w"], env=own)
 
         return drain
 
@@ -167,15 +168,15 @@ def _parallel() -> Optional[Contestant]:
     def fill(folder: Path, count: int) -> Drain:
         lines = "\n".join(["true"] * count)
         call = [parallel, f"-j{SLOTS}", "--joblog", str(folder / "log")]
-        return lambda: _run(call, stdin=lines)
+        return lambda: run_program(call, stdin=lines)
 
     return Contestant("GNU parallel --joblog", "nothing", fill)
 
 
 def _huey(python: str, storage: str, durability: str) -> Contestant:
     def fill(folder: Path, count: int) -> Drain:
-        _run([python, HUEY, "fill", storage, str(folder), str(count)])
-        return lambda: _run([python, HUEY, "drain", storage, str(folder), str(count)])
+        run_program([python, HUEY, "fill", storage, str(folder), str(count)])
+        return lambda: run_program([python, HUEY, "drain", storage, str(folder), str(count)])
 
     kind = "SqliteHuey" if storage == "sqlite" else "FileHuey"
     return Contestant(f"huey {version_of(python, 'huey')} {kind}, 2 threads", durability, fill)

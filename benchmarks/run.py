@@ -15,7 +15,19 @@ from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import charts, enqueue, idle, latency, measure, moved, size, starting, startup, throughput
+from benchmarks import (
+    charts,
+    enqueue,
+    idle,
+    latency,
+    measure,
+    moved,
+    size,
+    starting,
+    startup,
+    tasks,
+    throughput,
+)
 from benchmarks.measure import Table, cost_of_a_file
 
 # Of each, its amount of work: in full, and for --quick.
@@ -25,6 +37,10 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
     "throughput": (
         lambda: throughput.run(5, 3000, install=True, counts=(1, 2, 3, 4)),
         lambda: throughput.run(1, 20, install=False, counts=(2,)),
+    ),
+    "tasks": (
+        lambda: tasks.run(5, 10_000, install=True),
+        lambda: tasks.run(1, 20, install=False),
     ),
     "enqueue": (
         lambda: enqueue.run(5, 500, 10_000, install=True),
@@ -40,6 +56,7 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
 }
 CHARTS: dict[str, Callable[[Table], str]] = {
     "throughput": lambda table: charts.bars(table, 1, "jobs/s"),
+    "tasks": lambda table: charts.bars(table, 1, "tasks/s"),
     "enqueue": lambda table: charts.bars(table, 1, "jobs/s"),
     "size": lambda table: charts.lines(table, [1, 2, 3, 4, 5], "ms"),
 }

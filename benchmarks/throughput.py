@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Union
 
@@ -13,6 +14,11 @@ from benchmarks.measure import Cost, Table, new_folders
 def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Table:
     """From the start of each to its end; interleaved, so that all meet what else the machine does."""
     field = contestants(install=install, counts=counts)
+    return compare(field, rounds, jobs, f"drain of {jobs} no-op commands, median of {rounds}")
+
+
+def compare(field: Sequence[Contestant], rounds: int, jobs: int, title: str) -> Table:
+    """A row for each, with its rate beside that of the first one."""
     rates: dict[str, list[float]] = {one.name: [] for one in field}
     costs: dict[str, list[Cost]] = {one.name: [] for one in field}
     with new_folders() as new:
@@ -27,7 +33,6 @@ def run(rounds: int, jobs: int, *, install: bool, counts: tuple[int, ...]) -> Ta
                 costs[one.name].append(Cost.so_far().since(before))
     measure = median(rates[field[0].name])
     rows = [_row(one, rates[one.name], costs[one.name], measure, jobs) for one in field]
-    title = f"drain of {jobs} no-op commands, median of {rounds}"
     ratio = f"x {field[0].name.split()[0]}"
     headings = ("by", "jobs/s", "least", ratio, "CPU ms/job", "KiB written/job", "flushed to disk")
     return Table(title, headings, rows)
