@@ -117,12 +117,15 @@ class TestTheOrderOfClaims:
         assert [row.id for row in index.coming(9)] == ["a", "c", "b"]
         assert [row.id for row in index.coming(2)] == ["a", "c"]
 
-    @pytest.mark.parametrize("asked", ["ready", "promote", "has_ready", "stuck", "runs_crashed", "coming"])
+    @pytest.mark.parametrize(
+        "asked", ["ready", "promote", "has_ready", "has_lanes", "stuck", "runs_crashed", "coming"]
+    )
     def test_costs_the_same_however_many_wait(self, index: Index, asked: str) -> None:
         answers: dict[str, Callable[[], bool]] = {
             "ready": lambda: len(ready(index, 2)) == 2,
             "promote": lambda: index.promote(START) == START + 1,
             "has_ready": lambda: index.has_ready(START),
+            "has_lanes": lambda: not index.has_lanes(),
             "stuck": lambda: index.stuck() == [],
             "coming": lambda: len(index.coming(9)) == 9,
             "runs_crashed": lambda: not index.runs_crashed("host-1-", "-abc"),
