@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import Any, Optional, Union
@@ -118,13 +118,20 @@ def new_id(now: float) -> str:
     return f"{moment:%Y%m%d-%H%M%S}-{tail}"
 
 
+def _unused_id(now: float, used: Container[str]) -> str:
+    # Of ten thousand that are added at once, two are given the same in one case of fifteen.
+    while (made := new_id(now)) in used:
+        pass
+    return made
+
+
 def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Job]:
     used: set[str] = set()
     named: list[Job] = []
     # Whether others have an id is asked when the jobs are admitted; only to choose another it is asked here.
     with store.naming() if rename else nullcontext():
         for position, job in enumerate(jobs):
-            wanted = job.id if job.id is not None else new_id(now)
+            wanted = job.id if job.id is not None else _unused_id(now, used)
             if rename:
                 wanted = next_free(wanted, lambda name: fold(name) in used or store.is_taken(name))
             elif fold(wanted) in used:

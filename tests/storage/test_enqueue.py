@@ -11,6 +11,7 @@ import pytest
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job
+from queuectl.queue import enqueue as enqueue_module
 from queuectl.spool import Spool
 from queuectl.state import State
 from queuectl.system import files
@@ -82,6 +83,15 @@ def test_a_job_without_an_id_gets_one_that_sorts_by_time(desk: Desk) -> None:
     assert len(set(ids)) == 2
     assert all(one.startswith("20270115-080000-") for one in ids)
     assert [desk.row(one)["command"] for one in ids] == ["x", "y"]
+
+
+def test_of_those_that_get_one_none_gets_that_of_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand at once, two would have the same in one case of fifteen."""
+    made = iter(["made-a", "made-a", "made-b"])
+    with monkeypatch.context() as patched:
+        patched.setattr(enqueue_module, "new_id", lambda now: next(made))
+        desk.queue.enqueue([{"command": "x"}, {"command": "y"}])
+    assert desk.ids() == ["made-a", "made-b"]
 
 
 def test_jobs_added_together_run_in_their_order(desk: Desk) -> None:
