@@ -111,6 +111,8 @@ class Recorder:
             self._forget_run()
 
     def _ended(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
         ids = [claim.place.job_id for claim in claims]
         self._forget_request(ids)
         grouped = any(claim.job.group is not None or claim.job.batch is not None for claim in claims)

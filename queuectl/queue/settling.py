@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Optional
 import msgspec
 
 from queuectl.errors import Conflict, InvalidInput, QueueError
-from queuectl.index import Entry
+from queuectl.index import Entry, Stamp
 from queuectl.job import Job, Run, dated, finished
 from queuectl.names import next_free
 from queuectl.queue.claims import Claim
 from queuectl.queue.entries import created_of, entry_of
-from queuectl.queue.hooks import fire
+from queuectl.queue.hooks import fire, has_hooks
 from queuectl.queue.intake import show_quarantined
 from queuectl.queue.store import Store
 from queuectl.retry import Decision
@@ -56,24 +56,27 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
     plain = [end for end in ends if not store.spool.is_there(end.target)]
     jobs = [_as_ended(end, end.claim.job, now) for end in plain]
     settled: set[str] = set()
-    rows: list[Entry] = []
+    rows, befores = list[Entry](), list[Stamp]()
     try:
         prepared = store.spool.prepare(jobs)
     except OSError:
         return set()
+    # Asked once: to look for each of them would take longer than to move it.
+    for_all = has_hooks(store)
     for end, job, (path, version) in zip(plain, jobs, prepared):
         place = end.claim.place
         try:
             # One that somebody holds must not keep the others waiting.
             store.spool.put_over(path, place, read=end.claim.version, patience=CLAIM_PATIENCE)
-            fire(store, place, job, now)
+            fire(store, place, job, now, for_all=for_all)
             store.spool.move(place, end.target, patience=CLAIM_PATIENCE)
         except (OSError, Conflict):
             continue
         store.let_go(place)
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
-    store.record_all(rows)
+        befores.append(Stamp(place.state.value, place.worker, *end.claim.version))
+    store.record_changed(rows, befores)
     return settled
 
 
