@@ -85,8 +85,21 @@ def test_a_job_without_an_id_gets_one_that_sorts_by_time(desk: Desk) -> None:
     assert [desk.row(one)["command"] for one in ids] == ["x", "y"]
 
 
-def test_of_those_that_get_one_none_gets_that_of_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ten thousand at once, two would have the same in one case of fifteen."""
+def test_those_that_get_one_follow_one_another(desk: Desk) -> None:
+    """Else of ten thousand two would have the same in one case of fifteen, and those that run one after the
+    other would lie anywhere in the index.
+    """
+    ids = [place.job_id for place in desk.queue.enqueue([{"command": "x"} for _ in range(100)])]
+    assert len(set(ids)) == 100
+    assert sum(after < before for before, after in zip(ids, ids[1:])) <= 1
+
+
+def test_another_program_begins_elsewhere() -> None:
+    """Also one that forks: else both would give the same ids in one second."""
+    assert next(enqueue_module._numbers(1)) != next(enqueue_module._numbers(2))
+
+
+def test_one_that_gets_one_does_not_get_that_of_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     made = iter(["made-a", "made-a", "made-b"])
     with monkeypatch.context() as patched:
         patched.setattr(enqueue_module, "new_id", lambda now: next(made))
