@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
@@ -205,7 +205,7 @@ class _Look:
         self._note_row(entry, target, job, version)
         _forget_note(store, place.job_id)
 
-    def _is_taken(self, place: Place, alike: Collection[str]) -> bool:
+    def _is_taken(self, place: Place, alike: Sequence[str]) -> bool:
         """Whether the file at `place` is not the only one of its id, as `Store.is_taken`."""
         spool, job_id = self.store.spool, place.job_id
         if self._owned is None:
@@ -213,7 +213,11 @@ class _Look:
             # since, or a person has a hand in this, each place is looked at below.
             self._owned = {fold(name) for worker in self.workers for name in spool.names_of(worker)}
         others = [state for state in _RESTING if state is not place.state]
-        if fold(place.name) not in self._owned and not spool.is_in(job_id, others) and {job_id}.issuperset(alike):
+        if (
+            fold(place.name) not in self._owned
+            and not spool.is_in(job_id, others)
+            and {job_id}.issuperset(alike)
+        ):
             return False
         return self.store.is_taken(job_id, besides=place, workers=self.workers, alike=alike)
 

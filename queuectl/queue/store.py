@@ -234,7 +234,7 @@ class Store:
             self.index.put(rows)
 
     def record_changed(self, rows: Sequence[Entry], befores: Sequence[Stamp]) -> None:
-        """The same of jobs that were claimed, or whose runs have ended; `befores` is what the index knew of them."""
+        """The same of jobs that were claimed, or whose runs have ended; `befores` is what it knew of them."""
         if not rows:
             return
         with suppress(sqlite3.Error):

@@ -52,11 +52,11 @@ class Looking(Paths):
 
     def is_there(self, place: Place) -> bool:
         """Whether a file lies at `place`."""
-        return os.path.lexists(self.path(place))
+        return system.is_there(self.path(place))
 
     def is_in(self, job_id: str, states: Iterable[State]) -> bool:
         """Whether a file of this id lies in the folder of one of these states, none of them `processing`."""
-        return any(os.path.lexists(self.path(Place(state, job_id))) for state in states)
+        return any(system.is_there(self.path(Place(state, job_id))) for state in states)
 
     def names_of(self, worker: str) -> list[str]:
         """The names of the files in the folder of this worker. Raises OSError."""

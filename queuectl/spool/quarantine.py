@@ -67,7 +67,7 @@ def note_of(spool: Spool, job_id: str) -> Optional[str]:
 def forget_note(spool: Spool, job_id: str) -> None:
     """Remove the note: its file has been mended, or is gone."""
     # Asked first: of each job that is claimed it is tried, and to be refused takes longer.
-    if os.path.lexists(path := note_path(spool, job_id)):
+    if system.is_there(path := note_path(spool, job_id)):
         system.remove(path)
 
 
