@@ -43,10 +43,8 @@ class Whereabouts(Links):
             self.link(entries)
 
     def change(self, entries: Sequence[Entry], befores: Sequence[Stamp]) -> None:
-        """Write these rows of jobs that have been claimed, or whose runs have ended; of each, the version that
-        its file had before.
-
-        It is `put` for a third of the price, where the row is still that of this version.
+        """Write these rows of jobs that have been claimed, or whose runs have ended: `put` for a third of the
+        price, where what the index knows of them is what it was (`befores`).
         """
         with self.transaction():
             parents = self._parents_among(entries)

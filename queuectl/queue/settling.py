@@ -75,9 +75,13 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         store.let_go(place)
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
-        befores.append(Stamp(place.state.value, place.worker, *end.claim.version))
+        befores.append(_stamp_of(end.claim))
     store.record_changed(rows, befores)
     return settled
+
+
+def _stamp_of(claim: Claim) -> Stamp:
+    return Stamp(claim.place.state.value, claim.place.worker, *claim.version)
 
 
 def _as_ended(end: End, job: Job, now: float) -> Job:
@@ -139,13 +143,38 @@ def give_back(
 
 def give_back_some(store: Store, claims: Sequence[Claim], now: float) -> list[Claim]:
     """`give_back` each of these, with one try; those that are left: somebody holds them, for example."""
-    left: list[Claim] = []
+    left, rows, befores = list[Claim](), list[Entry](), list[Stamp]()
     for claim in claims:
         try:
-            give_back(store, claim, now, patience=CLAIM_PATIENCE)
+            target = _give_back_as_it_is(store, claim)
+            if target is None:
+                give_back(store, claim, now, patience=CLAIM_PATIENCE)
+            else:
+                rows.append(entry_of(target, claim.job, claim.version, now))
+                befores.append(_stamp_of(claim))
         except (OSError, sqlite3.Error, QueueError):
             left.append(claim)
+    store.record_changed(rows, befores)
     return left
+
+
+def _give_back_as_it_is(store: Store, claim: Claim) -> Optional[Place]:
+    """Where it lies now; None where there is more to it than one move: then it lies where it lay.
+
+    Raises:
+        OSError: somebody holds it.
+    """
+    place, target = claim.place, Place(State.PENDING, claim.place.job_id)
+    if claim.job.state is not State.PENDING or store.spool.is_there(target):
+        return None
+    try:
+        if store.spool.version(place) != claim.version:
+            return None
+        store.spool.move(place, target, patience=CLAIM_PATIENCE)
+    except FileNotFoundError:
+        return None
+    store.let_go(place)
+    return target
 
 
 def pass_over(store: Store, claim: Claim, job_id: str, now: float, lack: OSError) -> None:

@@ -102,6 +102,10 @@ def open_to_read(path: str, flags: int) -> int:
 
 
 def _open(path: str, flags: int, mode: int) -> int:
+    if flags & os.O_CREAT and not flags & os.O_EXCL:
+        # Mostly it is there, and need not be given to anybody.
+        with suppress(FileNotFoundError):
+            return os.open(path, flags & ~os.O_CREAT)
     if flags & os.O_CREAT and posix_owner.is_anothers(path):
         try:
             return posix_owner.create(path, flags, mode)
