@@ -16,7 +16,7 @@ from queuectl import system
 from queuectl.queue.claims import Claim
 from queuectl.queue.settling import End
 
-MOST = 16
+MOST = 64
 """Jobs claimed at once at most."""
 HORIZON = 0.05
 """Seconds of work that are claimed at once, by what the last run took; a longer one is claimed alone."""
@@ -37,6 +37,7 @@ class Batch:
         """What runs, or is about to."""
         self.ended: list[End] = []
         """Runs that have not been recorded yet."""
+        self._ended_ids: list[str] = []
         self._waiting: deque[Claim] = deque()
         self.handing = threading.Lock()
         """Held while those that were taken back are on their way: who finds none here waits for that. Before
@@ -76,10 +77,12 @@ class Batch:
         if not self.ended:
             self._since = system.monotonic()
         self.ended.append(end)
+        self._ended_ids.append(end.claim.place.job_id)
 
     def keep_still(self, ends: list[End]) -> None:
         """These could not be recorded just now."""
         self.ended, self._since = ends, system.monotonic()
+        self._ended_ids = [end.claim.place.job_id for end in ends]
 
     @property
     def is_late(self) -> bool:
@@ -130,4 +133,4 @@ class Batch:
         """
         current = self.current
         runs = "" if current is None else current.place.job_id
-        return [runs, *(end.claim.place.job_id for end in self.ended)]
+        return [runs, *self._ended_ids]

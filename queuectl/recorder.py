@@ -117,6 +117,8 @@ class Recorder:
             self._forget_run()
 
     def _ended(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
         ids = [claim.place.job_id for claim in claims]
         self._forget_request(ids)
         grouped = any(claim.job.group is not None or claim.job.batch is not None for claim in claims)
@@ -146,11 +148,11 @@ class Recorder:
     def give_back_waiting(self, *, patiently: bool = True) -> None:
         """Put those that wait back into `pending`; not `patiently`, those for which one try is enough."""
         with self._batch.handing:
-            waiting, left = self._batch.take_back(), list[Claim]()
+            waiting = self._batch.take_back()
+            left = give_back_some(self._store, waiting, self.hands.now())
             if patiently:
-                self._give_back_surely(waiting)
-            else:
-                left = give_back_some(self._store, waiting, self.hands.now())
+                self._give_back_surely(left)
+                left = []
             self._batch.put_back(left)
         if len(left) < len(waiting):
             self.hands.freed()

@@ -54,9 +54,9 @@ class Progress(NamedTuple):
 def take(tidings: Tidings) -> Result:
     """What the run that has just ended has left; its files are gone then."""
     # Asked first: most commands leave nothing, and to be refused takes longer.
-    if os.path.lexists(tidings.progress):
+    if system.is_there(tidings.progress):
         _remove(tidings.progress)
-    if not os.path.lexists(tidings.result):
+    if not system.is_there(tidings.result):
         return Result()
     try:
         data, _ = system.read_file(tidings.result, LARGEST_RESULT, patience=_LONG_PATIENCE)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Optional
+from operator import attrgetter
+from typing import Any, Optional
 
 from queuectl.index.base import FIELDS
-from queuectl.index.links import Links
+from queuectl.index.links import BATCH, Links
 from queuectl.index.rows import Entry, Stamp, checked_id, entry_from, stamp_from
 from queuectl.index.staging import Staging
 from queuectl.state import State
 
 _PUT = f"INSERT OR REPLACE INTO jobs ({FIELDS}) VALUES ({', '.join('?' * len(Entry._fields))})"
+_CHANGED = (
+    *("state", "worker", "mtime_ns", "size", "created", "due", "attempts", "crashes", "run_at"),
+    *("created_at", "updated_at", "exit_code", "error", "stuck_since", "stuck_why"),
+)
+"""What a claim changes in a row, or the end of a run."""
+_CHANGE = (
+    f"UPDATE jobs SET {', '.join(f'{field} = ?' for field in _CHANGED)} "
+    "WHERE id = ? AND state = ? AND worker IS ? AND mtime_ns = ? AND size = ?"
+)
+_changed = attrgetter(*_CHANGED, "id")
 
 
 def _places(values: Sequence[str]) -> str:
@@ -25,9 +36,34 @@ class Whereabouts(Links):
     def put(self, entries: Iterable[Entry]) -> None:
         """Write these rows, over older ones of the same ids."""
         entries = list(entries)
+        if not entries:
+            return
         with self.transaction():
             self._sql.executemany(_PUT, entries)
             self.link(entries)
+
+    def change(self, entries: Sequence[Entry], befores: Sequence[Stamp]) -> None:
+        """Write these rows of jobs that have been claimed, or whose runs have ended: `put` for a third of the
+        price, where what the index knows of them is what it was (`befores`).
+        """
+        with self.transaction():
+            parents = self._parents_among(entries)
+            whole, few = list[Entry](), list[tuple[Any, ...]]()
+            for entry, before in zip(entries, befores):
+                if entry.after or (parents and not parents.isdisjoint((entry.fold, f"{BATCH}{entry.batch}"))):
+                    # The triggers see to those that wait for it.
+                    whole.append(entry)
+                else:
+                    few.append((*_changed(entry), *before))
+            done = self._sql.executemany(_CHANGE, few).rowcount if few else 0
+            self.put(whole if done == len(few) else entries)
+
+    def _parents_among(self, entries: Sequence[Entry]) -> set[str]:
+        """What of these is waited for, or has been: their ids, and batches."""
+        keys = {entry.fold for entry in entries}
+        keys.update(f"{BATCH}{entry.batch}" for entry in entries if entry.batch is not None)
+        query = f"SELECT parent FROM links WHERE parent IN ({_places(list(keys))})"
+        return {row[0] for row in self._sql.execute(query, list(keys))}
 
     def drop(self, job_ids: Iterable[str]) -> None:
         """Forget these ids."""

@@ -17,7 +17,7 @@ import msgspec
 
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, QueueError
-from queuectl.index import Entry
+from queuectl.index import Entry, Stamp
 from queuectl.index.base import PARKED
 from queuectl.job import Job, claimed, retried, wants_retry
 from queuectl.names import CANCEL_SUFFIX, fold, program_of
@@ -33,6 +33,7 @@ from queuectl.state import State
 
 CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
+_RESTING = tuple(state for state in State if state is not State.PROCESSING)
 POSTPONED = 0.5
 """Seconds for which a job that cannot be moved just now is passed over."""
 
@@ -109,6 +110,12 @@ class _Look:
         self.limit = store.config.max_job_bytes
         self.claims: list[Claim] = []
         self.rows: list[Entry] = []
+        """Of those that are another version of their files than the index knows."""
+        self._changed: list[Entry] = []
+        """Of the others."""
+        self._befores: list[Stamp] = []
+        """What the index knows of these."""
+        self._owned: Optional[set[str]] = None
         self._tried: set[str] = set()
         self._alone = False
         """What is claimed is to start at once: how many do in a time is counted."""
@@ -130,6 +137,7 @@ class _Look:
         finally:
             # What was moved is ours, whatever came then.
             self.store.record_all(self.rows)
+            self.store.record_changed(self._changed, self._befores)
 
     def _take_some(self, entries: Sequence[Entry], most: int) -> None:
         """Claim those of these that can be, in their order."""
@@ -170,7 +178,7 @@ class _Look:
     def _take(self, entry: Entry, place: Place) -> None:
         store, now = self.store, self.now
         alike = self._alike.get(fold(entry.id), ())
-        if store.is_taken(place.job_id, besides=place, workers=self.workers, alike=alike):
+        if self._is_taken(place, alike):
             # A row that is behind its file speaks of no second one. (It leaves here only under our lock.)
             if not store.spool.is_there(place):
                 raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
@@ -195,7 +203,7 @@ class _Look:
             self._alone = self.groups.has_rate(job.group)
         store.spool.move(place, target, patience=CLAIM_PATIENCE)
         self.claims.append(Claim(job, target, version, entry.stuck_since))
-        self.rows.append(_row_of(entry, target, job, version, now))
+        self._note_row(entry, target, job, version)
         _forget_note(store, place.job_id)
 
     def _still_runs(self, job_id: str, job: Job) -> bool:
@@ -206,6 +214,32 @@ class _Look:
         if self._running is None:
             self._running = running(self.store.spool, besides=self.worker)
         return job_id in self._running and goes_on(self.store.spool, self._running[job_id])
+
+    def _is_taken(self, place: Place, alike: Sequence[str]) -> bool:
+        """Whether the file at `place` is not the only one of its id, as `Store.is_taken`."""
+        spool, job_id = self.store.spool, place.job_id
+        if self._owned is None:
+            # Asked once: into a worker's folder jobs come under our lock alone. Where one has gone out of it
+            # since, or a person has a hand in this, each place is looked at below.
+            self._owned = {fold(name) for worker in self.workers for name in spool.names_of(worker)}
+        others = [state for state in _RESTING if state is not place.state]
+        if (
+            fold(place.name) not in self._owned
+            and not spool.is_in(job_id, others)
+            and {job_id}.issuperset(alike)
+        ):
+            return False
+        return self.store.is_taken(job_id, besides=place, workers=self.workers, alike=alike)
+
+    def _note_row(self, entry: Entry, target: Place, job: Job, version: tuple[int, int]) -> None:
+        if version != (entry.mtime_ns, entry.size):
+            self.rows.append(entry_of(target, job, version, self.now))
+            return
+        # What the row tells of the file still holds.
+        state = target.state.value
+        row = entry._replace(state=state, worker=target.worker, due=None, stuck_since=None, stuck_why=None)
+        self._changed.append(row)
+        self._befores.append(entry.stamp)
 
     def _waits(self, entry: Entry, place: Place, read: Read) -> bool:
         """See to a job that may not start yet, though it is due; whether it is one."""
@@ -222,15 +256,6 @@ class _Look:
             store.record_all([entry_of(place, job, read.version, now)._replace(due=PARKED)])
             return True
         return False
-
-
-def _row_of(entry: Entry, target: Place, job: Job, version: tuple[int, int], now: float) -> Entry:
-    if version != (entry.mtime_ns, entry.size):
-        return entry_of(target, job, version, now)
-    # What the row tells of the file still holds.
-    return entry._replace(
-        state=target.state.value, worker=target.worker, due=None, stuck_since=None, stuck_why=None
-    )
 
 
 def _forget_note(store: Store, job_id: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
+from functools import lru_cache
+from itertools import count
 from typing import Any, Optional, Union
 
 import msgspec
@@ -32,6 +34,7 @@ from queuectl.spool import Place, too_large
 
 TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+_TAIL = 6
 
 
 class _Taken(Conflict):
@@ -112,10 +115,29 @@ def _as_given(job: Union[Job, Mapping[str, Any]]) -> Job:
 
 
 def new_id(now: float) -> str:
-    """An id for a job that has none: by time, so that Explorer sorts them."""
+    """An id for a job that has none: by time, so that Explorer sorts them.
+
+    Within a second one follows the other: those that run together lie together in the index, and are written
+    there at once.
+    """
     moment = datetime.fromtimestamp(now, timezone.utc)
-    tail = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(6))
+    number, tail = next(_numbers(os.getpid())), ""
+    for _ in range(_TAIL):
+        number, digit = divmod(number, len(_ALPHABET))
+        tail = _ALPHABET[digit] + tail
     return f"{moment:%Y%m%d-%H%M%S}-{tail}"
+
+
+@lru_cache(1)
+def _numbers(pid: int) -> Iterator[int]:
+    """Those of this program, from any on: others, what forks from this one too, begin elsewhere."""
+    return count(int.from_bytes(os.urandom(8), "big"))
+
+
+def _unused_id(now: float, used: Container[str]) -> str:
+    while (made := new_id(now)) in used:
+        pass
+    return made
 
 
 def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> list[Job]:
@@ -124,7 +146,7 @@ def _named(store: Store, jobs: Sequence[Job], *, rename: bool, now: float) -> li
     # Whether others have an id is asked when the jobs are admitted; only to choose another it is asked here.
     with store.naming() if rename else nullcontext():
         for position, job in enumerate(jobs):
-            wanted = job.id if job.id is not None else new_id(now)
+            wanted = job.id if job.id is not None else _unused_id(now, used)
             if rename:
                 wanted = next_free(wanted, lambda name: fold(name) in used or store.is_taken(name))
             elif fold(wanted) in used:

@@ -29,16 +29,27 @@ _PATIENCE = 0.5
 """Seconds for a file that somebody holds just now."""
 
 
-def fire(store: Store, place: Place, job: Job, now: float) -> None:
+def has_hooks(store: Store) -> bool:
+    """Whether anything lies where hooks for all jobs do."""
+    try:
+        return bool(system.names_in(store.spool.hooks.folder))
+    except OSError:
+        # Who reads them tells of that.
+        return True
+
+
+def fire(store: Store, place: Place, job: Job, now: float, *, for_all: bool = True) -> None:
     """Add what is to be run for the end of this job's last run, which is recorded at `place`.
 
-    Trouble with it is noted in the store; nothing is raised.
+    Trouble with it is noted in the store; nothing is raised. `for_all` is what `has_hooks` has just said.
     """
     for event in events_of(job):
         own = own_hook(job, event)
         if own is not None:
             with _noted(store, f"{event} of {job.name}"):
                 _add(store, place, job, event, _template(store, own, job), "", now)
+        if not for_all:
+            continue
         with _noted(store, f"hooks/{event} for {job.name}"):
             template = _for_all(store, event, now)
             if template is not None:

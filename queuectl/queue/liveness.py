@@ -88,8 +88,7 @@ def note_run(
         if lock is not None:
             lock.write(text)
             return
-        with locks.open_over(spool.lock_path(worker + RUN_SUFFIX)) as file:
-            file.write(text)
+        system.write_over(spool.lock_path(worker + RUN_SUFFIX), text)
 
     try:
         system.with_patience(write)
@@ -132,7 +131,7 @@ def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> b
 
     A worker that asks runs none: `besides` is its name.
     """
-    if not os.path.exists(spool.log_path(job_id)):
+    if not system.is_there(spool.log_path(job_id)):
         # It has never been started: a running command has a log.
         return False
     return any(_runs(spool, worker, job_id) for worker in _with_notes(spool) if worker != besides)

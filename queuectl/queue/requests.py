@@ -32,7 +32,7 @@ def asked(spool: Spool, worker: str, suffix: str) -> Optional[str]:
         OSError: there is one, and it cannot be read just now.
     """
     path = spool.lock_path(worker + suffix)
-    if not os.path.lexists(path):
+    if not system.is_there(path):
         return None
     try:
         return system.read_file(path, 4096)[0].decode("utf-8", "replace")
@@ -57,7 +57,8 @@ def withdraw(spool: Spool, worker: str, suffix: str, text: Optional[str] = None)
 
 def is_paused(spool: Spool) -> bool:
     """Whether new jobs are kept from starting."""
-    return any(os.path.isfile(path) for path in _pause_paths(spool))
+    # Asked before each run; mostly there is none.
+    return any(system.is_there(path) and os.path.isfile(path) for path in _pause_paths(spool))
 
 
 def pause(spool: Spool) -> bool:
@@ -77,4 +78,4 @@ def resume(spool: Spool) -> bool:
 
 
 def _pause_paths(spool: Spool) -> list[str]:
-    return [os.path.join(spool.root, name) for name in layout.PAUSED]
+    return [spool.root + os.sep + name for name in layout.PAUSED]

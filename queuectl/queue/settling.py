@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Optional
 import msgspec
 
 from queuectl.errors import Conflict, InvalidInput, QueueError
-from queuectl.index import Entry
+from queuectl.index import Entry, Stamp
 from queuectl.job import Job, Run, dated, finished
 from queuectl.names import next_free
 from queuectl.queue.claims import Claim
 from queuectl.queue.entries import created_of, entry_of
-from queuectl.queue.hooks import fire
+from queuectl.queue.hooks import fire, has_hooks
 from queuectl.queue.intake import show_quarantined
 from queuectl.queue.store import Store
 from queuectl.retry import Decision
@@ -56,25 +56,32 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
     plain = [end for end in ends if not store.spool.is_there(end.target)]
     jobs = [_as_ended(end, end.claim.job, now) for end in plain]
     settled: set[str] = set()
-    rows: list[Entry] = []
+    rows, befores = list[Entry](), list[Stamp]()
     try:
         prepared = store.spool.prepare(jobs)
     except OSError:
         return set()
+    # Asked once: to look for each of them would take longer than to move it.
+    for_all = has_hooks(store)
     for end, job, (path, version) in zip(plain, jobs, prepared):
         place = end.claim.place
         try:
             # One that somebody holds must not keep the others waiting.
             store.spool.put_over(path, place, read=end.claim.version, patience=CLAIM_PATIENCE)
-            fire(store, place, job, now)
+            fire(store, place, job, now, for_all=for_all)
             store.spool.move(place, end.target, patience=CLAIM_PATIENCE)
         except (OSError, Conflict):
             continue
         store.let_go(place)
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
-    store.record_all(rows)
+        befores.append(_stamp_of(end.claim))
+    store.record_changed(rows, befores)
     return settled
+
+
+def _stamp_of(claim: Claim) -> Stamp:
+    return Stamp(claim.place.state.value, claim.place.worker, *claim.version)
 
 
 def _as_ended(end: End, job: Job, now: float) -> Job:
@@ -136,13 +143,38 @@ def give_back(
 
 def give_back_some(store: Store, claims: Sequence[Claim], now: float) -> list[Claim]:
     """`give_back` each of these, with one try; those that are left: somebody holds them, for example."""
-    left: list[Claim] = []
+    left, rows, befores = list[Claim](), list[Entry](), list[Stamp]()
     for claim in claims:
         try:
-            give_back(store, claim, now, patience=CLAIM_PATIENCE)
+            target = _give_back_as_it_is(store, claim)
+            if target is None:
+                give_back(store, claim, now, patience=CLAIM_PATIENCE)
+            else:
+                rows.append(entry_of(target, claim.job, claim.version, now))
+                befores.append(_stamp_of(claim))
         except (OSError, sqlite3.Error, QueueError):
             left.append(claim)
+    store.record_changed(rows, befores)
     return left
+
+
+def _give_back_as_it_is(store: Store, claim: Claim) -> Optional[Place]:
+    """Where it lies now; None where there is more to it than one move: then it lies where it lay.
+
+    Raises:
+        OSError: somebody holds it.
+    """
+    place, target = claim.place, Place(State.PENDING, claim.place.job_id)
+    if claim.job.state is not State.PENDING or store.spool.is_there(target):
+        return None
+    try:
+        if store.spool.version(place) != claim.version:
+            return None
+        store.spool.move(place, target, patience=CLAIM_PATIENCE)
+    except FileNotFoundError:
+        return None
+    store.let_go(place)
+    return target
 
 
 def pass_over(store: Store, claim: Claim, job_id: str, now: float, lack: OSError) -> None:

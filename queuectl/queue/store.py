@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Callable, Optional
 
 from queuectl import locks
 from queuectl.config import Config, config_from
 from queuectl.errors import SpoolUnusable
-from queuectl.index import Entry, Index, is_damage, usable_error
+from queuectl.index import Entry, Index, Stamp, is_damage, usable_error
 from queuectl.names import fold, next_free
 from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
 
@@ -230,10 +230,15 @@ class Store:
         """
         if not rows:
             return
-        try:
+        with suppress(sqlite3.Error):
             self.index.put(rows)
-        except sqlite3.Error:
+
+    def record_changed(self, rows: Sequence[Entry], befores: Sequence[Stamp]) -> None:
+        """The same of jobs that were claimed, or whose runs have ended; `befores` is what it knew of them."""
+        if not rows:
             return
+        with suppress(sqlite3.Error):
+            self.index.change(rows, befores)
 
     def forget(self, *job_ids: str) -> None:
         """Drop these rows; like `record`, no error if that cannot be done now."""

@@ -234,7 +234,7 @@ class Spool(Looking):
 
     def refuse_taken(self, place: Place) -> None:
         """Raise Conflict if something lies at `place`."""
-        if os.path.lexists(self.path(place)):
+        if system.is_there(self.path(place)):
             raise Conflict(f"{self.in_spool(self.path(place))} exists already")
 
     def delete(self, place: Place, *, patience: float = 2.0) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
+from queuectl import system
 from queuectl.names import read_worker_name
 from queuectl.spool.paths import Paths
 from queuectl.spool.place import Place
@@ -51,7 +52,15 @@ class Looking(Paths):
 
     def is_there(self, place: Place) -> bool:
         """Whether a file lies at `place`."""
-        return os.path.lexists(self.path(place))
+        return system.is_there(self.path(place))
+
+    def is_in(self, job_id: str, states: Iterable[State]) -> bool:
+        """Whether a file of this id lies in the folder of one of these states, none of them `processing`."""
+        return any(system.is_there(self.path(Place(state, job_id))) for state in states)
+
+    def names_of(self, worker: str) -> list[str]:
+        """The names of the files in the folder of this worker. Raises OSError."""
+        return system.names_in(self.worker_folder(worker))
 
     def is_plain(self, place: Place) -> bool:
         """Whether a file lies at `place`, and no folder, link or device.

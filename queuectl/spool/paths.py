@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.names import RESULTS
+from queuectl.names import RESULTS, SUFFIX
 from queuectl.spool import layout
 from queuectl.spool.place import Place
 from queuectl.state import State
@@ -20,12 +20,16 @@ class Paths:
         self.root = os.path.abspath(root)
         # Put together once: paths are asked for a dozen times a job.
         self._folders = {state: os.path.join(self.root, state.folder, "") for state in State}
+        self._logs = os.path.join(self.root, layout.LOGS, "")
+        self._locks = os.path.join(self.root, layout.LOCKS, "")
 
     def path(self, place: Place) -> str:
         """The path of the file that lies at `place`."""
-        if place.state is State.PROCESSING:
-            return self.worker_folder(place.worker or "") + os.sep + place.name
-        return self._folders[place.state] + place.name
+        state, job_id, worker, file_name = place
+        folder = self._folders[state]
+        if state is State.PROCESSING:
+            folder = folder + (worker or "") + os.sep
+        return folder + (file_name or job_id + SUFFIX)
 
     def worker_folder(self, worker: str) -> str:
         """The folder of what this worker owns."""
@@ -33,11 +37,11 @@ class Paths:
 
     def log_path(self, job_id: str) -> str:
         """The file of what the job's command printed."""
-        return os.path.join(self.root, layout.LOGS, job_id + ".log")
+        return f"{self._logs}{job_id}.log"
 
     def refused_paths(self, job_id: str) -> list[str]:
         """Where results of the job's command lie that cannot be kept in the record, the first one first."""
-        return [os.path.join(self.root, layout.LOGS, job_id + suffix) for suffix in RESULTS]
+        return [self._logs + job_id + suffix for suffix in RESULTS]
 
     def beside(self, job_id: str) -> list[str]:
         """What a job of this id may have in `logs/`; it goes when the job goes."""
@@ -53,7 +57,7 @@ class Paths:
 
     def lock_path(self, name: str) -> str:
         """A file in `locks/`."""
-        return os.path.join(self.root, layout.LOCKS, name)
+        return self._locks + name
 
     def in_spool(self, path: str) -> str:
         """`path` as people see it: from the spool's root on, with forward slashes."""

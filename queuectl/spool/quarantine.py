@@ -48,7 +48,7 @@ def copy_aside(spool: Spool, place: Place, job_id: str, reason: str) -> Place:
 
 def note_path(spool: Spool, job_id: str) -> str:
     """The path of the note."""
-    return os.path.join(spool.root, State.DEAD.folder, job_id + ERROR_SUFFIX)
+    return spool.path(Place(State.DEAD, job_id, file_name=job_id + ERROR_SUFFIX))
 
 
 def note_of(spool: Spool, job_id: str) -> Optional[str]:
@@ -66,7 +66,9 @@ def note_of(spool: Spool, job_id: str) -> Optional[str]:
 
 def forget_note(spool: Spool, job_id: str) -> None:
     """Remove the note: its file has been mended, or is gone."""
-    system.remove(note_path(spool, job_id))
+    # Asked first: of each job that is claimed it is tried, and to be refused takes longer.
+    if system.is_there(path := note_path(spool, job_id)):
+        system.remove(path)
 
 
 def _noted(spool: Spool, place: Place, job_id: str, reason: str) -> Place:

@@ -41,13 +41,14 @@ class TmpFolder:
 
     def __init__(self, root: str) -> None:
         self._path = os.path.join(root, layout.TMP)
+        self._begin = os.path.join(self._path, "")
         self._locks = os.path.join(root, layout.LOCKS)
         self.owner = "-"
         """In front of the names of our files: a worker's are removed once it has died."""
 
     def new(self, name: str) -> str:
         """A path for a file on its way to a place of this name."""
-        return os.path.join(self._path, f"{self.owner}~{os.urandom(6).hex()}~{name}")
+        return f"{self._begin}{self.owner}~{os.urandom(6).hex()}~{name}"
 
     def put(self, path: str, data: bytes) -> None:
         """Write a file that appears at `path` whole, over what is there. Raises OSError: nothing is left."""
@@ -70,7 +71,7 @@ class TmpFolder:
         # Lazily: `status` needs it only while something runs.
         from binascii import crc32
 
-        return os.path.join(self._path, f"{worker}~{number}-{crc32(job_id.encode()):08x}.")
+        return f"{self._begin}{worker}~{number}-{crc32(job_id.encode()):08x}."
 
     def abandoned(self, now: float) -> list[str]:
         """The paths of what is older than `ABANDONED_AGE`: whoever made it was killed."""

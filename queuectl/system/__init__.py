@@ -21,6 +21,7 @@ from queuectl.system.files import (
     replace,
     write_file,
     write_files,
+    write_over,
 )
 from queuectl.system.flushing import sync_descriptor, sync_folder, unflushed
 from queuectl.system.machine import host_name, is_interactive, process_id
@@ -31,6 +32,7 @@ from queuectl.system.native import (
     WAIT_SLICE,
     exit_status,
     is_locked,
+    is_there,
     is_unread,
     is_written,
     may_write,
@@ -51,6 +53,7 @@ __all__ = [
     "is_interactive",
     "is_lack",
     "is_locked",
+    "is_there",
     "is_transient",
     "is_unread",
     "is_written",
@@ -75,4 +78,5 @@ __all__ = [
     "with_patience",
     "write_file",
     "write_files",
+    "write_over",
 ]

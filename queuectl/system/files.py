@@ -36,14 +36,16 @@ __all__ = [
     "sync_folder",
     "write_file",
     "write_files",
+    "write_over",
 ]
 
 _LARGEST = 2**63 - 1
 _GROUP = 64
 """Files that are open at once to be written: far fewer than a process may have open, and more gain little."""
 _MODE = 0o644
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NEW |= getattr(os, "O_NOINHERIT", 0)
+_OVER = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_OVER |= getattr(os, "O_NOINHERIT", 0)
+_NEW = _OVER | os.O_EXCL
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "FIFO"),
@@ -72,10 +74,16 @@ def replace(
     """
 
     def once() -> None:
-        guard()
-        os.replace(source, target)
+        try:
+            guard()
+            os.replace(source, target)
+        except PermissionError:
+            if not make_writable(target):
+                raise
+            guard()
+            os.replace(source, target)
 
-    with_patience(lambda: _even_if_read_only(once, target), patience=patience)
+    with_patience(once, patience=patience)
 
 
 def remove(path: str, *, patience: float = 2.0) -> bool:
@@ -84,7 +92,7 @@ def remove(path: str, *, patience: float = 2.0) -> bool:
     Raises OSError, a transient one after ``patience`` seconds.
     """
     try:
-        with_patience(lambda: _even_if_read_only(lambda: os.unlink(path), path), patience=patience)
+        with_patience(lambda: _unlink(path), patience=patience)
     except FileNotFoundError:
         return False
     return True
@@ -164,6 +172,15 @@ def write_files(files: Iterable[tuple[str, bytes]]) -> list[os.stat_result]:
     return written
 
 
+def write_over(path: str, data: bytes) -> None:
+    """Write ``data`` at the beginning of a file, made if need be; what lies behind stays. Raises OSError."""
+    descriptor = open_plainly(path, _OVER)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def _write_group(group: Sequence[tuple[str, bytes]], made: list[str]) -> list[os.stat_result]:
     descriptors: list[int] = []
     with ExitStack() as opened:
@@ -237,13 +254,13 @@ def file_stamp(found: os.stat_result) -> tuple[int, int]:
     return (mtime_ns, found.st_size)
 
 
-def _even_if_read_only(action: Callable[[], None], path: str) -> None:
+def _unlink(path: str) -> None:
     try:
-        action()
+        os.unlink(path)
     except PermissionError:
         if not make_writable(path):
             raise
-        action()
+        os.unlink(path)
 
 
 def _create(path: str) -> int:

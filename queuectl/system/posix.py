@@ -29,6 +29,8 @@ FOLDERS_TELL = True
 _PRIVATE = stat.S_IRWXU
 _NOT_PLAIN = "not a plain file"
 _STREAMS = 2
+# Mostly nothing is there, and that raises no error. Not every C library on every kernel can ask so.
+_TELLS = os.access in os.supports_follow_symlinks and os.access(os.sep, os.F_OK, follow_symlinks=False)
 _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
@@ -47,6 +49,13 @@ def is_link(found: os.stat_result) -> bool:
 def make_writable(path: str) -> bool:
     """Nothing: a file that may not be written can be replaced and deleted here."""
     return False
+
+
+def is_there(path: str) -> bool:
+    """Whether anything has this name, where a link leads nowhere, too."""
+    if _TELLS:
+        return os.access(path, os.F_OK, follow_symlinks=False)
+    return os.path.lexists(path)
 
 
 def may_write(path: str) -> bool:
@@ -93,6 +102,10 @@ def open_to_read(path: str, flags: int) -> int:
 
 
 def _open(path: str, flags: int, mode: int) -> int:
+    if flags & os.O_CREAT and not flags & os.O_EXCL:
+        # Mostly it is there, and need not be given to anybody.
+        with suppress(FileNotFoundError):
+            return os.open(path, flags & ~os.O_CREAT)
     if flags & os.O_CREAT and posix_owner.is_anothers(path):
         try:
             return posix_owner.create(path, flags, mode)

@@ -51,6 +51,11 @@ def is_link(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode) or bool(found.st_reparse_tag & _NAME_SURROGATE)
 
 
+def is_there(path: str) -> bool:
+    """Whether anything has this name, where a link leads nowhere, too."""
+    return os.path.lexists(path)
+
+
 def make_writable(path: str) -> bool:
     """Take the read-only attribute from a file; False if it has none.
 

@@ -65,6 +65,10 @@ def settled(desk: Desk) -> list[str]:
     return [name[: -len(".json")] for name in desk.files().get("done", [])]
 
 
+def rows_of(desk: Desk) -> list[tuple[Any, ...]]:
+    return desk.store.index._sql.execute("SELECT * FROM jobs ORDER BY id").fetchall()
+
+
 def claims_of(desk: Desk, *ids: str) -> list[Claim]:
     return [Claim(Job(id=one, command="x"), Place(State.PROCESSING, one, NAME), (0, 0)) for one in ids]
 
@@ -375,14 +379,14 @@ class TestGivenBack:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         desk.add(*jobs(4))
-        refusals, real = iter(range(3)), Store.transfer
+        refusals, real = iter(range(3)), Spool.move
 
-        def refuse(store: Store, place: Place, *given: Any, **more: Any) -> Place:
-            if place.job_id == "job02" and next(refusals, None) is not None:
+        def refuse(spool: Spool, place: Place, target: Place, **options: Any) -> None:
+            if place.job_id == "job02" and target.state is State.PENDING and next(refusals, None) is not None:
                 raise OSError(28, "no space")
-            return real(store, place, *given, **more)
+            real(spool, place, target, **options)
 
-        monkeypatch.setattr(Store, "transfer", refuse)
+        monkeypatch.setattr(Spool, "move", refuse)
         with quick_worker(desk) as worker:
             worker.run_once()
             worker.run_once()
@@ -687,6 +691,7 @@ def test_a_run_whose_record_is_given_up_stays_noted(desk: Desk, monkeypatch: pyt
         monkeypatch.setattr(worker.recorder, "hands", worker.hands._replace(gives_up=lambda: True))
         monkeypatch.setattr(Store, "transfer", refuse)
         worker.run_once()
+        monkeypatch.setattr(Spool, "move", refuse)
         worker.close()
         monkeypatch.undo()
     assert sorted(desk.files()["processing"]) == [f"{NAME}/{name}.json" for name in jobs(4)[1:]]
@@ -745,3 +750,64 @@ def test_what_is_written_into_a_lock_is_at_its_beginning(tmp_path: Path) -> None
         held.write(text)
     held.release()
     assert (tmp_path / "a.run").read_bytes() == b"b\nlong-one\n"
+
+
+class TestWhatManyCost:
+    """What is asked once for all of them, and what is written for each."""
+
+    @staticmethod
+    def asked(desk: Desk, monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[list[str], list[str]]:
+        """The statements and the folders, from a claim of so many to their settle."""
+        statements, folders, real = list[str](), list[str](), system.names_in
+
+        def names_in(path: str) -> list[str]:
+            folders.append(os.path.basename(path))
+            return real(path)
+
+        with quick_worker(desk) as worker:
+            desk.add(f"before{count}")
+            worker.run_once()
+            desk.add(*(f"of{count}-{name}" for name in jobs(count)))
+            with monkeypatch.context() as watched:
+                watched.setattr(system, "names_in", names_in)
+                worker.store.index._sql.set_trace_callback(statements.append)
+                while worker.batch.waits or not statements:
+                    worker.run_once()
+                worker.store.index._sql.set_trace_callback(None)
+        return [one.split()[0] for one in statements], folders
+
+    def test_no_more_questions_and_commits_than_one(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        few, _ = self.asked(desk, monkeypatch, 3)
+        many, _ = self.asked(desk, monkeypatch, 12)
+        assert [one for one in many if one != "UPDATE"] == [one for one in few if one != "UPDATE"]
+        assert (few.count("UPDATE"), many.count("UPDATE")) == (2 * 3, 2 * 12)
+        assert "INSERT" not in many
+
+    def test_and_the_index_says_of_each_what_its_file_does(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.asked(desk, monkeypatch, 5)
+        known = rows_of(desk)
+        desk.queue.reindex()
+        assert rows_of(desk) == known
+
+    def test_one_look_into_each_folder(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, folders = self.asked(desk, monkeypatch, 12)
+        assert sorted(folders) == ["hooks", NAME]
+
+    def test_to_be_given_back_one_commit(self, desk: Desk) -> None:
+        desk.add(*jobs(9))
+        statements: list[str] = []
+        with quick_worker(desk) as worker:
+            worker.run_once()
+            worker.run_once()
+            worker.store.index._sql.set_trace_callback(statements.append)
+            worker.recorder.give_back_waiting()
+            worker.store.index._sql.set_trace_callback(None)
+            assert statements.count("COMMIT") == 1
+            assert desk.files()["pending"] == [f"{name}.json" for name in jobs(9)[2:]]
+        known = rows_of(desk)
+        desk.queue.reindex()
+        assert rows_of(desk) == known

@@ -11,6 +11,7 @@ import pytest
 from queuectl import system
 from queuectl.errors import Conflict, InvalidInput, SpoolUnusable
 from queuectl.job import Job
+from queuectl.queue import enqueue as enqueue_module
 from queuectl.spool import Spool
 from queuectl.state import State
 from queuectl.system import files
@@ -82,6 +83,28 @@ def test_a_job_without_an_id_gets_one_that_sorts_by_time(desk: Desk) -> None:
     assert len(set(ids)) == 2
     assert all(one.startswith("20270115-080000-") for one in ids)
     assert [desk.row(one)["command"] for one in ids] == ["x", "y"]
+
+
+def test_those_that_get_one_follow_one_another(desk: Desk) -> None:
+    """Else of ten thousand two would have the same in one case of fifteen, and those that run one after the
+    other would lie anywhere in the index.
+    """
+    ids = [place.job_id for place in desk.queue.enqueue([{"command": "x"} for _ in range(100)])]
+    assert len(set(ids)) == 100
+    assert sum(after < before for before, after in zip(ids, ids[1:])) <= 1
+
+
+def test_another_program_begins_elsewhere() -> None:
+    """Also one that forks: else both would give the same ids in one second."""
+    assert next(enqueue_module._numbers(1)) != next(enqueue_module._numbers(2))
+
+
+def test_one_that_gets_one_does_not_get_that_of_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["made-a", "made-a", "made-b"])
+    with monkeypatch.context() as patched:
+        patched.setattr(enqueue_module, "new_id", lambda now: next(made))
+        desk.queue.enqueue([{"command": "x"}, {"command": "y"}])
+    assert desk.ids() == ["made-a", "made-b"]
 
 
 def test_jobs_added_together_run_in_their_order(desk: Desk) -> None:

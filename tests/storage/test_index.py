@@ -18,6 +18,7 @@ from queuectl.index import Entry, Index, Oddity, filters, shown
 from queuectl.index import base as index_base
 from queuectl.index import connection as index_connection
 from queuectl.index import making as index_making
+from queuectl.index.base import HELD
 from queuectl.index.filters import ALL, Filter
 from queuectl.queue.store import Store
 from queuectl.state import State
@@ -117,12 +118,15 @@ class TestTheOrderOfClaims:
         assert [row.id for row in index.coming(9)] == ["a", "c", "b"]
         assert [row.id for row in index.coming(2)] == ["a", "c"]
 
-    @pytest.mark.parametrize("asked", ["ready", "promote", "has_ready", "stuck", "runs_crashed", "coming"])
+    @pytest.mark.parametrize(
+        "asked", ["ready", "promote", "has_ready", "has_lanes", "stuck", "runs_crashed", "coming"]
+    )
     def test_costs_the_same_however_many_wait(self, index: Index, asked: str) -> None:
         answers: dict[str, Callable[[], bool]] = {
             "ready": lambda: len(ready(index, 2)) == 2,
             "promote": lambda: index.promote(START) == START + 1,
             "has_ready": lambda: index.has_ready(START),
+            "has_lanes": lambda: not index.has_lanes(),
             "stuck": lambda: index.stuck() == [],
             "coming": lambda: len(index.coming(9)) == 9,
             "runs_crashed": lambda: not index.runs_crashed("host-1-", "-abc"),
@@ -207,6 +211,84 @@ class TestRows:
         index.set_setting("max_retries", "5")
         index.clear()
         assert (index.stamps(), index.oddities(), index.settings()) == ({}, [], {"max_retries": "5"})
+
+
+RUNS: dict[str, Any] = {"state": "processing", "worker": "host-1-1-abc"}
+ENDED: dict[str, Any] = {
+    "state": "completed",
+    "mtime_ns": 7,
+    "size": 9,
+    "attempts": 2,
+    "crashes": 1,
+    "exit_code": 3,
+    "error": "e",
+    "updated_at": "2027-01-15T08:00:00.000Z",
+    "created_at": "2027-01-15T07:00:00.000Z",
+    "created": START - 1,
+}
+FAILED: dict[str, Any] = {**ENDED, "state": "failed", "due": START + 9, "run_at": "2027-01-15T08:00:09.000Z"}
+
+
+class TestChanges:
+    """`change` writes less than `put`, and leaves the same."""
+
+    @staticmethod
+    def rows(index: Index) -> list[tuple[Any, ...]]:
+        jobs = index._sql.execute("SELECT * FROM jobs ORDER BY id").fetchall()
+        return jobs + index._sql.execute("SELECT * FROM links ORDER BY child, parent").fetchall()
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ({}, RUNS),
+            ({"state": "failed", "due": None, "stuck_since": START, "stuck_why": "held"}, RUNS),
+            (
+                {"lane": "g", "batch": "b", "tags": "\na\n", "unique_key": "k"},
+                {**RUNS, "lane": "g", "batch": "b"},
+            ),
+            (RUNS, ENDED),
+            (RUNS, {**ENDED, "state": "dead"}),
+            (RUNS, FAILED),
+            ({**RUNS, "after": "success other"}, {**ENDED, "after": "success? other"}),
+        ],
+    )
+    @pytest.mark.parametrize("knows", ["it", "another version", "nothing"])
+    def test_leave_what_put_does(
+        self, index: Index, tmp_path: Path, before: dict[str, Any], after: dict[str, Any], knows: str
+    ) -> None:
+        old = entry("a", **before)
+        kept = {name: getattr(old, name) for name in ("tags", "unique_key")}
+        new = entry("a", **{**kept, **after})
+        with closing(Index(str(tmp_path / "other.sqlite3"), str(tmp_path / "lock"))) as other:
+            for one in (index, other):
+                one.put([entry("b"), entry("waits", due=HELD, after="success a")])
+                if knows != "nothing":
+                    one.put(
+                        [old._replace(size=5, command='"of then"') if knows == "another version" else old]
+                    )
+            index.change([new], [old.stamp])
+            other.put([new])
+            assert self.rows(index) == self.rows(other)
+
+    @pytest.mark.parametrize("parent", ["a", "/all"])
+    def test_set_free_who_waits_for_one_that_ends(self, index: Index, parent: str) -> None:
+        runs = [entry(one, **RUNS, batch="all") for one in ("a", "b")]
+        index.put([*runs, entry("waits", due=HELD, after=f"success {parent}"), entry("other")])
+        ends = [one._replace(state="completed", worker=None) for one in runs]
+        index.change(ends[:1], [runs[0].stamp])
+        assert ready(index) == (["other", "waits"] if parent == "a" else ["other"])
+        index.change(ends[1:], [runs[1].stamp])
+        assert ready(index) == ["other", "waits"]
+
+    def test_write_no_more_than_that(self, index: Index) -> None:
+        """Of a job for which nobody waits: all indices of the table, and the triggers, cost twice that."""
+        index.put([entry("a"), entry("b"), entry("waits", due=HELD, after="success b")])
+        asked: list[str] = []
+        index._sql.set_trace_callback(asked.append)
+        index.change([entry("a", **RUNS)], [entry("a").stamp])
+        index._sql.set_trace_callback(None)
+        written = [one.split()[0] for one in asked if "jobs" in one and not one.startswith("--")]
+        assert written == ["UPDATE"]
 
 
 class TestOddities:

@@ -243,3 +243,47 @@ class TestRemoveAll:
         with suppress(OSError):
             system.remove_all(str(tmp_path / "folder"))
         assert (tmp_path / "theirs" / "photo").exists()
+
+
+class TestIsThere:
+    @pytest.fixture(params=[True, False], ids=["asked", "looked at"], autouse=True)
+    def _way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the C library or the kernel does not know the question, it is looked at."""
+        if not WINDOWS:
+            from queuectl.system import posix
+
+            assert (os.access in os.supports_follow_symlinks) == posix._TELLS
+            monkeypatch.setattr(posix, "_TELLS", posix._TELLS and request.param)
+
+    def test_a_file_and_a_folder(self, file: str, tmp_path: Path) -> None:
+        assert system.is_there(file)
+        assert system.is_there(str(tmp_path))
+
+    def test_not_what_is_gone_or_behind_a_file(self, file: str, tmp_path: Path) -> None:
+        assert not system.is_there(str(tmp_path / "no"))
+        assert not system.is_there(os.path.join(file, "no"))
+
+    @posix_only
+    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
+        """A move would put something in its place."""
+        os.symlink(tmp_path / "no", tmp_path / "link")
+        assert system.is_there(str(tmp_path / "link"))
+
+
+class TestWriteOver:
+    def test_what_is_behind_stays(self, file: str) -> None:
+        system.write_over(file, b"LINE")
+        assert Path(file).read_bytes() == b"LINE\r\nline\n\x1a"
+
+    def test_a_missing_file_is_made(self, tmp_path: Path) -> None:
+        system.write_over(str(tmp_path / "new"), b"x\n")
+        assert (tmp_path / "new").read_bytes() == b"x\n"
+
+    @posix_only
+    def test_not_through_a_link_nor_to_a_fifo(self, file: str, tmp_path: Path) -> None:
+        os.symlink(file, tmp_path / "link")
+        os.mkfifo(tmp_path / "fifo")
+        for name in ("link", "fifo"):
+            with pytest.raises(OSError, match="not a plain file"):
+                system.write_over(str(tmp_path / name), b"x")
+        assert Path(file).read_bytes() == b"line\r\nline\n\x1a"
