@@ -164,6 +164,8 @@ def _type(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if schema.get("type") == "array" and "items" not in schema:
+        return "list of any JSON"
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}s".replace("texts", "text").replace("afters", "objects")
     if isinstance(schema.get("additionalProperties"), dict):

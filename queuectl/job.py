@@ -314,6 +314,11 @@ def call_text(job: Job) -> str:
     return f"{job.task}({text if len(text) <= LONGEST_CALL else text[:LONGEST_CALL] + '...'})"
 
 
+def shown_command(job: Job) -> Union[str, list[str]]:
+    """What is run, as it is shown: a command as it is, of a task its call."""
+    return call_text(job) if job.command is None else job.command
+
+
 def success_codes(job: Job) -> tuple[int, ...]:
     """The exit codes that mean success."""
     return (0,) if job.success_exit_codes is None else tuple(job.success_exit_codes)

@@ -8,7 +8,7 @@ from queuectl.errors import InvalidInput
 from queuectl.index import Entry, written_command
 from queuectl.index.base import HELD, PARKED
 from queuectl.index.links import BATCH, HOOK, IF_THERE, written_link
-from queuectl.job import Job, call_text, has_begun, is_first, parents, wants_retry
+from queuectl.job import Job, has_begun, is_first, parents, shown_command, wants_retry
 from queuectl.moment import read_moment, sortable_moment
 from queuectl.names import fold
 from queuectl.spool import Place, Spool, quarantine
@@ -29,7 +29,7 @@ def entry_of(place: Place, job: Job, version: tuple[int, int], now: float) -> En
         mtime_ns=mtime_ns,
         size=size,
         created=created_of(job, version),
-        command=written_command(call_text(job) if job.command is None else job.command),
+        command=written_command(shown_command(job)),
         task=job.task,
         priority=job.priority,
         due=_due(state, job, now, anew=anew) if state in WAITING else None,

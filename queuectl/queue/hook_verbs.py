@@ -89,7 +89,7 @@ class HookVerbs:
 def _row(file: NamedFile, job: Optional[Job], problem: Optional[str]) -> dict[str, Any]:
     return {
         "event": event_named(file.name),
-        "command": job and job.command,
+        "command": job and shown_command(job),
         "problem": problem,
         "file": file.path,
     }

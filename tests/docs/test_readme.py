@@ -277,8 +277,8 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     exec(marked_block("README.md", "python").text, {})
     first, second = capsys.readouterr().out.splitlines()
-    job_id, waiting = first.split()
-    assert waiting == "1"
+    job_id, state, waiting = first.split()
+    assert (state, waiting) == ("pending", "1")
     assert second == f"{job_id} ['python', 'report.py']"
     assert (tmp_path / "spool" / "pending" / f"{job_id}.json").exists()
 

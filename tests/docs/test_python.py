@@ -1,0 +1,97 @@
+"""The examples of docs/python.md, as somebody would have them in files of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.documents import marked_block
+from tests.support.program import Program, environment
+
+_PAGE = "docs/python.md"
+_MADE = "{'path': 'a.png', 'width': 200}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder in which somebody has their program, with the modules of the page."""
+    folder = tmp_path / "home"
+    for name in ("photos/tasks.py", "photos/site.py", "async.py", "test_photos.py"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(marked_block(_PAGE, name).text, encoding="utf-8")
+    return folder
+
+
+def run(home: Path, *words: str) -> str:
+    """What a call of Python prints there."""
+    ended = subprocess.run(
+        [sys.executable, *words],
+        cwd=home,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("workers", [("--count", "2"), ("--processes", "2")], ids=" ".join)
+def test_a_worker_runs_what_another_program_enqueues(home: Path, workers: tuple[str, ...]) -> None:
+    program = Program(home)
+    with program.start("worker", "start", "--tasks", "photos.tasks", *workers) as worker:
+        worker.wait_for("started", times=2)
+        printed = run(home, "-m", "photos.site").splitlines()
+        assert printed[0].split()[1].startswith("State.")
+        assert printed[1] == _MADE
+        assert eval(run(home, "async.py")) == [{"path": f"{number}.png", "width": 100} for number in range(3)]
+        program.ok("worker", "stop")
+        assert worker.end().code == 0
+    done = program.json("list", "--state", "completed")
+    assert sorted(row["command"] for row in done) == [
+        *(f"photos.tasks.resize('{number}.png')" for number in range(3)),
+        "photos.tasks.resize('a.png', width=200)",
+    ]
+    (first,) = (row for row in done if "a.png" in row["command"])
+    assert program.ok("logs", first["id"]).out == "resizing a.png\n"
+    (dead,) = program.json("list", "--state", "dead")
+    assert dead["task"] == "photos.tasks.fetch"
+
+
+@pytest.mark.e2e
+def test_the_tests_of_the_page_pass(home: Path) -> None:
+    plugin = ["-p", "queuectl.pytest_plugin"] if "pytest11" not in _entry_points() else []
+    said = run(home, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "test_photos.py")
+    assert "2 passed" in said
+    assert not (home / "spool").exists()
+
+
+def _entry_points() -> str:
+    """What pytest finds of us by itself."""
+    code = (
+        "import importlib.metadata as m;"
+        "print([e.group for e in m.distribution('queuectl-spool').entry_points if e.group == 'pytest11'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment()
+    )
+    return ended.stdout
+
+
+def test_jobs_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(marked_block(_PAGE, "python").text, {})
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "['python', '-c', 'raise SystemExit(3)'] True 1"
+    job_id, *rest = second.split()
+    assert rest == ["pending", "0"]
+    assert third == f"job {job_id} has no result: cancelled (queuectl logs {job_id})"
+    assert os.path.isdir("spool")
