@@ -86,7 +86,8 @@ def _stamp_of(claim: Claim) -> Stamp:
 
 def _as_ended(end: End, job: Job, now: float) -> Job:
     run_at = now + end.decision.delay if end.decision.delay else None
-    job = dated(job, created_of(end.claim.job, end.claim.version))
+    if not job.created_at:
+        job = dated(job, created_of(end.claim.job, end.claim.version))
     return finished(job, end.run, state=end.decision.state, run_at=run_at, now=now, result=end.result)
 
 

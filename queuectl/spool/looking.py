@@ -59,8 +59,18 @@ class Looking(Paths):
         return any(system.is_there(self.path(Place(state, job_id))) for state in states)
 
     def names_of(self, worker: str) -> list[str]:
-        """The names of the files in the folder of this worker. Raises OSError."""
-        return system.names_in(self.worker_folder(worker))
+        """The names of the files in the folder of this worker; none where we may not look into it.
+
+        Raises:
+            OSError: this machine lacks something just now.
+        """
+        try:
+            return system.names_in(self.worker_folder(worker))
+        except OSError as error:
+            if system.is_lack(error):
+                raise
+            # Another user's, perhaps, with whom we share the spool.
+            return []
 
     def is_plain(self, place: Place) -> bool:
         """Whether a file lies at `place`, and no folder, link or device.

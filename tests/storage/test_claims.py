@@ -204,7 +204,39 @@ def test_what_is_claimed_is_run_though_its_row_cannot_be_written(
 
     desk.add("a")
     monkeypatch.setattr(Index, "put", locked)
+    monkeypatch.setattr(Index, "change", locked)
     assert taken(desk) == "a"
+
+
+@pytest.mark.parametrize("folder", ["failed", "done", "dead", "processing/host-1-1-other"])
+def test_of_an_id_that_lies_in_two_folders_none_is_claimed(desk: Desk, folder: str) -> None:
+    """Where the index knows of one alone, too; others are claimed meanwhile."""
+    desk.add("a", "b")
+    desk.path(folder, "a.json").parent.mkdir(exist_ok=True)
+    kept = desk.drop("a.json", {"command": "another"}, folder).read_bytes()
+    assert taken(desk) == "b"
+    assert desk.path(folder, "a.json").read_bytes() == kept
+    assert desk.path("pending", "a.json").exists()
+
+
+def test_the_folder_of_a_worker_that_may_not_be_looked_into_stops_no_claim(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two users may share a spool; a lack of this machine is no such thing."""
+    real, error = system.names_in, OSError(13, "Permission denied")
+
+    def names_in(path: str) -> list[str]:
+        if os.path.basename(path) == "host-2-1-other":
+            raise error
+        return real(path)
+
+    desk.add("a", "b")
+    desk.path("processing/host-2-1-other", "x").parent.mkdir()
+    monkeypatch.setattr(system, "names_in", names_in)
+    assert taken(desk) == "a"
+    error = OSError(24, "Too many open files")
+    with pytest.raises(OSError, match="Too many"):
+        taken(desk)
 
 
 def test_of_jobs_that_have_crashed_a_program_runs_one_at_a_time(desk: Desk) -> None:
