@@ -164,10 +164,10 @@ def _type(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"] if value is not None)
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
-    if schema.get("type") == "array" and "items" not in schema:
-        return "list of any JSON"
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}s".replace("texts", "text").replace("afters", "objects")
+        named = {"texts": "text", "afters": "objects", "any JSONs": "any JSON"}
+        items = f"{_type(schema.get('items', {}))}s"
+        return f"list of {' or '.join(named.get(one, one) for one in items.split(' or '))}"
     if isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_type(schema['additionalProperties'])}"
     if "$ref" in schema:
