@@ -505,5 +505,7 @@ class TestWhatRootMakesInTheSpoolOfSomebody:
         cli.ok("enqueue", "--id", "new", "--", "exit", "0")
         real = os.access
         denied = str(spool / "locks" / "claim.lock")
-        monkeypatch.setattr(os, "access", lambda path, *args: path != denied and real(path, *args))
+        monkeypatch.setattr(
+            os, "access", lambda path, *how, **more: path != denied and real(path, *how, **more)
+        )
         assert "locks/claim.lock: this user may not write it" in cli("doctor").out
