@@ -43,8 +43,8 @@ class Current:
 
     def end(self) -> None:
         """Take back what was told."""
-        if self._told and self._progress_path is not None:
-            self._progress_path, path = None, self._progress_path
+        path, self._progress_path = self._progress_path, None
+        if self._told and path is not None:
             forget_progress(path)
 
 
