@@ -9,6 +9,7 @@ from typing import Callable, NamedTuple, Optional
 from queuectl import events, system
 from queuectl.crew import Crew
 from queuectl.doorbell import Doorbell
+from queuectl.errors import InvalidInput
 from queuectl.events import Event, Listener
 from queuectl.fellows import Fellows
 from queuectl.names import make_worker_name
@@ -109,8 +110,10 @@ class Shift:
     def fail(self, error: Exception) -> None:
         """Stop for this error, and raise it at the end."""
         self.error = self.error or error
-        if (self.crew.running or not self.fellows.rest()) and not self.stops:
-            # It is told at the end as well; that may be hours away.
+        waits = self.crew.running or not self.fellows.rest()
+        if waits and not self.stops and not isinstance(error, InvalidInput):
+            # It is told at the end as well; that may be hours away. (What was asked for cannot be: that shows
+            # before anything has begun.)
             self.troubles.notice(str(error))
         self.stop()
 
