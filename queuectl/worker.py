@@ -200,13 +200,8 @@ class Worker:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
         if not system.SHARES_LOCKS:
             return None
-        path = self.store.spool.lock_path(self.name + RUN_SUFFIX)
-        held = locks.try_lock(path)
-        if held is None:
-            # A daemon that an earlier command left behind holds that one; it must not own this job.
-            system.remove(path)
-            held = locks.try_lock(path)
-        return held
+        # A daemon that an earlier command left behind must not own this job.
+        return locks.take_over(self.store.spool.lock_path(self.name + RUN_SUFFIX))
 
     def _conditions(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Conditions:
         config = self._config or self.store.config
