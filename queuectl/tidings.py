@@ -53,9 +53,7 @@ class Progress(NamedTuple):
 
 def take(tidings: Tidings) -> Result:
     """What the run that has just ended has left; its files are gone then."""
-    # Asked first: most commands leave nothing, and to be refused takes longer.
-    if os.path.lexists(tidings.progress):
-        _remove(tidings.progress)
+    forget_progress(tidings)
     if not os.path.lexists(tidings.result):
         return Result()
     try:
@@ -68,6 +66,13 @@ def take(tidings: Tidings) -> Result:
         return _set_aside(tidings, str(error))
     _remove(tidings.result)
     return Result(value)
+
+
+def forget_progress(tidings: Tidings) -> None:
+    """The run has ended: how far it was is of no use any more."""
+    # Asked first: most tell nothing, and to be refused takes longer.
+    if os.path.lexists(tidings.progress):
+        _remove(tidings.progress)
 
 
 def _remove(path: str) -> None:
@@ -101,7 +106,7 @@ def keep(value: Any, tidings: Optional[Tidings]) -> Result:
 
     try:
         data = msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+    except Exception as error:  # noqa: BLE001 (what is in it may have a say in that, and fail)
         return Result(problem=f"JSON has no form for it: {error}")
     try:
         return Result(parse_result(data))
