@@ -105,6 +105,10 @@ class Router(io.TextIOBase):
     def close(self) -> None:
         """It is everybody's, and stays open."""
 
+    def __getattr__(self, name: str) -> Any:
+        # What only some streams have, such as `reconfigure`.
+        return getattr(self._target(), name)
+
     @property
     def buffer(self) -> Any:
         """Where bytes are written."""
@@ -121,9 +125,20 @@ class Router(io.TextIOBase):
         return self._target().errors
 
 
+_routers: dict[str, Router] = {}
+
+
 def install() -> None:
     """Put the routers in place; calling again does nothing."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Router):
-            setattr(sys, name, Router(stream))
+            _routers[name] = Router(stream)
+            setattr(sys, name, _routers[name])
+
+
+def reinstall() -> None:
+    """Put them back in the place of what a task has put there, and closed: nobody else could print."""
+    for name, router in _routers.items():
+        if getattr(getattr(sys, name), "closed", False):
+            setattr(sys, name, router)
