@@ -55,7 +55,7 @@ def test_many_that_nobody_here_can_run_cost_a_claim_nothing(desk: Desk, grouped:
     one = next(entry for entry in desk.store.index.entries() if entry.id == "a")
     lane, due = ("g", PARKED) if grouped else (None, None)
     others = one._replace(task="others.task", priority=9, lane=lane, due=due)
-    desk.store.index.put([others._replace(id=f"x{number}") for number in range(MANY)])
+    desk.store.index.put([others._replace(id=f"x{number}", fold=f"x{number}") for number in range(MANY)])
     for tasks, taken in ((["ours.task"], ["a"]), ([], [])):
         with steps_of(desk) as steps:
             assert has_work(desk.store, desk.clock()) is bool(taken)
