@@ -80,9 +80,6 @@ class Recorder:
         if outcome.refused is not None:
             what = "QUEUECTL_RESULT" if got.job.task is None else "what it has returned"
             self.tell(events.NOTICE, got, text=f"{what} is not kept: {outcome.refused}")
-        if outcome.goes_on:
-            self.leave_behind(got)
-            return
         if outcome.verdict == INTERRUPTED:
             self._interrupted(got)
             return
