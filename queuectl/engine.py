@@ -44,6 +44,8 @@ class End(NamedTuple):
     """Why what it has left could not be taken."""
     for_good: bool = False
     """Whether a failure is not to be tried again."""
+    silent: bool = False
+    """Whether it is known to have written nothing into its log."""
 
 
 class Abandoned(Exception):

@@ -11,7 +11,6 @@ from queuectl.commands import Commands
 from queuectl.engine import Conditions, End, Engine, Running
 from queuectl.job import Job
 from queuectl.joblog import log_note, tidy_log, trim_log
-from queuectl.tidings import forget_progress
 
 COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
 CANCELLED, INTERRUPTED = "cancelled", "interrupted"
@@ -75,9 +74,8 @@ class Runner:
             self._break_off(run)
             raise
         verdict = self._end()
-        if job.task is not None and conditions.tidings is not None:
-            forget_progress(conditions.tidings.progress)
-        tidy_log(conditions.log_path, conditions.log_max_bytes)
+        if not end.silent:
+            tidy_log(conditions.log_path, conditions.log_max_bytes)
         return _outcome(end, verdict, conditions, started)
 
     def _break_off(self, run: Running) -> None:

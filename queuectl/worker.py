@@ -196,7 +196,7 @@ class Worker:
     @property
     def _goes_on(self) -> bool:
         halts = self._halts or self._records_at_once or self.hands.stops()
-        return not halts and self.batch.next_is_task and not is_paused(self.store.spool)
+        return not halts and self.batch.next_is_task and not is_paused(self.store.spool, by_us=True)
 
     def _see_to_others(self, defies: bool) -> float:
         if defies and self.runner.leaves_behind():

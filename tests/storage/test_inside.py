@@ -23,7 +23,7 @@ from queuectl.hands import Hands
 from queuectl.job import Job
 from queuectl.queue import Queue
 from queuectl.queue.claims import claim_some
-from queuectl.queue.liveness import is_alive, note_run, noted_runs, outlived_by_command
+from queuectl.queue.liveness import is_alive, note_of_runs, note_run, noted_runs, outlived_by_command
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import pause
 from queuectl.queue.store import Store
@@ -256,7 +256,7 @@ def test_of_several_notes_of_one_job_any_may_be_that_of_its_run(desk: Desk, benc
     assert alive is not None
     for name in ("host-1-9-abc", "host-2-1-abc", "host-3-1-abc"):
         (desk.root / "processing" / name).mkdir()
-        note_run(spool, name, ["a"])
+        note_run(note_of_runs(spool, name), ["a"])
     desk.put_job("pending", "a", command=None, task="t")
     desk.look()
     with Store.open(str(desk.root)) as store:
