@@ -107,7 +107,7 @@ class Fleet:
 
     def _begin(self) -> None:
         if self._others:
-            _import_what_all_need()
+            _import_what_all_need(self._pool.shift.plan)
         try:
             for plan in self._others:
                 self._helpers.add(fork(partial(self._share, plan), self._children), plan)
@@ -187,13 +187,22 @@ class Fleet:
             os._exit(1)
 
 
-def _import_what_all_need() -> None:
-    """Before the others are forked: they need not do it again, and share the memory."""
+def _import_what_all_need(plan: Plan) -> None:
+    """Before the others are forked: they need not do it again, and share the memory.
+
+    Not the modules with their tasks: those may start threads, which a fork does not copy.
+    """
     import portalocker  # noqa: F401
     import watchdog.observers  # noqa: F401
 
     import queuectl.codec
-    import queuectl.system.process  # noqa: F401
+    import queuectl.system.process
+
+    if plan.tasks and not plan.processes:
+        import queuectl.tasks.inside
+        import queuectl.tasks.loading
+    elif plan.tasks:
+        import queuectl.tasks.hosts  # noqa: F401
 
 
 def shares(plan: Plan, processes: int) -> Sequence[Plan]:

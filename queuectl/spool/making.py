@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Callable
 
 from queuectl import system
 from queuectl.errors import SpoolUnusable, system_error
@@ -87,21 +88,46 @@ def _may_become_spool(root: str) -> bool:
 
 
 def _write_texts(root: str) -> None:
-    from queuectl.codec import job_schema
-    from queuectl.group_codec import group_schema
-    from queuectl.schedule_codec import schedule_schema
-
-    # Notepad before Windows 10 1809 shows one long line without the carriage returns.
-    texts = {
-        layout.README: layout.README_TEXT.replace("\n", "\r\n").encode(),
-        layout.FORMAT: f"{layout.FORMAT_LINE} {layout.FORMAT_NUMBER}\r\n".encode(),
-        layout.SCHEMA: job_schema(),
-        layout.SCHEDULE_SCHEMA: schedule_schema(),
-        layout.GROUP_SCHEMA: group_schema(),
-    }
+    # Where they are there, as mostly, they are not made: a schema takes as long as many jobs.
     tmp = TmpFolder(root)
-    for name, data in texts.items():
+    for name, text in _TEXTS.items():
         path = os.path.join(root, name)
         if not os.path.lexists(path):
             # By way of tmp/, so that none is found half written.
-            tmp.put(path, data)
+            tmp.put(path, text())
+
+
+def _readme() -> bytes:
+    # Notepad before Windows 10 1809 shows one long line without the carriage returns.
+    return layout.README_TEXT.replace("\n", "\r\n").encode()
+
+
+def _format() -> bytes:
+    return f"{layout.FORMAT_LINE} {layout.FORMAT_NUMBER}\r\n".encode()
+
+
+def _job_schema() -> bytes:
+    from queuectl.codec import job_schema
+
+    return job_schema()
+
+
+def _schedule_schema() -> bytes:
+    from queuectl.schedule_codec import schedule_schema
+
+    return schedule_schema()
+
+
+def _group_schema() -> bytes:
+    from queuectl.group_codec import group_schema
+
+    return group_schema()
+
+
+_TEXTS: dict[str, Callable[[], bytes]] = {
+    layout.README: _readme,
+    layout.FORMAT: _format,
+    layout.SCHEMA: _job_schema,
+    layout.SCHEDULE_SCHEMA: _schedule_schema,
+    layout.GROUP_SCHEMA: _group_schema,
+}

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Callable, Optional
@@ -207,10 +207,9 @@ class Overwritten:
 
 def _write_group(group: Sequence[tuple[str, bytes]], made: list[str]) -> list[os.stat_result]:
     descriptors: list[int] = []
-    with ExitStack() as opened:
+    try:
         for path, data in group:
             descriptor = with_patience(partial(_create, path))
-            opened.callback(os.close, descriptor)
             descriptors.append(descriptor)
             made.append(path)
             _write_all(descriptor, data)
@@ -219,12 +218,17 @@ def _write_group(group: Sequence[tuple[str, bytes]], made: list[str]) -> list[os
         for descriptor in descriptors:
             sync_descriptor(descriptor)
         return [os.fstat(descriptor) for descriptor in descriptors]
+    finally:
+        for descriptor in descriptors:
+            # What is to be kept is on the disk, or not.
+            with suppress(OSError):
+                os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def make_folder(path: str) -> bool:
