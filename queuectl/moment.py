@@ -81,6 +81,7 @@ def read_moment(text: Optional[str]) -> Optional[float]:
     return None
 
 
+@lru_cache(16)
 def sortable_moment(text: Optional[str]) -> Optional[str]:
     """A time that other tools may have written, in the form in which texts sort as times do (to the
     millisecond); None where there is none to understand.

@@ -140,7 +140,8 @@ def install() -> None:
 def reinstall() -> None:
     """Put them back in the place of what a task has put there, and closed: nobody else could print."""
     for name, router in _routers.items():
-        if getattr(getattr(sys, name), "closed", False):
+        stream = getattr(sys, name)
+        if stream is not router and getattr(stream, "closed", False):
             setattr(sys, name, router)
 
 
