@@ -50,6 +50,15 @@ class Command(click.Command):
         names = self.get_help_option_names(ctx)
         return _help_option(tuple(sorted(names))) if names and self.add_help_option else None
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """As click's own; while a shell completes they know what may stand there."""
+        parameters = super().get_params(ctx)
+        if ctx.resilient_parsing:
+            from queuectl.cli.candidates import teach
+
+            teach(parameters)
+        return parameters
+
 
 class SuggestingGroup(Command, click.Group):
     """A group that suggests a command for a name that is nearly one, whatever click's version."""
