@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import click
 from click.shell_completion import CompletionItem
@@ -23,8 +23,10 @@ from queuectl.state import FINISHED, TO_BE_DONE, WAITING, State
 
 MOST = 200
 """Candidates of a kind: a person types on to see fewer, not to read more."""
-Items = list[CompletionItem[str]]
-Source = Callable[[click.Context, str], Items]
+if TYPE_CHECKING:
+    # Older releases of click have no type of it that takes another.
+    Items = list[CompletionItem[str]]
+    Source = Callable[[click.Context, str], Items]
 _STATES_OF: dict[str, Sequence[State]] = {
     "cancel": TO_BE_DONE,
     "retry": FINISHED,

@@ -77,7 +77,8 @@ Register-ArgumentCompleter -Native -CommandName queuectl -ScriptBlock {
         $env:COMP_WORDS = $words -join "`n"
         $env:COMP_CWORD = $wordToComplete
         $env:_QUEUECTL_COMPLETE = 'powershell_complete'
-        $printed = & $commandAst.GetCommandName() 2>$null | Out-String
+        $program = $commandAst.GetCommandName()
+        $printed = & $program 2>$null | Out-String
         if ($printed.Trim()) {
             foreach ($one in ($printed | ConvertFrom-Json)) {
                 [System.Management.Automation.CompletionResult]::new(

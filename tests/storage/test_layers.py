@@ -89,8 +89,9 @@ def test_a_stage_does_not_see_the_developers_environment(
     monkeypatch.setenv("QUEUECTL_MAX_RETRIES", "0")
     monkeypatch.setenv("QUEUECTL_TIMEOUT", "soon")
     queue = Queue(tmp_path / "spool", settings={"max_crashes": 1})
-    with rehearse(queue) as stage:
+    with rehearse(queue, str(tmp_path)) as stage:
         config = stage.queue.store.config
         assert (config.max_retries, config.timeout, config.max_crashes) == (3, None, 1)
-    with rehearse() as stage:
+    (tmp_path / "another").mkdir()
+    with rehearse(folder=str(tmp_path / "another")) as stage:
         assert stage.queue.store.config.max_retries == 3
