@@ -38,7 +38,7 @@ RETRIES_SHOWN = 6
 _HELP_LIMIT = 200
 _JSON_TYPES = {"string": "text", "integer": "whole number", "number": "number", "object": "object"}
 _JSON_TYPES["boolean"] = "true or false"
-_EVERYWHERE = ("spool", "help")
+_EVERYWHERE = ("spool", "set", "help")
 """Options that every command has."""
 
 
