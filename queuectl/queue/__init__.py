@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from queuectl import config, system
 from queuectl.index.filters import ALL, Filter, checked
-from queuectl.layers import Held, Layers, settings_in
+from queuectl.layers import Layers, settings_in
 from queuectl.queue import requests
 from queuectl.queue.configuring import Configuring
 from queuectl.queue.guard import guarded
