@@ -128,10 +128,10 @@ class Fleet:
         for child in self._children:
             child.close()
 
-    def _signalled(self) -> None:
+    def _signalled(self) -> bool:
         self._signals += 1
-        self._pool.shift.signalled()
         self._tell(_SIGNAL)
+        return self._pool.signalled()
 
     def _tell(self, letter: bytes) -> None:
         for child in self._children:
@@ -167,7 +167,7 @@ class Fleet:
         parent.waits_for_us = self._pool.shift.plan.drain
         calls: dict[bytes, Callable[[], object]] = {
             _STOP: pool.stop,
-            _SIGNAL: pool.shift.signalled,
+            _SIGNAL: partial(self._signal, pool),
             Letter.WAKE.value: pool.shift.wake,
             Letter.LOOK.value: pool.shift.bell.ask,
         }
@@ -179,6 +179,12 @@ class Fleet:
             told = {"kind": type(error).__name__, "text": error.message, "hint": error.hint}
             return json.dumps(told).encode()
         return b""
+
+    @staticmethod
+    def _signal(pool: Pool) -> None:
+        if pool.signalled():
+            # It is not the main thread that hears it here.
+            os._exit(1)
 
 
 def _import_what_all_need() -> None:

@@ -11,6 +11,14 @@ from queuectl.errors import QueueError
 from queuectl.names import LIFE_SUFFIX, STOP_SUFFIX
 from queuectl.queue.store import Store
 
+_lasting: list[locks.HeldLock] = []
+"""To the end of this process: not even as what nobody refers to any more are they to be let go of."""
+
+
+def lasts() -> bool:
+    """Whether a worker has left a task behind that only the end of this process can end."""
+    return bool(_lasting)
+
 
 class Life:
     """One worker's; any thread may call it once it has begun."""
@@ -40,6 +48,13 @@ class Life:
         if held is not None:
             held.release()
         return held is not None
+
+    def last(self) -> bool:
+        """Go on until this process ends; always False, as that of `end` where nothing has ended."""
+        with self._guard:
+            if self._held is not None:
+                _lasting.append(self._held)
+        return False
 
     def keep(self) -> None:
         """Take the lock anew if somebody has deleted its file: others would take us for dead.

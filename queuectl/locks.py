@@ -139,6 +139,19 @@ def try_lock(path: str) -> Optional[HeldLock]:
     return None
 
 
+def take_over(path: str) -> Optional[HeldLock]:
+    """The lock at `path`, of which another one is made where something left running still holds it.
+
+    Raises:
+        OSError, SpoolUnusable: it cannot be made.
+    """
+    held = try_lock(path)
+    if held is None:
+        system.remove(path)
+        held = try_lock(path)
+    return held
+
+
 def is_held(path: str) -> bool:
     """Whether somebody holds the lock at `path`; a file that is not there is held by nobody."""
     try:

@@ -40,9 +40,15 @@ class Pool:
         self, root: str, plan: Plan, emit: Listener = events.nobody, fellows: Optional[Fellows] = None
     ) -> None:
         self.shift = Shift(root, plan, emit, fellows)
-        self.on_signal: Callable[[], None] = self.shift.signalled
+        self.on_signal: Callable[[], object] = self.signalled
         """What a signal that asks to stop calls."""
+        self._learns = False
         self._ended: set[str] = set()
+
+    def signalled(self) -> bool:
+        """As `Shift.signalled`; whether it is heard as an error alone: what is imported may have no end."""
+        self.shift.signalled()
+        return self._learns and self.shift.stops > 1
 
     def stop(self, *, kill: bool = False) -> None:
         """As `Shift.stop`."""
@@ -81,7 +87,20 @@ class Pool:
             from queuectl.tasks.skills import learn
 
             first = worker_names(plan, system.process_id())[0]
-            self.shift.skills = learn(store.spool, plan.tasks, processes=plan.processes, first=first)
+            self._learns = True
+            try:
+                self.shift.skills = learn(
+                    store.spool,
+                    plan.tasks,
+                    processes=plan.processes,
+                    first=first,
+                    gives_up=lambda: self.shift.stops > 1,
+                )
+            except BaseException:
+                clear_away(store, first)
+                raise
+            finally:
+                self._learns = False
             store.index.tasks = self.shift.skills.tasks
 
     @property

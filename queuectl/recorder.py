@@ -81,7 +81,7 @@ class Recorder:
             what = "QUEUECTL_RESULT" if got.job.task is None else "what it has returned"
             self.tell(events.NOTICE, got, text=f"{what} is not kept: {outcome.refused}")
         if outcome.goes_on:
-            self._leave_behind(got)
+            self.leave_behind(got)
             return
         if outcome.verdict == INTERRUPTED:
             self._interrupted(got)
@@ -197,7 +197,8 @@ class Recorder:
             self.tell(events.JOB_INTERRUPTED, got, text="back to pending, no attempt counted")
             self._forget_request([got.place.job_id])
 
-    def _leave_behind(self, got: Claim) -> None:
+    def leave_behind(self, got: Claim) -> None:
+        """Its run goes on until this process ends: so long the job is ours."""
         self.left_behind = True
         # By the note it will not have run: the next worker puts it back, and counts no crash.
         note_run(self._store.spool, self._worker, [NONE_RAN])

@@ -11,6 +11,7 @@ from queuectl.commands import Commands
 from queuectl.engine import Abandoned, Conditions, End, Engine, Running
 from queuectl.job import Job
 from queuectl.joblog import log_note, tidy_log, trim_log
+from queuectl.tidings import forget_progress
 
 COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
 CANCELLED, INTERRUPTED = "cancelled", "interrupted"
@@ -55,6 +56,7 @@ class Runner:
 
         Raises:
             OSError: this machine lacks what is needed to start anything just now.
+            Abandoned: for an error, its cause, it was to be stopped, and goes on until this process ends.
         """
         started = system.now()
         engine = self._engine_of(job)
@@ -71,17 +73,24 @@ class Runner:
             while goes_on and conditions.lasts and not run.ends_within(conditions.patience):
                 goes_on = conditions.lasts()
             end = self._await_end(run, conditions)
-        except BaseException:
+        except BaseException as error:
             # Ctrl+C in a program that runs a worker in its main thread: the command must not run on unowned.
-            self.kill(INTERRUPTED, force=True)
-            run.wait()
-            self._end()
+            self._break_off(run, conditions, error)
             raise
         verdict = self._end()
+        if job.task is not None and conditions.tidings is not None:
+            forget_progress(conditions.tidings.progress)
         if end is None:
             return Outcome(INTERRUPTED, None, None, started, system.now(), goes_on=True)
         tidy_log(conditions.log_path, conditions.log_max_bytes)
         return _outcome(end, verdict, conditions, started)
+
+    def _break_off(self, run: Running, conditions: Conditions, error: BaseException) -> None:
+        self.kill(INTERRUPTED, force=True)
+        end = self._await_end(run, conditions)
+        self._end()
+        if end is None:
+            raise Abandoned from error
 
     def _await_end(self, run: Running, conditions: Conditions) -> Optional[End]:
         """Its end; None where it cannot be ended, and this process is to end."""
@@ -121,9 +130,7 @@ class Runner:
                     self._later(conditions.timeout, TIMEOUT)
         except RuntimeError as error:
             # No room for the thread that would end it in time: it must not run on without.
-            self.kill(INTERRUPTED, force=True)
-            run.wait()
-            self._end()
+            self._break_off(run, conditions, error)
             raise OSError(errno.EAGAIN, str(error)) from error
         return run
 

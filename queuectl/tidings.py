@@ -53,9 +53,7 @@ class Progress(NamedTuple):
 
 def take(tidings: Tidings) -> Result:
     """What the run that has just ended has left; its files are gone then."""
-    # Asked first: most commands leave nothing, and to be refused takes longer.
-    if system.is_there(tidings.progress):
-        _remove(tidings.progress)
+    forget_progress(tidings.progress)
     if not system.is_there(tidings.result):
         return Result()
     try:
@@ -101,7 +99,7 @@ def keep(value: Any, tidings: Optional[Tidings]) -> Result:
 
     try:
         data = msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+    except Exception as error:  # noqa: BLE001 (what is in it may have a say in that, and fail)
         return Result(problem=f"JSON has no form for it: {error}")
     try:
         return Result(parse_result(data))
@@ -162,8 +160,10 @@ def tell_progress(path: str, percent: float, text: str) -> None:
 
 
 def forget_progress(path: str) -> None:
-    """Remove what `tell_progress` has written."""
-    _remove(path)
+    """Its run has ended: how far that was is of no use any more."""
+    # Asked first: most tell nothing, and to be refused takes longer.
+    if system.is_there(path):
+        _remove(path)
 
 
 def read_progress(path: str) -> Optional[Progress]:

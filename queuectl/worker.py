@@ -12,7 +12,7 @@ from typing import Optional
 from queuectl import events, locks, system
 from queuectl.batch import PATIENCE, Batch
 from queuectl.config import Config
-from queuectl.engine import Conditions, Engine
+from queuectl.engine import Abandoned, Conditions, Engine
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.hands import Hands
@@ -53,6 +53,7 @@ class Worker:
         self._config: Optional[Config] = None
         self._blank: Optional[BlankLog] = None
         self._runs = 0
+        self._ran_command = False
 
     def start(self) -> None:
         """Begin to live, for the others too.
@@ -72,9 +73,8 @@ class Worker:
             self._clear_batch()
         finally:
             self.runner.close()
-            # Whatever comes: who holds the lock owns what lies there. What goes on until this process ends is
-            # ours so long.
-            lived = not self.recorder.left_behind and self.life.end()
+            # Whatever comes: who holds the lock owns what lies there.
+            lived = self.life.last() if self.recorder.left_behind else self.life.end()
         if lived:
             if self._blank is not None:
                 self._blank.close()
@@ -161,14 +161,19 @@ class Worker:
     def _run_or_give_back(self, got: Claim) -> Optional[Outcome]:
         try:
             return self._run(got)
+        except Abandoned as error:
+            self.recorder.leave_behind(got)
+            raise (error.__cause__ or error) from None
         except BaseException as error:
             self.recorder.not_started(got, error)
             raise
 
     def _run(self, got: Claim) -> Optional[Outcome]:
         """How its run ended; None when somebody has taken its file away before."""
-        # A function ends with this process, or its process has a lock of its own.
-        run_lock = self._run_lock() if got.job.task is None else None
+        # A function ends with this process, or its process has a lock of its own; but what an earlier command
+        # has left running may hold the one that its note lies in.
+        run_lock = self._run_lock() if got.job.task is None or self._ran_command else None
+        self._ran_command = got.job.task is None
         # Closed in the end, not unlocked: an unlock would free it for a command that is still there.
         with nullcontext() if run_lock is None else closing(run_lock):
             self._runs += 1
@@ -200,13 +205,8 @@ class Worker:
         """The lock that the command inherits, so that its job stays owned if we die (POSIX)."""
         if not system.SHARES_LOCKS:
             return None
-        path = self.store.spool.lock_path(self.name + RUN_SUFFIX)
-        held = locks.try_lock(path)
-        if held is None:
-            # A daemon that an earlier command left behind holds that one; it must not own this job.
-            system.remove(path)
-            held = locks.try_lock(path)
-        return held
+        # A daemon that an earlier command left behind must not own this job.
+        return locks.take_over(self.store.spool.lock_path(self.name + RUN_SUFFIX))
 
     def _conditions(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Conditions:
         config = self._config or self.store.config

@@ -7,21 +7,16 @@ claim meets one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from itertools import islice
+from typing import Any, Optional
 
 from queuectl.index.base import PARKED, WAITS, Base
+
+_OF_LANE = f"jobs INDEXED BY jobs_lane WHERE lane = ? AND {WAITS}"
 
 
 class Lanes(Base):
     """The rows of jobs that have a group, which SQL calls something else: hence `lane`."""
-
-    @property
-    def _is_ours(self) -> str:
-        """What is true of the rows of jobs that our workers can run: others must not take their slots."""
-        if not self.tasks:
-            return "task IS NULL"
-        names = ", ".join("'" + task.replace("'", "''") + "'" for task in sorted(self.tasks))
-        return f"(task IS NULL OR task IN ({names}))"
 
     def has_parked(self) -> bool:
         """Whether any job waits for its group."""
@@ -37,48 +32,66 @@ class Lanes(Base):
             found.append(str(row[0]))
         return found
 
+    def _kinds(self, lane: str) -> list[Optional[str]]:
+        """Of which tasks the jobs are that wait for this group, as far as they are ours: None is commands.
+
+        The others take no slots, and there may be a million of them: they are not gone through.
+        """
+        found: list[Optional[str]] = [None]
+        if not self.tasks:
+            return found
+        last, query = "", f"SELECT task FROM {_OF_LANE} AND task > ? ORDER BY task LIMIT 1"
+        while row := self._sql.execute(query, (lane, last)).fetchone():
+            last = str(row[0])
+            if last in self.tasks:
+                found.append(last)
+        return found
+
     def is_parked(self, lane: str) -> bool:
         """Whether a job of ours waits for this group."""
-        query = f"SELECT 1 FROM jobs WHERE lane = ? AND due = ? AND {WAITS} AND {self._is_ours} LIMIT 1"
-        return self._sql.execute(query, (lane, PARKED)).fetchone() is not None
+        query = f"SELECT 1 FROM {_OF_LANE} AND task IS ? AND due = ? LIMIT 1"
+        return any(self._sql.execute(query, (lane, kind, PARKED)).fetchone() for kind in self._kinds(lane))
 
     def let_in(self, lane: str, slots: int) -> None:
         """Have so many jobs of ours of this group be ready, and no more."""
+        kinds = self._kinds(lane)
         # One that has crashed before may have to wait for another such: it takes no slot of the others.
-        count = (
-            f"SELECT 1 FROM jobs WHERE lane = ? AND due IS NULL AND {WAITS} AND {self._is_ours} "
-            "AND crashes = 0 LIMIT ?"
-        )
-        ready = len(self._sql.execute(count, (lane, slots + 1)).fetchall())
-        if ready > slots or (ready and self._is_out_of_order(lane)):
-            self._park(lane)
+        count = f"SELECT 1 FROM {_OF_LANE} AND task IS ? AND due IS NULL AND crashes = 0 LIMIT ?"
+        ready = sum(len(self._sql.execute(count, (lane, kind, slots + 1)).fetchall()) for kind in kinds)
+        if ready > slots or (ready and self._is_out_of_order(lane, kinds)):
+            self._park(lane, kinds)
             ready = 0
         if ready < slots and self.is_parked(lane):
-            self._let_in(lane, slots - ready)
+            self._let_in(lane, kinds, slots - ready)
 
-    def _is_out_of_order(self, lane: str) -> bool:
+    def _is_out_of_order(self, lane: str, kinds: Sequence[Optional[str]]) -> bool:
         """Whether one that waits for this group goes before one that was let in."""
-        query = (
-            f"SELECT priority, created FROM jobs WHERE lane = ? AND due IS ? AND {WAITS} "
-            f"AND {self._is_ours} ORDER BY "
-        )
-        first = self._sql.execute(f"{query} priority DESC, created LIMIT 1", (lane, PARKED)).fetchone()
-        last = self._sql.execute(f"{query} priority, created DESC LIMIT 1", (lane, None)).fetchone()
-        return first is not None and last is not None and (-first[0], first[1]) < (-last[0], last[1])
+        first = self._turns(lane, kinds, PARKED, "priority DESC, created, id", 1)
+        last = self._turns(lane, kinds, None, "priority, created DESC, id DESC", 1)
+        return bool(first and last) and first[0][:2] < last[-1][:2]
 
-    def _park(self, lane: str) -> None:
+    def _turns(
+        self, lane: str, kinds: Sequence[Optional[str]], due: Optional[float], order: str, most: int
+    ) -> list[Any]:
+        """Of each kind so many at most, and of all the ids and what they are sorted by."""
+        what = f"SELECT -priority, created, id FROM {_OF_LANE} AND task IS ? AND due IS ?"
+        query = f"{what} ORDER BY {order} LIMIT ?"
+        return sorted(
+            row for kind in kinds for row in self._sql.execute(query, (lane, kind, due, most)).fetchall()
+        )
+
+    def _park(self, lane: str, kinds: Sequence[Optional[str]]) -> None:
         with self.transaction():
-            self._sql.execute(
-                f"UPDATE jobs SET due = ? WHERE lane = ? AND due IS NULL AND {WAITS}", (PARKED, lane)
+            self._sql.executemany(
+                f"UPDATE jobs SET due = ? WHERE lane = ? AND {WAITS} AND task IS ? AND due IS NULL",
+                [(PARKED, lane, kind) for kind in kinds],
             )
 
-    def _let_in(self, lane: str, count: int) -> None:
+    def _let_in(self, lane: str, kinds: Sequence[Optional[str]], count: int) -> None:
         with self.transaction():
-            self._sql.execute(
-                "UPDATE jobs SET due = NULL WHERE id IN (SELECT id FROM jobs "
-                f"WHERE lane = ? AND due = ? AND {WAITS} AND {self._is_ours} "
-                "ORDER BY priority DESC, created, id LIMIT ?)",
-                (lane, PARKED, count),
+            rows = self._turns(lane, kinds, PARKED, "priority DESC, created, id", count)
+            self._sql.executemany(
+                "UPDATE jobs SET due = NULL WHERE id = ?", [(row[2],) for row in islice(rows, count)]
             )
 
     def lanes_of(self, ids: Sequence[str]) -> dict[str, Optional[str]]:

@@ -44,7 +44,7 @@ CREATE INDEX jobs_due ON jobs (due) WHERE due IS NOT NULL;
 CREATE INDEX jobs_ready ON jobs (task, priority DESC, created, id)
     WHERE due IS NULL AND state IN ('pending', 'failed');
 CREATE INDEX jobs_stuck ON jobs (stuck_since) WHERE stuck_since IS NOT NULL;
-CREATE INDEX jobs_lane ON jobs (lane, due, priority DESC, created, id)
+CREATE INDEX jobs_lane ON jobs (lane, task, due, priority DESC, created, id)
     WHERE lane IS NOT NULL AND {WAITS};
 CREATE INDEX jobs_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
 CREATE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL;

@@ -29,15 +29,22 @@ class _Lookers:
     async def _look_for_all(self, queue: Acting) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
-            told = await asyncio.to_thread(_look, queue, list(waiting))
+            told = await self._looked(queue, list(waiting))
             for future, error in zip(waiting.values(), told):
                 # RACE: whoever waited may have been cancelled meanwhile.
                 if not future.done():
                     future.set_result(None) if error is None else future.set_exception(error)
 
+    @staticmethod
+    async def _looked(queue: Acting, watches: Sequence[Watch]) -> list[Optional[BaseException]]:
+        try:
+            return await asyncio.to_thread(_look, queue, watches)
+        except BaseException as error:  # noqa: BLE001 (the loop ends, for example: they must not wait for ever)
+            return [error] * len(watches)
 
-def _look(queue: Acting, watches: Sequence[Watch]) -> list[Optional[Exception]]:
-    told: list[Optional[Exception]] = []
+
+def _look(queue: Acting, watches: Sequence[Watch]) -> list[Optional[BaseException]]:
+    told: list[Optional[BaseException]] = []
     for watch in watches:
         try:
             queue.look(watch)

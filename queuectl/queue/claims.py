@@ -120,7 +120,7 @@ class _Look:
         self._alone = False
         """What is claimed is to start at once: how many do in a time is counted."""
         self._alike: dict[str, list[str]] = {}
-        self._running: Optional[dict[str, str]] = None
+        self._running: Optional[dict[str, list[str]]] = None
 
     def take_first(self, most: int) -> None:
         """Claim so many at most of those that are ready."""
@@ -184,6 +184,10 @@ class _Look:
                 raise FileNotFoundError(errno.ENOENT, "it has moved on", store.spool.path(place))
             raise Conflict(f"there is another job {place.job_id}")
         read = store.spool.read(place, self.limit, patience=CLAIM_PATIENCE)
+        if read.job.task is not None and read.job.task not in store.index.tasks:
+            # The row was behind: none of ours can run it.
+            store.record_all([entry_of(place, read.job, read.version, now)])
+            return
         if self._waits(entry, place, read):
             return
         job, version = _ready_record(store, place, read, now)
@@ -213,7 +217,7 @@ class _Look:
         # for all: whoever has seen a file where jobs wait has seen it there after its run was noted.
         if self._running is None:
             self._running = running(self.store.spool, besides=self.worker)
-        return job_id in self._running and goes_on(self.store.spool, self._running[job_id])
+        return any(goes_on(self.store.spool, worker) for worker in self._running.get(job_id, ()))
 
     def _is_taken(self, place: Place, alike: Sequence[str]) -> bool:
         """Whether the file at `place` is not the only one of its id, as `Store.is_taken`."""

@@ -137,15 +137,15 @@ def still_runs(spool: Spool, job_id: str, *, besides: Optional[str] = None) -> b
     return any(_runs(spool, worker, job_id) for worker in _with_notes(spool) if worker != besides)
 
 
-def running(spool: Spool, *, besides: str) -> dict[str, str]:
-    """The jobs that workers besides this one say that they run, and which worker does.
+def running(spool: Spool, *, besides: str) -> dict[str, list[str]]:
+    """The jobs that workers besides this one say that they run, and which workers do.
 
     A worker that has died may have said so, too: see `goes_on`.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for worker in _with_notes(spool):
         if worker != besides and (noted := noted_runs(spool, worker)) and noted[0]:
-            found[noted[0]] = worker
+            found.setdefault(noted[0], []).append(worker)
     return found
 
 

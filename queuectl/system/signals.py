@@ -15,7 +15,7 @@ if sys.platform == "win32":
 else:
     from contextlib import nullcontext
 
-    def console_closing(callback: Callable[[], None]) -> nullcontext[None]:
+    def console_closing(callback: Callable[[], object]) -> nullcontext[None]:
         """Nothing: a terminal that closes says so with SIGHUP."""
         return nullcontext()
 
@@ -24,8 +24,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextmanager
-def stop_signals(callback: Callable[[], None]) -> Iterator[None]:
+def stop_signals(callback: Callable[[], object]) -> Iterator[None]:
     """Within this block each wish to stop calls ``callback()`` once, and does nothing else.
+
+    Where that returns True a signal raises KeyboardInterrupt besides.
 
     Heard are Ctrl+C, SIGTERM, SIGHUP (unless it is ignored: nohup), on Windows also Ctrl+Break and the
     closing of the console, logoff and shutdown (which call once more 3 s later if the block still runs).
@@ -39,7 +41,8 @@ def stop_signals(callback: Callable[[], None]) -> Iterator[None]:
         return
 
     def handler(number: int, frame: Optional[FrameType]) -> None:
-        callback()
+        if callback() is True:
+            raise KeyboardInterrupt
 
     before: dict[signal.Signals, Any] = {}
     try:

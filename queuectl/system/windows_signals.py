@@ -22,7 +22,7 @@ _SECOND_WAIT = 1.0
 
 
 @contextmanager
-def console_closing(callback: Callable[[], None]) -> Iterator[None]:
+def console_closing(callback: Callable[[], object]) -> Iterator[None]:
     """Within this block, call ``callback`` when Windows is about to end this process."""
     left = threading.Event()
     handler = closing_handler(callback, left)
@@ -34,7 +34,7 @@ def console_closing(callback: Callable[[], None]) -> Iterator[None]:
         left.set()
 
 
-def closing_handler(callback: Callable[[], None], left: threading.Event) -> Callable[[int], bool]:
+def closing_handler(callback: Callable[[], object], left: threading.Event) -> Callable[[int], bool]:
     """The console control handler: calls at once and after 3 s, returns after 4 s or when ``left`` is set."""
 
     def handler(event: int) -> bool:

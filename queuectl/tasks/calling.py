@@ -14,7 +14,7 @@ from queuectl.engine import End
 from queuectl.job import Job, next_attempt
 from queuectl.moment import format_moment
 from queuectl.tasks.current import Current, be
-from queuectl.tasks.output import TaskLog, print_to
+from queuectl.tasks.output import TaskLog, print_to, reinstall
 from queuectl.tasks.task import GiveUp, Task
 from queuectl.tidings import Tidings, keep
 
@@ -61,6 +61,7 @@ def _call(
 ) -> End:
     job = one.job
     log = TaskLog(one.log_path, f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
+    reinstall()
     here = Current(job, one.spool, one.tidings and one.tidings.progress)
     # Never taken back: this context is this call's alone.
     print_to(log)
@@ -69,6 +70,7 @@ def _call(
         value = tasks[job.task or ""].function(*job.args, **job.kwargs)
         if inspect.isawaitable(value):
             value = asyncio.run(_awaited(value, stoppable))
+        kept = keep(value, one.tidings)
     except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
         raised(error)
         _print_trace(error, log)
@@ -76,7 +78,6 @@ def _call(
     finally:
         here.end()
         log.close()
-    kept = keep(value, one.tidings)
     return End(result=kept.value, refused=kept.problem)
 
 
@@ -95,9 +96,16 @@ def _told(error: BaseException) -> str:
     """The last line of a traceback, in the words of which no record is damaged."""
     if isinstance(error, (Stopped, asyncio.CancelledError)):
         return "stopped"
-    text = str(error) if isinstance(error, GiveUp) and str(error) else _line_of(error)
+    text = _words_of(error) or _line_of(error)
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error) if isinstance(error, GiveUp) else ""
+    except Exception:  # noqa: BLE001 (its own __str__ fails)
+        return ""
 
 
 def _line_of(error: BaseException) -> str:

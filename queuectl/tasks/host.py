@@ -1,4 +1,4 @@
-"""What calls tasks with `--processes`: `python -m queuectl.tasks.host ROOT MODULE...`, beside each worker.
+"""What calls tasks with `--processes`: `python -m queuectl.tasks.host ROOT LOCK MODULE...`, one a worker.
 
 It reads a run a line on standard input, and says how it ended in a line on standard output; both are JSON.
 What the tasks print goes to the logs of their jobs, also where it is no Python that prints.
@@ -9,17 +9,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any, NoReturn, Optional
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, NoReturn, Optional
 
 import msgspec
 
+from queuectl import system
 from queuectl.engine import End
 from queuectl.errors import QueueError
 from queuectl.job import Job
-from queuectl.system import open_plainly
 from queuectl.tasks.calling import Call, Stopped, call
 from queuectl.tasks.loading import load
 from queuectl.tidings import Tidings
+
+_STEP = 0.5
+"""Seconds between looks whether the modules have been imported."""
 
 
 class Request(msgspec.Struct):
@@ -43,31 +49,80 @@ class Reply(msgspec.Struct, omit_defaults=True):
     hint: Optional[str] = None
 
 
-def main(root: str, modules: list[str]) -> int:
-    """Serve until there is nothing more to read; the exit code."""
+def main(root: str, lock: int, modules: list[str]) -> int:
+    """Serve until there is nothing more to read; the exit code. `lock` is an open file, or -1 for none."""
+    null = os.open(os.devnull, os.O_RDWR)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb", 0) as replies:
         # What a task reads or prints must not come between us and the worker.
-        null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(2, 1)
+        _keep_to_us([requests.fileno(), replies.fileno(), *([lock] if lock >= 0 else [])], null)
         signal.signal(signal.SIGTERM, _stop)
         try:
-            tasks = load(modules, root)
+            with _ending_with_worker(requests.fileno()):
+                tasks = load(modules, root)
         except QueueError as error:
-            replies.write(_line(Reply(error=error.message, hint=error.hint)))
+            _say(replies, Reply(error=error.message, hint=error.hint))
             return 1
-        replies.write(_line(Reply(tasks=sorted(tasks))))
-        for line in requests:
-            request = msgspec.json.decode(line, type=Request)
-            replies.write(_line(_serve(tasks, request)))
-            # What a thread of a task prints later is nobody's; and a log that is held open stays (Windows).
+        said = _say(replies, Reply(tasks=sorted(tasks)))
+        while said:
+            # What a thread prints between two tasks is nobody's; and a log that is held open stays (Windows).
             os.dup2(null, 1)
             os.dup2(null, 2)
-    return 0
+            line = requests.readline()
+            if not line:
+                return 0
+            said = _say(replies, _serve(tasks, msgspec.json.decode(line, type=Request)))
+    return 1
 
 
-def _line(reply: Reply) -> bytes:
-    return msgspec.json.encode(reply) + b"\n"
+def _keep_to_us(ours: list[int], null: int) -> None:
+    """Neither programs that a task starts nor copies of us that it forks get these open files: one of those
+    would answer in our place, or own our worker's jobs for as long as it lives.
+    """
+
+    def part() -> None:
+        for number in ours:
+            os.dup2(null, number, inheritable=False)
+
+    for number in ours:
+        os.set_inheritable(number, False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=part)
+
+
+@contextmanager
+def _ending_with_worker(requests: int) -> Iterator[None]:
+    """End if that dies within the block: what is imported may have no end. On Windows we do so anyway."""
+    over = threading.Event()
+
+    def watch() -> None:
+        import select
+
+        poll = select.poll()
+        # For nothing but the end of what can be read.
+        poll.register(requests, 0)
+        while not over.is_set():
+            if poll.poll(_STEP * 1000):
+                os._exit(1)
+
+    if system.SHARES_LOCKS:
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _say(replies: IO[bytes], reply: Reply) -> bool:
+    """Whether there is somebody to hear it."""
+    data = memoryview(msgspec.json.encode(reply) + b"\n")
+    try:
+        while data:
+            data = data[replies.write(data) :]
+    except OSError:
+        return False
+    return True
 
 
 def _serve(tasks: Any, request: Request) -> Reply:
@@ -85,7 +140,7 @@ def _serve(tasks: Any, request: Request) -> Reply:
 
 def _print_to(path: str) -> None:
     try:
-        log = open_plainly(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        log = system.open_plainly(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         return
     os.dup2(log, 1)
@@ -107,6 +162,9 @@ def _stop(number: int, frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     # Not ended in the usual way: what a task has left running, a thread for example, must not hold it up.
-    code = main(sys.argv[1], sys.argv[2:])
+    try:
+        code = main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    except Stopped:
+        code = 1
     _flush()
     os._exit(code)

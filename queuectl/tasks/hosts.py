@@ -7,13 +7,14 @@ when the worker has died. On Windows it dies with the worker.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import IO, TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import IO, TYPE_CHECKING, Callable, NamedTuple, Optional, Union
 
 import msgspec
 
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 
 _START = 120.0
 """Seconds that the modules with the tasks may take to be imported."""
+_STEP = 0.25
+"""Seconds between looks whether somebody still waits for that."""
 _LEAVE = 5.0
 """Seconds that a process has to end by itself when there is nothing more to do."""
+_LAST_WORDS = 1.0
+"""Seconds for which what a process has said before its end is still read."""
 _TAIL = 2000
 """Bytes of what a process has printed that are told when it could not start."""
 
@@ -44,6 +49,8 @@ class Program(NamedTuple):
     """What it prints before its first task."""
     lock_path: str
     """The lock that it inherits."""
+    gives_up: Callable[[], bool] = lambda: False
+    """Whether nobody wants to wait any more until it has imported its modules."""
 
 
 class Host:
@@ -53,73 +60,97 @@ class Host:
         """Start it, and wait until it can serve.
 
         Raises:
-            OSError: it cannot be started just now.
+            OSError: it cannot be started just now, or nobody wants to wait for it.
             InvalidInput: its modules cannot be imported.
             QueueError: it has ended, or has not been ready in time.
         """
         self._program = program
-        self._replies: SimpleQueue[Union[bytes, int]] = SimpleQueue()
-        """Lines, and in the end the exit code."""
+        self._lock: Optional[locks.HeldLock] = None
+        self._replies: SimpleQueue[Union[Reply, int]] = SimpleQueue()
+        """What it says, and in the end its exit code."""
         self._requests, self.process = self._start()
-        self.tasks = self._await_greeting()
+        try:
+            self.tasks = self._await_greeting()
+        except BaseException:
+            # Also for Ctrl+C: who has not begun to serve has nothing to finish.
+            self.process.kill(force=True)
+            self.close()
+            raise
 
     def _start(self) -> tuple[IO[bytes], Process]:
         from queuectl.system import process as processes
 
+        program = self._program
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        self._lock = locks.try_lock(self._program.lock_path) if system.SHARES_LOCKS else None
+        requests, replies = os.fdopen(ours_out, "wb", 0), os.fdopen(ours_in, "rb")
         try:
+            self._lock = locks.take_over(program.lock_path) if system.SHARES_LOCKS else None
+            inherit = None if self._lock is None else self._lock.fileno()
+            lock = str(-1 if inherit is None else inherit)
             process = processes.start(
-                [sys.executable, "-m", "queuectl.tasks.host", self._program.root, *self._program.modules],
+                [sys.executable, "-m", "queuectl.tasks.host", program.root, lock, *program.modules],
                 cwd=os.getcwd(),
                 env=processes.own_environment(),
                 stdin=theirs_in,
                 stdout=theirs_out,
-                log_path=self._program.boot_log,
-                inherit=None if self._lock is None else self._lock.fileno(),
+                log_path=program.boot_log,
+                inherit=inherit,
             )
+            self._listen(replies, process)
         except BaseException:
-            os.close(ours_out)
-            os.close(ours_in)
+            requests.close()
+            replies.close()
             self._free_lock()
             raise
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        threading.Thread(target=self._read, args=(ours_in, process), daemon=True).start()
-        return os.fdopen(ours_out, "wb", 0), process
+        return requests, process
 
     def _free_lock(self) -> None:
         if self._lock is not None:
             # Closed, not unlocked: an unlock would free it for the process that has inherited it.
             self._lock.close()
 
-    def _read(self, ours: int, process: Process) -> None:
-        with os.fdopen(ours, "rb") as replies:
-            watcher = threading.Thread(target=self._watch, args=(process,), daemon=True)
+    def _listen(self, replies: IO[bytes], process: Process) -> None:
+        reader = threading.Thread(target=self._read, args=(replies,), daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(process, reader), daemon=True)
+        try:
+            reader.start()
             watcher.start()
-            for line in replies:
-                self._replies.put(line)
-            # What a task has left running may hold the pipe open; that the process has ended is told anyway.
-            watcher.join()
+        except RuntimeError as error:
+            # No room for them.
+            process.kill(force=True)
+            process.wait()
+            raise BlockingIOError(errno.EAGAIN, str(error)) from error
 
-    def _watch(self, process: Process) -> None:
+    def _read(self, replies: IO[bytes]) -> None:
+        with replies:
+            for line in replies:
+                # What its death has cut off is no reply: how it ended follows.
+                with suppress(msgspec.MsgspecError, UnicodeError):
+                    self._replies.put(msgspec.json.decode(line, type=Reply))
+
+    def _watch(self, process: Process, reader: threading.Thread) -> None:
         code = process.wait()
+        # First what it has said. What a task has left running may hold the pipe open, and is not waited for.
+        reader.join(_LAST_WORDS)
         self._replies.put(code)
 
     def _await_greeting(self) -> list[str]:
-        found = self.next(_START)
+        end, found = system.monotonic() + _START, None
+        while found is None and system.monotonic() < end:
+            if self._program.gives_up():
+                raise BlockingIOError(errno.EAGAIN, "it is to stop before it has begun")
+            found = self.next(_STEP)
         told = self._printed()
         with suppress(OSError):
             system.remove(self._program.boot_log, patience=0.0)
-        if isinstance(found, bytes):
-            reply = msgspec.json.decode(found, type=Reply)
-            if reply.tasks is not None:
-                return reply.tasks
-            self.close()
-            raise InvalidInput(reply.error or "the tasks cannot be loaded", hint=reply.hint)
-        self.close()
+        if isinstance(found, Reply):
+            if found.tasks is not None:
+                return found.tasks
+            raise InvalidInput(found.error or "the tasks cannot be loaded", hint=found.hint)
         why = "has not started in time" if found is None else f"has ended: {exit_error(found)}"
         raise QueueError(f"a process for tasks {why}{': ' + told if told else ''}")
 
@@ -134,7 +165,19 @@ class Host:
         while data:
             data = data[self._requests.write(data) :]
 
-    def next(self, seconds: Optional[float]) -> Union[bytes, int, None]:
+    @property
+    def has_said(self) -> bool:
+        """Whether it has said something that `next` has not told yet, or has ended."""
+        return not self._replies.empty()
+
+    @property
+    def serves(self) -> bool:
+        """Whether it may be asked, as far as that can be told."""
+        # Nobody may have deleted its lock's file either: our job would not be its task's once we are dead.
+        owned = self._lock is None or self._lock.is_current()
+        return owned and not self.has_said and not self.process.is_over()
+
+    def next(self, seconds: Optional[float]) -> Union[Reply, int, None]:
         """What it says next, or its exit code; None if it says nothing for so many seconds."""
         try:
             return self._replies.get(timeout=seconds)
@@ -167,6 +210,8 @@ class Hosts:
             system.now(),
         )
         for last in (False, True):
+            if self._host is not None and not self._host.serves:
+                self.drop()
             host = self._host or self._new()
             try:
                 host.ask(asked)
@@ -210,13 +255,14 @@ class HostRun:
 
     def __init__(self, hosts: Hosts, host: Host) -> None:
         self._hosts, self._host = hosts, host
-        self._said: Union[bytes, int, None] = None
+        self._guard = threading.Lock()
+        self._said: Union[Reply, int, None] = None
         self._unwanted = False
         self.ended = False
 
     def is_over(self) -> bool:
         """As `Running.is_over`."""
-        return self._said is not None
+        return self._said is not None or self._host.has_said
 
     def ends_within(self, seconds: float) -> bool:
         """As `Running.ends_within`."""
@@ -228,20 +274,22 @@ class HostRun:
         """As `Running.wait`."""
         if self._said is None:
             self._said = self._host.next(None)
-        self.ended = True
+        with self._guard:
+            # From here on nobody kills it: the next task runs there.
+            self.ended = True
         said = self._said
-        if self._unwanted or not isinstance(said, bytes):
+        if self._unwanted or isinstance(said, int):
             # What was to be ended with it must not go on into the next task.
-            if isinstance(said, bytes):
-                self._host.process.kill(force=True)
+            self._host.process.kill(force=True)
             self._hosts.drop()
-        if isinstance(said, bytes):
-            reply = msgspec.json.decode(said, type=Reply)
-            return End(None, reply.error, reply.result, reply.refused, reply.for_good)
+        if isinstance(said, Reply):
+            return End(None, said.error, said.result, said.refused, said.for_good)
         assert said is not None
         return End(said, f"its process has ended: {exit_error(said)}")
 
     def kill(self, *, force: bool) -> None:
         """As `Running.kill`."""
-        self._unwanted = True
-        self._host.process.kill(force=force)
+        with self._guard:
+            if not self.ended:
+                self._unwanted = True
+                self._host.process.kill(force=force)

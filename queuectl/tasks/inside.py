@@ -80,16 +80,21 @@ class CallRun:
 
     def make(self) -> None:
         """Call the function."""
-        try:
-            if self._begin():
-                self._end = call(self._tasks, self._call, self._can_be_stopped)
-            else:
-                self._end = End(error="stopped")
-        except Stopped:
-            # RACE: it came as the call was just beginning, or over.
-            self._end = self._end or End(error="stopped")
-        finally:
-            self._leave()
+        left = False
+        while not left:
+            try:
+                if self._end is None:
+                    self._end = self._called()
+                self._leave()
+                left = True
+            except BaseException as error:  # noqa: BLE001 (our worker waits for us)
+                # RACE: it is to stop, and was just beginning, or over.
+                told = "stopped" if isinstance(error, Stopped) else type(error).__name__
+                self._end = self._end or End(error=told)
+        self._over.release()
+
+    def _called(self) -> End:
+        return call(self._tasks, self._call, self._can_be_stopped) if self._begin() else End(error="stopped")
 
     def _begin(self) -> bool:
         with self._guard:
@@ -102,17 +107,11 @@ class CallRun:
             self._stop = stop
 
     def _leave(self) -> None:
-        while True:
-            try:
-                with self._guard:
-                    if self._thread is not None:
-                        _interrupt(self._thread, None)
-                        self._thread = None
-                break
-            except Stopped:
-                # RACE: it was sent before, and comes only now.
-                continue
-        self._over.release()
+        with self._guard:
+            if self._thread is not None:
+                # One that was sent before and has not come yet.
+                _interrupt(self._thread, None)
+                self._thread = None
 
     # In the worker's thread
 

@@ -12,7 +12,7 @@ from typing import Any
 from queuectl.errors import InvalidInput
 from queuectl.tasks import output
 from queuectl.tasks.registry import queues
-from queuectl.tasks.task import Task
+from queuectl.tasks.task import Task, register
 
 
 def load(modules: Sequence[str], root: str) -> dict[str, Task[Any, Any]]:
@@ -21,7 +21,8 @@ def load(modules: Sequence[str], root: str) -> dict[str, Task[Any, Any]]:
     They find the spool in QUEUECTL_SPOOL, and what they print while a task runs goes into the job's log.
 
     Raises:
-        InvalidInput: one cannot be imported, or none of them registers any task for this spool.
+        InvalidInput: one cannot be imported, or none of them registers any task for this spool, or they
+            register two by one name.
     """
     os.environ["QUEUECTL_SPOOL"] = root
     # As `python -m` has it: the folder that one is in.
@@ -34,7 +35,8 @@ def load(modules: Sequence[str], root: str) -> dict[str, Task[Any, Any]]:
     others: list[str] = []
     for queue in queues():
         if is_same_folder(queue.root, root):
-            found.update(queue.tasks)
+            for task in queue.tasks.values():
+                register(found, task)
         elif queue.tasks:
             others.append(queue.root)
     if not found:
@@ -50,7 +52,7 @@ def load(modules: Sequence[str], root: str) -> dict[str, Task[Any, Any]]:
 def _import(name: str) -> None:
     try:
         import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name in _parents(name):
             raise InvalidInput(
                 f"there is no module {error.name!r} here",

@@ -99,6 +99,10 @@ class Router(io.TextIOBase):
     def close(self) -> None:
         """It is everybody's, and stays open."""
 
+    def __getattr__(self, name: str) -> Any:
+        # What only some streams have, such as `reconfigure`.
+        return getattr(self._target(), name)
+
     @property
     def buffer(self) -> Any:
         """Where bytes are written."""
@@ -116,6 +120,7 @@ class Router(io.TextIOBase):
 
 
 _STREAMS = ("stdout", "stderr")
+_routers: dict[str, Router] = {}
 
 
 def install() -> None:
@@ -123,7 +128,15 @@ def install() -> None:
     for name in _STREAMS:
         stream = getattr(sys, name)
         if stream is not None and not isinstance(stream, Router):
-            setattr(sys, name, Router(stream))
+            _routers[name] = Router(stream)
+            setattr(sys, name, _routers[name])
+
+
+def reinstall() -> None:
+    """Put them back in the place of what a task has put there, and closed: nobody else could print."""
+    for name, router in _routers.items():
+        if getattr(getattr(sys, name), "closed", False):
+            setattr(sys, name, router)
 
 
 @contextmanager

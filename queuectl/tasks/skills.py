@@ -19,9 +19,16 @@ class Skills(NamedTuple):
     """What calls them for the worker of this name."""
 
 
-def learn(spool: Spool, modules: Sequence[str], *, processes: bool, first: str) -> Skills:
+def learn(
+    spool: Spool,
+    modules: Sequence[str],
+    *,
+    processes: bool,
+    first: str,
+    gives_up: Callable[[], bool] = lambda: False,
+) -> Skills:
     """What these modules let workers do; with `processes` each worker has one beside it. `first` is the name
-    of a worker.
+    of a worker. `gives_up` tells whether a process that is being started is not to be waited for.
 
     Raises:
         InvalidInput: a module cannot be imported, or they register nothing for this spool.
@@ -30,7 +37,7 @@ def learn(spool: Spool, modules: Sequence[str], *, processes: bool, first: str) 
     if not modules:
         return Skills()
     if processes:
-        return _in_processes(spool, modules, first)
+        return _in_processes(spool, modules, first, gives_up)
     from queuectl.tasks.inside import Inside
     from queuectl.tasks.loading import load
 
@@ -38,12 +45,12 @@ def learn(spool: Spool, modules: Sequence[str], *, processes: bool, first: str) 
     return Skills(frozenset(tasks), lambda worker: Inside(tasks))
 
 
-def _in_processes(spool: Spool, modules: Sequence[str], first: str) -> Skills:
+def _in_processes(spool: Spool, modules: Sequence[str], first: str, gives_up: Callable[[], bool]) -> Skills:
     from queuectl.tasks.hosts import Host, Hosts, Program
 
     def program(worker: str) -> Program:
         lock_path = spool.lock_path(worker + HOST_SUFFIX)
-        return Program(spool.root, modules, spool.tmp.new("host.txt"), lock_path)
+        return Program(spool.root, modules, spool.tmp.new("host.txt"), lock_path, gives_up)
 
     # It says what it can do; it is not started for that alone.
     ready = {first: Host(program(first))}
