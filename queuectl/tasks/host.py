@@ -103,7 +103,7 @@ def _ending_with_worker(requests: int) -> Iterator[None]:
         # For nothing but the end of what can be read.
         poll.register(requests, 0)
         while not over.is_set():
-            if poll.poll(_STEP * 1000):
+            if poll.poll(_STEP * 1000) and not over.is_set():
                 os._exit(1)
 
     if system.SHARES_LOCKS:
