@@ -66,7 +66,7 @@ def main(root: str, lock: int, modules: list[str]) -> int:
             return 1
         reply = Reply(tasks=sorted(tasks))
         while True:
-            # What a thread prints between two tasks is nobody's. First: a log that is held open stays (Windows).
+            # First: a log that is held open stays (Windows). What a thread prints between two is nobody's.
             os.dup2(null, 1)
             os.dup2(null, 2)
             if not _say(replies, reply):
