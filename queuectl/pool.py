@@ -83,12 +83,15 @@ class Pool:
 
     def _learn(self, store: Store) -> None:
         plan = self.shift.plan
-        if plan.tasks:
-            from queuectl.tasks.skills import learn
+        if not plan.tasks:
+            return
+        from queuectl.tasks.skills import learn
 
-            first = worker_names(plan, system.process_id())[0]
-            self._learns = True
-            try:
+        first = worker_names(plan, system.process_id())[0]
+        self._learns = True
+        try:
+            # Asked then: whoever wants it to end from here on is heard.
+            if not self.shift.stops:
                 self.shift.skills = learn(
                     store.spool,
                     plan.tasks,
@@ -96,12 +99,12 @@ class Pool:
                     first=first,
                     gives_up=lambda: self.shift.stops > 1,
                 )
-            except BaseException:
-                clear_away(store, first)
-                raise
-            finally:
-                self._learns = False
-            store.index.tasks = self.shift.skills.tasks
+        except BaseException:
+            clear_away(store, first)
+            raise
+        finally:
+            self._learns = False
+        store.index.tasks = self.shift.skills.tasks
 
     @property
     def _own_name(self) -> str:

@@ -235,7 +235,8 @@ def test_what_a_thread_prints_after_its_task_goes_nowhere(bench: Bench, tmp_path
     wait_until((tmp_path / "go.said").exists, "it has printed")
     assert bench.run("prints", 1, job_id="b").result == 1
     assert "thread" not in bench.log("b")
-    assert not (bench.root / "logs" / "a.log").exists(), "it printed nothing while it ran"
+    log = bench.root / "logs" / "a.log"
+    assert not log.exists() or log.read_bytes() == b"", "it printed nothing while it ran"
 
 
 def test_what_a_task_does_to_its_streams_is_not_the_nexts(bench: Bench) -> None:
