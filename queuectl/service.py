@@ -103,10 +103,14 @@ class Services(ServiceReports):
         """
         papers, begin = Papers(self.root, name), system.monotonic()
         wanted = papers.installed.wanted if papers.installed else 1
+        over: set[str] = set()
+        # RACE: one that was started with what was installed before may end just now.
+        enough = 1 if before is None else 2
         while (waited := system.monotonic() - begin) < START_PATIENCE:
             run = papers.last_run
             if run is not None and (before is None or run.salt != before.salt):
-                if run.over or len(self.workers(run)) >= wanted:
+                over.update([run.salt] if run.over else [])
+                if len(over) >= enough or len(self.workers(run)) >= wanted:
                     break
             elif waited > _PATIENCE and self.workers(before):
                 return None

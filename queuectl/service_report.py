@@ -50,7 +50,7 @@ class ServiceReports:
 
     def names(self, name: Optional[str]) -> list[str]:
         """`name`; where none is given, those of the spool, or what the first of them would be called."""
-        return [name] if name else names_of(self.root) or [default_name(self.root)]
+        return [name] if name is not None else names_of(self.root) or [default_name(self.root)]
 
     def report(self, name: str) -> Report:
         """How the service of this name is; one that is not installed is reported, too."""

@@ -63,7 +63,7 @@ def install_service(
     check_processes(count, processes, tasks)
     root = spool_path()
     wish = Wish(processes or count, tasks, processes is not None, trust_writers)
-    chosen = check_name(name) if name else default_name(root)
+    chosen = default_name(root) if name is None else check_name(name)
     services = _services(root)
     if dry_run:
         _show_steps(services, wish, chosen)
@@ -117,7 +117,10 @@ def show_services(as_json: bool, name: Optional[str]) -> int:
 
     Exits with 0 only if they are installed and their workers live.
     """
+    from queuectl.duty import check_name
+
     services = _services(spool_path())
+    name = None if name is None else check_name(name)
     reports = [services.report(one) for one in services.names(name)]
     with whoever_reads():
         if as_json:
@@ -167,7 +170,7 @@ def uninstall_service(name: Optional[str], now: bool) -> None:
     from queuectl.duty import check_name
 
     services = _services(spool_path())
-    (chosen, *others) = services.names(check_name(name) if name else None)
+    (chosen, *others) = services.names(None if name is None else check_name(name))
     if others:
         raise click.UsageError(f"say which one: --name {chosen}, or {', '.join(others)}")
     services.uninstall(
