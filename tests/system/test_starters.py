@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 import shutil
@@ -152,7 +153,8 @@ class TestLaunchd:
         calls = [step for step in launchd().install(SERVICE) if isinstance(step, Call)]
         assert [call.argv[1] for call in calls] == ["bootout", "enable", "bootstrap"]
         assert calls[-1].patience > SERVICE.patience
-        assert calls[-1].argv[2:] == ("gui/501", "/Users/me/Library/LaunchAgents/queuectl.jobs-1a2b3c.plist")
+        path = os.path.join("/Users/me", "Library", "LaunchAgents", "queuectl.jobs-1a2b3c.plist")
+        assert calls[-1].argv[2:] == ("gui/501", path)
 
     def test_what_it_says_of_an_agent(self) -> None:
         out = "gui/501/queuectl.x = {\n\tstate = running\n\n\tpid = 7\n\tlast exit code = 78: EX_CONFIG\n}\n"
