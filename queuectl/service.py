@@ -86,11 +86,11 @@ class Services(ServiceReports):
                 since=format_moment(system.now()),
             )
         )
+        steps = self.steps(wish, name)
         try:
-            self._carry_out(self.steps(wish, name))
+            self._carry_out(steps)
         except BaseException:
-            if not before:
-                self._take_back(papers)
+            self._take_back(papers, steps, wholly=not before)
             raise
         if before:
             # By name: those of now may be there already.
@@ -231,14 +231,19 @@ class Services(ServiceReports):
 
     def _call(self, step: Call) -> None:
         end = system.monotonic() + step.patience
-        while (answer := self.starter.run(step.argv)).code and not step.may_fail:
+        while bool((answer := self.starter.run(step.argv)).code) != step.to_fail and not step.may_fail:
             if system.monotonic() >= end:
-                raise QueueError(f"{' '.join(step.argv)}: {answer.said}")
-            system.sleep(_STEP * 10)
+                said = "goes on" if step.to_fail else answer.said
+                raise QueueError(f"{' '.join(step.argv)}: {said}")
+            system.sleep(_STEP * 4)
 
-    def _take_back(self, papers: Papers) -> None:
-        papers.withdraw()
-        for step in (*self.starter.forget(papers.name), *self.starter.clear(papers.name)):
+    def _take_back(self, papers: Papers, steps: Sequence[Step], *, wholly: bool) -> None:
+        undone: list[Step] = [step for step in steps if isinstance(step, Remove)]
+        if wholly:
+            papers.withdraw()
+            undone += [*self.starter.forget(papers.name), *self.starter.clear(papers.name)]
+        for step in undone:
             with suppress(QueueError, OSError):
                 self._do(step)
-        papers.clear()
+        if wholly:
+            papers.clear()

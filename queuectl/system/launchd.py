@@ -23,6 +23,7 @@ from queuectl.system.starting import (
 _SPARE = 30.0
 """Seconds more than the service takes to end, before launchd kills it; also to let go of its name."""
 _PAUSE = 10
+_SETTLE = 8.0
 
 
 class Launchd(Starter):
@@ -64,8 +65,10 @@ class Launchd(Starter):
             Write(path, self.agent(service)),
             # What was there is told to end, and may take its time: so long its name is not free.
             Call(("launchctl", "bootout", target), may_fail=True),
+            Call(("launchctl", "print", target), patience=service.patience + _SPARE, to_fail=True),
             Call(("launchctl", "enable", target), may_fail=True),
-            Call(("launchctl", "bootstrap", self._domain, path), patience=service.patience + _SPARE),
+            # People have seen it refused for some seconds more.
+            Call(("launchctl", "bootstrap", self._domain, path), patience=_SETTLE),
         ]
 
     def forget(self, name: str) -> list[Step]:

@@ -50,11 +50,14 @@ class Remove(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Run this program; for as many seconds as `patience` says it is tried again until it succeeds."""
+    """Run this program; for as many seconds as `patience` says again, until it succeeds, or with `to_fail`
+    until it fails.
+    """
 
     argv: tuple[str, ...]
     may_fail: bool = False
     patience: float = 0.0
+    to_fail: bool = False
 
 
 Step = Union[Write, Remove, Call]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from queuectl import duty
 from tests.support.commandline import CommandLine
 from tests.support.ledger import Ledger
 from tests.support.managers import FakeLaunchd, FakeSystemd, FakeTaskScheduler, Manager
-from tests.support.program import PATIENCE, WINDOWS, environment
+from tests.support.program import PATIENCE, WINDOWS, environment, wipe
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -110,7 +109,8 @@ def test_workers_are_there_once_it_is_installed_and_nothing_is_left_of_it_in_the
     assert report["workers"] == [row["name"] for row in each.cli.json("worker", "list")]
     assert report["last_exit"] is None
     assert report["cwd"] == str(each.cli.here)
-    assert "hi  completed" in each.log()
+    for line in ("worker 1  started", "worker 2  started", "hi  completed"):
+        assert line in each.log(), "whichever process it is of"
     each.cli.ok("service", "uninstall")
     assert each.manager.entries() == []
     assert each.cli.json("worker", "list") == []
@@ -290,18 +290,30 @@ def test_what_is_started_when_it_was_uninstalled_or_its_spool_is_gone_makes_noth
     desk.cli.ok("worker", "stop")
     desk.manager.kept.clear()
     wait_until(lambda: not desk.lives(), "it has stopped", PATIENCE)
-    shutil.rmtree(desk.spool)
+    wipe(desk.spool)
     assert desk.report()["installed"] is False
     desk.cli.ok("service", "uninstall")
     assert desk.manager.entries() == []
     assert not desk.spool.exists()
 
 
-def test_a_refusal_in_the_middle_leaves_nothing(desk: Desk) -> None:
-    desk.manager.refuses = "/Create" if isinstance(desk.manager, FakeTaskScheduler) else "enable"
-    assert "refused" in desk.cli("service", "install").err
-    assert desk.manager.entries() == []
-    assert not (desk.spool / "service").exists()
+def test_a_refusal_in_the_middle_leaves_nothing(each: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("queuectl.system.launchd._SETTLE", 0.1)
+    verbs = {FakeTaskScheduler: "/Create", FakeSystemd: "enable", FakeLaunchd: "bootstrap"}
+    each.cli.ok("init")
+    each.manager.refuses = verbs[type(each.manager)]
+    assert "refused" in each.cli.fails(1, "service", "install")
+    assert each.manager.entries() == []
+    assert not (each.spool / "service").exists()
+    each.manager.refuses = None
+    each.cli.ok("service", "install")
+    each.manager.refuses = verbs[type(each.manager)]
+    assert "refused" in each.cli("service", "install", "--count", "2").err
+    each.manager.refuses = None
+    assert each.report()["installed"], "what was there is not taken away"
+    assert not list((each.spool / "service").glob("*.xml"))
+    each.cli.ok("service", "uninstall")
+    assert each.manager.entries() == []
 
 
 def test_where_no_manager_answers_it_is_told_what_to_do(desk: Desk) -> None:

@@ -186,7 +186,8 @@ class FakeLaunchd(Manager):
         runs = label in self.processes and self.processes[label].poll() is None
         if verb == "print":
             told = f"state = {'running' if runs else 'waiting'}\n\tlast exit code = 0\n"
-            return Answer(0, told, "") if not label or label in self.kept else Answer(113, "", "not found")
+            known = not label or runs or label in self.kept
+            return Answer(0, told, "") if known else Answer(113, "", "not found")
         if verb == "bootout":
             if self.kept.pop(label, None) is None:
                 return Answer(3, "", "Boot-out failed: 3: No such process")

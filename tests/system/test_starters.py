@@ -80,7 +80,7 @@ class TestEach:
     def test_calls_name_the_service_and_what_may_not_be_asked_of_a_shell(self, made: Starter) -> None:
         calls = [step for step in made.install(SERVICE) if isinstance(step, Call)]
         assert any(SERVICE.name in word for call in calls for word in call.argv)
-        assert made.instead([made.python, "-m", "queuectl"], "/a b").count("queuectl") == 1
+        assert "-m queuectl worker" in made.instead([made.python, "-m", "queuectl", "worker"], "/a b")
 
 
 class TestSystemd:
@@ -151,8 +151,9 @@ class TestLaunchd:
 
     def test_the_name_of_one_that_ends_is_waited_for(self) -> None:
         calls = [step for step in launchd().install(SERVICE) if isinstance(step, Call)]
-        assert [call.argv[1] for call in calls] == ["bootout", "enable", "bootstrap"]
-        assert calls[-1].patience > SERVICE.patience
+        assert [call.argv[1] for call in calls] == ["bootout", "print", "enable", "bootstrap"]
+        assert calls[1].to_fail
+        assert calls[1].patience > SERVICE.patience
         path = os.path.join("/Users/me", "Library", "LaunchAgents", "queuectl.jobs-1a2b3c.plist")
         assert calls[-1].argv[2:] == ("gui/501", path)
 

@@ -104,7 +104,7 @@ def _show_steps(services: Services, wish: Wish, name: str) -> None:
                     echo(f"    {line}")
                 echo()
             elif isinstance(step, Call):
-                echo(f"call {' '.join(step.argv)}")
+                echo(f"call {' '.join(step.argv)}{', until it fails' if step.to_fail else ''}")
             else:
                 echo(f"delete {step.path}")
 
