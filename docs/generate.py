@@ -94,7 +94,7 @@ def _sentence(command: click.Command) -> str:
 
 
 def _options(command: click.Command) -> list[str]:
-    options = [one for one in command.params if isinstance(one, click.Option)]
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     return [f"`{_option(one)}`" for one in options if one.name not in _EVERYWHERE]
 
 

@@ -14,6 +14,7 @@ _HOMES = {
     "run": "run",
     "enqueue": "enqueue",
     "worker": "worker",
+    "service": "service",
     "status": "look",
     "list": "look",
     "show": "look",

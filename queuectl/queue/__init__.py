@@ -233,11 +233,14 @@ class Queue(Configuring, Programs):
         return requests.resume(self.store.spool)
 
     @guarded
-    def stop_workers(self, *, kill: bool = False) -> list[str]:
-        """Ask every living worker to stop (with `kill`, also to end its command); their names."""
+    def stop_workers(self, *, kill: bool = False, salt: Optional[str] = None) -> list[str]:
+        """Ask every living worker to stop (with `kill`, also to end its command); their names.
+
+        With `salt` only those of one program: their names end with it.
+        """
         from queuectl.queue.verbs import stop_workers
 
-        return stop_workers(self.store, kill=kill)
+        return stop_workers(self.store, kill=kill, salt=salt)
 
     @guarded
     def living(self, names: Sequence[str]) -> list[str]:
