@@ -40,8 +40,6 @@ RETRIES_SHOWN = 6
 _HELP_LIMIT = 200
 _JSON_TYPES = {"string": "text", "integer": "whole number", "number": "number", "object": "object"}
 _JSON_TYPES["boolean"] = "true or false"
-_EVERYWHERE = ("spool", "help")
-"""Options that every command has."""
 
 
 def documents() -> list[Path]:
@@ -97,7 +95,7 @@ def _sentence(command: click.Command) -> str:
 
 def _options(command: click.Command) -> list[str]:
     options = [one for one in command.params if isinstance(one, click.Option)]
-    return [f"`{_option(one)}`" for one in options if one.name not in _EVERYWHERE]
+    return [f"`{_option(one)}`" for one in options if one.name not in reference.EVERYWHERE]
 
 
 def _option(option: click.Option) -> str:

@@ -22,6 +22,8 @@ from queuectl.queue.schedules import Schedules
 from queuectl.queue.ties import Unique
 from queuectl.schedule import Schedule
 
+EVERYWHERE = ("spool", "set", "help")
+"""Options that every command has."""
 _SPECIAL = ("__call__", "__await__", "__contains__", "__iter__", "__len__")
 """Methods that are used by way of the language; they are told of where they have a docstring."""
 _INTERNAL = frozenset({"add", "hindered", "look", "moved", "run_here", "store", "watch"})
@@ -39,7 +41,9 @@ def command_pages(commands: Iterable[tuple[str, click.Command]]) -> str:
 def _command(path: str, command: click.Command) -> str:
     parts = [f"## {path}", f"```text\n{_usage(path, command)}\n```", *_paragraphs(command.help or "")]
     options = [one for one in command.params if isinstance(one, click.Option)]
-    rows = [f"| `{_spelled(one)}` | {_escaped(_meaning(one))} |" for one in options if one.name != "spool"]
+    rows = [
+        f"| `{_spelled(one)}` | {_escaped(_meaning(one))} |" for one in options if one.name not in EVERYWHERE
+    ]
     if rows:
         parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]))
     if example := _example(command):
@@ -256,9 +260,9 @@ def json_tables(documents: Iterable[tuple[str, str]]) -> str:
             r"^## (.*\bJSON.*)\n(?:.*\n)*?(?=\| command \| value \|\n)((?:\|.*\n)+)", text, re.M
         )
         if found:
-            parts.append(
-                (text.partition("\n")[0].lstrip("# "), f"{path}#{_anchor(found[1])}", found[2].strip())
-            )
+            title, link = text.partition("\n")[0].lstrip("# "), f"{path}#{_anchor(found[1])}"
+            # What the README links to in docs/ lies beside the page that this is for.
+            parts.append((title, link, found[2].strip().replace("](docs/", "](")))
     return "\n\n".join(f"From [{title}]({link}):\n\n{table}" for title, link, table in parts)
 
 

@@ -46,13 +46,15 @@ class Batch:
         self._guard = threading.Lock()
         self._began = self._since = 0.0
         self._took: Optional[float] = None
+        self._to_record = 0.0
+        """Seconds that it took to record one, the last time: of slow disks it may be longer than the run."""
 
     @property
     def room(self) -> int:
         """How many jobs to claim next."""
         if self._took is None:
             return 1
-        return max(1, int(HORIZON / max(self._took, HORIZON / self.most)))
+        return max(1, int(HORIZON / max(self._took, self._to_record, HORIZON / self.most)))
 
     def add(self, claims: Iterable[Claim]) -> None:
         """Let these wait for their turn."""
@@ -78,6 +80,11 @@ class Batch:
             self._since = system.monotonic()
         self.ended.append(end)
         self._ended_ids.append(end.claim.place.job_id)
+
+    def recorded(self, count: int, seconds: float) -> None:
+        """So many were recorded in so many seconds, in which a death would have counted a crash of each."""
+        if count:
+            self._to_record = seconds / count
 
     def keep_still(self, ends: list[End]) -> None:
         """These could not be recorded just now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple, Optional, Union
 
 import msgspec
@@ -24,6 +25,15 @@ _NOT_OF_HOOKS = {
 }
 
 
+_rare = attrgetter(
+    *("shell", "cwd", "env", "run_at", "group", "batch", "after", "unique_key", *EVENTS),
+    *("tags", "meta", "result"),
+)
+_for_commands = attrgetter(*_OF_COMMANDS)
+_NOTHING = Job()
+_USUAL, _NOT_GIVEN = _rare(_NOTHING), _for_commands(_NOTHING)
+
+
 class Problem(NamedTuple):
     """What is wrong with a record: the field, and why."""
 
@@ -33,10 +43,18 @@ class Problem(NamedTuple):
 
 def problem_of(job: Job) -> Optional[Problem]:
     """The first thing wrong with `job` that its types alone do not tell, or None."""
-    # Most jobs have few of these fields, and of a million each call counts.
-    checks = (
-        ("id", None if job.id is None else id_problem(job.id)),
-        _work_problem(job),
+    checks = [("id", None if job.id is None else id_problem(job.id)), _work_problem(job)]
+    # Most jobs have none of these fields, and of a million each call counts.
+    if _rare(job) != _USUAL:
+        checks += _rare_problems(job)
+    for field, text in checks:
+        if text:
+            return Problem(field, text)
+    return None
+
+
+def _rare_problems(job: Job) -> list[tuple[str, Optional[str]]]:
+    return [
         ("shell", None if job.shell is None else _shell_problem(job)),
         ("cwd", None if job.cwd is None else _cwd_problem(job.cwd)),
         ("env", _env_problem(job.env) if job.env else None),
@@ -49,11 +67,7 @@ def problem_of(job: Job) -> Optional[Problem]:
         ("tags", _tags_problem(job.tags) if job.tags else None),
         ("meta", None if job.meta is None else _depth_problem(job.meta)),
         ("result", None if job.result is None else _depth_problem(job.result)),
-    )
-    for field, text in checks:
-        if text:
-            return Problem(field, text)
-    return None
+    ]
 
 
 def _work_problem(job: Job) -> tuple[str, Optional[str]]:
@@ -71,12 +85,15 @@ def _work_problem(job: Job) -> tuple[str, Optional[str]]:
 def _call_problem(job: Job, task: str) -> tuple[str, Optional[str]]:
     if job.command is not None:
         return "task", "there is a command, too: give one of them"
-    for field in _OF_COMMANDS:
-        if getattr(job, field) not in (None, [], {}):
-            return field, "this is for commands, and a task has none"
-    checks = {"task": task_problem(task), "args": _depth_problem(job.args)}
-    found = next(((field, text) for field, text in checks.items() if text), None)
-    return found or ("kwargs", _depth_problem(job.kwargs))
+    given = _for_commands(job)
+    if given != _NOT_GIVEN:
+        field = next(name for name, one, none in zip(_OF_COMMANDS, given, _NOT_GIVEN) if one != none)
+        return field, "this is for commands, and a task has none"
+    if problem := task_problem(task):
+        return "task", problem
+    if job.args and (problem := _depth_problem(job.args)):
+        return "args", problem
+    return "kwargs", _depth_problem(job.kwargs) if job.kwargs else None
 
 
 def task_problem(name: str) -> Optional[str]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Optional, TypeVar
 
-from queuectl import events
+from queuectl import events, system
 from queuectl.batch import Batch
 from queuectl.errors import QueueError
 from queuectl.events import Event
@@ -104,7 +104,7 @@ class Recorder:
         Not `patiently`, what cannot be recorded just now is left for the next call. What a command has left
         running may hold the run's lock, and must not hold up the job's retry.
         """
-        ends = self._batch.ended
+        ends, began = self._batch.ended, system.monotonic()
         left = ends if patiently and len(ends) == 1 else self._record_together(ends)
         if patiently:
             for end in left:
@@ -112,6 +112,7 @@ class Recorder:
             left = []
         self._ended([end.claim for end in ends if end not in left])
         self._tell_troubles()
+        self._batch.recorded(len(ends) - len(left), system.monotonic() - began)
         self._batch.keep_still(left)
         if self._batch.current is None:
             self._forget_run()

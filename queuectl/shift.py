@@ -9,8 +9,10 @@ from typing import Callable, NamedTuple, Optional
 from queuectl import events, system
 from queuectl.crew import Crew
 from queuectl.doorbell import Doorbell
+from queuectl.errors import InvalidInput
 from queuectl.events import Event, Listener
 from queuectl.fellows import Fellows
+from queuectl.layers import NO_LAYERS, Layers
 from queuectl.names import make_worker_name
 from queuectl.queue.store import Store
 from queuectl.tasks.skills import Skills
@@ -34,6 +36,8 @@ class Plan(NamedTuple):
     """The modules whose Python functions they may call."""
     processes: bool = False
     """Whether each worker calls them in a process of its own beside it."""
+    layers: Layers = NO_LAYERS
+    """What of the settings holds for these workers alone."""
     helps: bool = False
     """Another process of ours hears signals and events and looks at the folders (see `Fleet`)."""
 
@@ -66,7 +70,8 @@ class Shift:
 
     def open_store(self) -> Store:
         """One for a thread. Raises as `Store.open`."""
-        store = Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
+        plan = self.plan
+        store = Store.open(self.root, trust_writers=plan.trust_writers, to_run=True, layers=plan.layers)
         # What one has told the others need not.
         store.told = self._told
         store.index.tasks = self.skills.tasks
@@ -109,8 +114,10 @@ class Shift:
     def fail(self, error: Exception) -> None:
         """Stop for this error, and raise it at the end."""
         self.error = self.error or error
-        if (self.crew.running or not self.fellows.rest()) and not self.stops:
-            # It is told at the end as well; that may be hours away.
+        waits = self.crew.running or not self.fellows.rest()
+        if waits and not self.stops and not isinstance(error, InvalidInput):
+            # It is told at the end as well; that may be hours away. (What was asked for cannot be: that shows
+            # before anything has begun.)
             self.troubles.notice(str(error))
         self.stop()
 

@@ -161,6 +161,11 @@ def tell_progress(path: str, percent: float, text: str) -> None:
         file.write(line.encode("utf-8", "replace"))
 
 
+def forget_progress(path: str) -> None:
+    """Remove what `tell_progress` has written."""
+    _remove(path)
+
+
 def read_progress(path: str) -> Optional[Progress]:
     """How far the run is that writes to this file; None if that cannot be told just now."""
     try:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timezone, tzinfo
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from queuectl import config as settings
-from queuectl import system
+from queuectl import config, system
 from queuectl.index.filters import ALL, Filter, checked
+from queuectl.layers import Held, Layers, settings_in
 from queuectl.queue import requests
 from queuectl.queue.guard import guarded
 from queuectl.queue.home import Home
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from queuectl.queue.schedules import Schedules
 
 DEFAULT_SPOOL = "spool"
+_NO_SETTINGS: Mapping[str, config.Value] = {}
 
 
-def _opened(root: str, *, create: bool) -> Store:
+def _opened(root: str, layers: Layers, *, create: bool) -> Store:
+    layers.checked()
     if create:
         making.ensure_spool(root)
-    return Store.open(root)
+    return Store.open(root, layers=layers)
 
 
 class Queue(Programs):
@@ -47,22 +49,39 @@ class Queue(Programs):
         *,
         create: bool = True,
         now: Callable[[], float] = system.now,
+        settings: Mapping[str, config.Value] = _NO_SETTINGS,
     ) -> None:
         """The queue in the folder `spool`; else in QUEUECTL_SPOOL, else in ./spool, as the commands have it.
 
         The folder is made when it is first needed and not there (with `create`). `now` tells the time.
+        `settings` hold for this queue alone, and win over those of the environment as it is now
+        (QUEUECTL_MAX_RETRIES and the like), which win over those of the spool.
+
+        Raises:
+            InvalidInput: there is no such setting, or it cannot have this value.
         """
         root = os.path.abspath(os.path.expanduser(spool or os.environ.get("QUEUECTL_SPOOL") or DEFAULT_SPOOL))
-        super().__init__(root, Home(partial(_opened, root, create=create)), now)
+        self.own_settings = {name: config.show_value(value) for name, value in settings.items()}
+        """Those that hold for this queue alone, as text."""
+        Layers({}, self.own_settings).checked()
+        layers = Layers(settings_in(os.environ), self.own_settings)
+        super().__init__(root, Home(partial(_opened, root, layers, create=create)), now)
 
     @classmethod
-    def open(cls, spool: Union[str, os.PathLike[str], None] = None, *, create: bool = True) -> Queue:
+    def open(
+        cls,
+        spool: Union[str, os.PathLike[str], None] = None,
+        *,
+        create: bool = True,
+        settings: Mapping[str, config.Value] = _NO_SETTINGS,
+    ) -> Queue:
         """The same, made at once where it is not there.
 
         Raises:
+            InvalidInput: as above, also of the environment.
             SpoolUnusable: it cannot be used as a spool.
         """
-        queue = cls(spool, create=create)
+        queue = cls(spool, create=create, settings=settings)
         # What is wrong with it shows here.
         assert queue.store is not None
         return queue
@@ -229,30 +248,43 @@ class Queue(Programs):
     # Settings
 
     @guarded
-    def get_config(self) -> dict[str, settings.Value]:
+    def get_config(self) -> dict[str, config.Value]:
         """Every setting's value."""
         return self.store.config._asdict()
 
     @guarded
-    def set_config(self, name: str, text: str) -> settings.Value:
-        """Set a setting; the value that holds now.
+    def config_origins(self) -> dict[str, Held]:
+        """Every setting's value, with the layer that it is from: default, spool, environment or option."""
+        return self.store.layers.held(self.store.index.settings())
+
+    @guarded
+    def config_problems(self) -> dict[str, str]:
+        """Of what is stored in the spool and does not hold, by name, why."""
+        from queuectl.layers import unfit
+
+        found = {name: unfit(name, text) for name, text in self.store.index.settings().items()}
+        return {name: why for name, why in found.items() if why is not None}
+
+    @guarded
+    def set_config(self, name: str, text: str) -> config.Value:
+        """Set a setting of the spool; the value that was stored, which a stronger layer may hide here.
 
         Raises:
             InvalidInput: there is no such setting, or it cannot have this value.
         """
-        value = settings.parse_value(name, text)
+        value = config.parse_value(name, text)
         with self.store.changing_settings() as index:
-            index.set_setting(name, settings.show_value(value))
+            index.set_setting(name, config.show_value(value))
         return value
 
     @guarded
-    def unset_config(self, name: str) -> settings.Value:
-        """Back to the default, which is returned.
+    def unset_config(self, name: str) -> config.Value:
+        """Back to the default, which is returned, as far as the spool is concerned.
 
         Raises:
             InvalidInput: there is no such setting.
         """
-        default = settings.setting(name).default
+        default = config.setting(name).default
         with self.store.changing_settings() as index:
             index.unset_setting(name)
         return default

@@ -33,7 +33,7 @@ from queuectl.state import State
 
 CANDIDATES = 32
 """Jobs looked at in one claim: a few that cannot be moved just now must not hide the next."""
-_RESTING = tuple(state for state in State if state is not State.PROCESSING)
+_OTHERS = {state: [one for one in State if one not in (state, State.PROCESSING)] for state in State}
 POSTPONED = 0.5
 """Seconds for which a job that cannot be moved just now is passed over."""
 
@@ -222,12 +222,8 @@ class _Look:
             # Asked once: into a worker's folder jobs come under our lock alone. Where one has gone out of it
             # since, or a person has a hand in this, each place is looked at below.
             self._owned = {fold(name) for worker in self.workers for name in spool.names_of(worker)}
-        others = [state for state in _RESTING if state is not place.state]
-        if (
-            fold(place.name) not in self._owned
-            and not spool.is_in(job_id, others)
-            and {job_id}.issuperset(alike)
-        ):
+        elsewhere = fold(place.name) in self._owned or spool.is_in(job_id, _OTHERS[place.state])
+        if not elsewhere and {job_id}.issuperset(alike):
             return False
         return self.store.is_taken(job_id, besides=place, workers=self.workers, alike=alike)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
-from queuectl.errors import DamagedRecord, NoSuchJob
+from queuectl.errors import DamagedRecord, InvalidInput, NoSuchJob
 from queuectl.queue.acting import Acting, Ids, ids_of
 from queuectl.queue.guard import guarded
 from queuectl.queue.home import Home
@@ -53,12 +53,12 @@ class Programs(Acting):
 
     @overload
     def enqueue(
-        self, jobs: Sequence[JobLike], *, rename: bool = False, unique: Optional[Unique] = None
+        self, jobs: Iterable[JobLike], *, rename: bool = False, unique: Optional[Unique] = None
     ) -> list[Place]: ...
 
     def enqueue(
         self,
-        jobs: Union[JobLike, Sequence[JobLike]],
+        jobs: Union[JobLike, Iterable[JobLike]],
         *,
         rename: bool = False,
         unique: Optional[Unique] = None,
@@ -76,9 +76,15 @@ class Programs(Acting):
             Conflict: an id is taken or given twice, or a unique key is.
             SpoolUnusable: the disk is full, or the spool cannot be written.
         """
-        if isinstance(jobs, Sequence):
-            return self._enqueue(jobs, rename=rename, unique=unique)
-        return self.handle(self._enqueue([jobs], rename=rename, unique=unique)[0].job_id)
+        from queuectl.job import Job
+
+        if isinstance(jobs, (Job, Mapping)):
+            return self.handle(self._enqueue([jobs], rename=rename, unique=unique)[0].job_id)
+        if isinstance(jobs, (str, bytes)):
+            raise InvalidInput(
+                "a job is a mapping, not text", hint='the smallest job is {"command": "echo hi"}'
+            )
+        return self._enqueue(list(jobs), rename=rename, unique=unique)
 
     @guarded
     def _enqueue(self, jobs: Sequence[JobLike], *, rename: bool, unique: Optional[Unique]) -> list[Place]:

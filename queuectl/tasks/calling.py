@@ -13,8 +13,8 @@ from typing import Any, Callable, NamedTuple, Optional
 from queuectl.engine import End
 from queuectl.job import Job, next_attempt
 from queuectl.moment import format_moment
-from queuectl.tasks.current import Current, being
-from queuectl.tasks.output import TaskLog, printing_to
+from queuectl.tasks.current import Current, be
+from queuectl.tasks.output import TaskLog, print_to
 from queuectl.tasks.task import GiveUp, Task
 from queuectl.tidings import Tidings, keep
 
@@ -61,16 +61,21 @@ def _call(
 ) -> End:
     job = one.job
     log = TaskLog(one.log_path, f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
-    progress = None if one.tidings is None else one.tidings.progress
-    with printing_to(log), being(Current(job, one.spool, progress)):
-        try:
-            value = tasks[job.task or ""].function(*job.args, **job.kwargs)
-            if inspect.isawaitable(value):
-                value = asyncio.run(_awaited(value, stoppable))
-        except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
-            raised(error)
-            _print_trace(error, log)
-            return End(error=_told(error), for_good=isinstance(error, GiveUp))
+    here = Current(job, one.spool, one.tidings and one.tidings.progress)
+    # Never taken back: this context is this call's alone.
+    print_to(log)
+    be(here)
+    try:
+        value = tasks[job.task or ""].function(*job.args, **job.kwargs)
+        if inspect.isawaitable(value):
+            value = asyncio.run(_awaited(value, stoppable))
+    except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
+        raised(error)
+        _print_trace(error, log)
+        return End(error=_told(error), for_good=isinstance(error, GiveUp))
+    finally:
+        here.end()
+        log.close()
     kept = keep(value, one.tidings)
     return End(result=kept.value, refused=kept.problem)
 

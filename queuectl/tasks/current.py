@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Optional
 
 from queuectl.errors import QueueError
-from queuectl.tidings import tell_progress
+from queuectl.tidings import forget_progress, tell_progress
 
 if TYPE_CHECKING:
     from queuectl.job import Job
@@ -20,6 +18,7 @@ class Current:
     def __init__(self, job: Job, spool: str, progress_path: Optional[str]) -> None:
         self.job, self.spool = job, spool
         self._progress_path = progress_path
+        self._told = False
 
     @property
     def id(self) -> str:
@@ -39,7 +38,14 @@ class Current:
         No error where that cannot be told: the work goes on.
         """
         if self._progress_path is not None:
+            self._told = True
             tell_progress(self._progress_path, percent, text)
+
+    def end(self) -> None:
+        """Take back what was told."""
+        path, self._progress_path = self._progress_path, None
+        if self._told and path is not None:
+            forget_progress(path)
 
 
 _current: ContextVar[Optional[Current]] = ContextVar("queuectl_current", default=None)
@@ -57,11 +63,6 @@ def current() -> Current:
     return found
 
 
-@contextmanager
-def being(one: Current) -> Iterator[None]:
-    """Let `current` be this one in the block."""
-    token = _current.set(one)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def be(one: Current) -> None:
+    """From here on let `current` be this one in this context."""
+    _current.set(one)

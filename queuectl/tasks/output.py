@@ -59,15 +59,9 @@ class TaskLog:
 _log: ContextVar[Optional[TaskLog]] = ContextVar("queuectl_log", default=None)
 
 
-@contextmanager
-def printing_to(log: TaskLog) -> Iterator[None]:
-    """What is printed in the block, and in what it awaits, goes there."""
-    token = _log.set(log)
-    try:
-        yield
-    finally:
-        _log.reset(token)
-        log.close()
+def print_to(log: TaskLog) -> None:
+    """From here on what is printed in this context, and in what it awaits, goes there."""
+    _log.set(log)
 
 
 class Router(io.TextIOBase):

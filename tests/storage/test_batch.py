@@ -97,6 +97,19 @@ class TestHowMany:
     ) -> None:
         assert self.after(monkeypatch, took=took) == room
 
+    @pytest.mark.parametrize(("seconds", "room"), [(0.0, 16), (HORIZON / 4 * 10, 4), (3600, 1)])
+    def test_by_what_it_took_to_record_them_too(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float, room: int
+    ) -> None:
+        """On a slow disk a death in the middle of it would count a crash of sixty jobs."""
+        monkeypatch.setattr(system, "monotonic", lambda: 0.0)
+        batch = Batch(16)
+        batch.start_next()
+        batch.end()
+        batch.recorded(10, seconds)
+        batch.recorded(0, 99.0)
+        assert batch.room == room
+
     def test_one_where_nobody_sees_to_those_that_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.after(monkeypatch, took=0.0, most=1) == 1
 

@@ -157,6 +157,14 @@ class TestEnqueue:
         places = desk.queue.enqueue([{"id": "a", "command": "x"}, {"id": "b", "command": "x"}])
         assert [place.job_id for place in places] == ["a", "b"]
 
+    def test_of_any_number_from_anywhere(self, desk: Desk) -> None:
+        places = desk.queue.enqueue({"id": one, "command": "x"} for one in "ab")
+        assert [place.job_id for place in places] == ["a", "b"]
+
+    def test_of_text_is_refused(self, desk: Desk) -> None:
+        with pytest.raises(InvalidInput, match="a job is a mapping, not text"):
+            desk.queue.enqueue("echo hi")  # type: ignore[call-overload]
+
     def test_without_holding_up_the_event_loop(self, desk: Desk) -> None:
         async def main() -> tuple[str, list[str]]:
             one = await desk.queue.enqueue_async({"id": "a", "command": "x"})

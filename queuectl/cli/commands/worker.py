@@ -12,6 +12,7 @@ from queuectl.cli.common import (
     command,
     ensure_spool,
     json_option,
+    layers,
     open_queue,
     print_json,
     say,
@@ -84,6 +85,7 @@ def start_workers(
     if processes is not None and count != 1:
         raise click.UsageError("--processes N is in place of --count")
     log = Log(as_json=log_format == "json", quiet=quiet)
+    ours = layers()
     path = ensure_spool(lambda text: log(Event(events.NEW_SPOOL, text=text)))
     plan = Plan(
         workers=processes or count,
@@ -91,6 +93,7 @@ def start_workers(
         trust_writers=trust_writers,
         tasks=tasks,
         processes=processes is not None,
+        layers=ours,
     )
     fleet = Fleet(path, plan, log)
     fleet.run()
