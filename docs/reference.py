@@ -40,7 +40,7 @@ def command_pages(commands: Iterable[tuple[str, click.Command]]) -> str:
 
 def _command(path: str, command: click.Command) -> str:
     parts = [f"## {path}", f"```text\n{_usage(path, command)}\n```", *_paragraphs(command.help or "")]
-    options = [one for one in command.params if isinstance(one, click.Option)]
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     rows = [
         f"| `{_spelled(one)}` | {_escaped(_meaning(one))} |" for one in options if one.name not in EVERYWHERE
     ]
