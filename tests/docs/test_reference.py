@@ -79,6 +79,22 @@ def test_the_figures_of_the_guarantees_are_those_of_the_tests() -> None:
     assert told == [row[:3] for row in tried if len(row) == 4]
 
 
+def test_what_is_said_of_speed_was_measured() -> None:
+    """Where this fails after a new measurement, `compare.md` has to say something else."""
+
+    def measured(path: str) -> dict[str, float]:
+        rows = re.findall(r"^  (\S.*?)  +([\d.]+)  ", read(path), re.M)
+        return {name: float(rate) for name, rate in rows}
+
+    assert "In short: task-spooler" in read("docs/compare.md")
+    here, bare = (measured(f"docs/benchmarks/{path}throughput.txt") for path in ("", "no-journal/"))
+    assert here["task-spooler, 2 slots (of 900)"] > here["queuectl --count 2"]
+    assert here["nq, 2 queues (of 400)"] > here["queuectl --count 2 (of 400)"]
+    (huey,) = (name for name in here if "SqliteHuey" in name)
+    assert here[huey] < here["queuectl --count 2"]
+    assert bare[huey] > bare["queuectl --count 2"]
+
+
 @pytest.mark.parametrize("name", ["pueue", "task-spooler", "nq", "huey", "RQ", "Celery"])
 def test_each_peer_is_compared_fairly(name: str) -> None:
     text = section("docs/compare.md", name)
