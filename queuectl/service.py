@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple, Optional
 from queuectl import locks, system
 from queuectl.duty import PATIENCE, Installed, LastRun, Papers, names_of
 from queuectl.errors import Conflict, InvalidInput, QueueError, system_error
+from queuectl.layers import OPTION_NAME
 from queuectl.moment import format_moment
 from queuectl.queue import Queue
 from queuectl.service_report import Report, ServiceReports
@@ -31,6 +32,8 @@ class Wish(NamedTuple):
     processes: bool = False
     trust_writers: bool = False
     cwd: str = os.curdir
+    settings: tuple[tuple[str, str], ...] = ()
+    """Those that hold for these workers alone, as text."""
 
 
 class Services(ServiceReports):
@@ -193,7 +196,9 @@ class Services(ServiceReports):
         tasks = [word for module in wish.tasks for word in ("--tasks", module)]
         number = "--processes" if wish.processes else "--count"
         trust = ["--trust-writers"] if wish.trust_writers else []
-        return ["--spool", self.root, "worker", "start", number, str(wish.workers), *tasks, *trust]
+        settings = [word for name, text in wish.settings for word in (OPTION_NAME, f"{name}={text}")]
+        start = ["worker", "start", number, str(wish.workers), *tasks, *trust]
+        return ["--spool", self.root, *settings, *start]
 
     def _is_found(self, name: str) -> bool:
         """Whether the starter has it, and it is ours.

@@ -55,3 +55,8 @@ def test_a_log_that_cannot_be_written_is_told_at_once(cli: CommandLine) -> None:
     line = cli.fails(7, "worker", "start", "--drain", "--log-file", "nowhere/w.log")
     assert "w.log" in line
     assert not cli.spool.exists()
+
+
+def test_settings_for_one_call_are_those_of_its_workers(cli: CommandLine) -> None:
+    shown = cli.ok("service", "install", "--set", "max_retries=1", "--dry-run").out
+    assert "--set max_retries=1 worker start" in shown.replace('"', "")

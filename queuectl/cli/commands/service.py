@@ -18,6 +18,7 @@ from queuectl.cli.common import (
     command,
     ensure_spool,
     json_option,
+    layers,
     print_json,
     say,
     spool_path,
@@ -62,7 +63,8 @@ def install_service(
 
     check_processes(count, processes, tasks)
     root = spool_path()
-    wish = Wish(processes or count, tasks, processes is not None, trust_writers)
+    ours = tuple(layers().options.items())
+    wish = Wish(processes or count, tasks, processes is not None, trust_writers, settings=ours)
     chosen = default_name(root) if name is None else check_name(name)
     services = _services(root)
     if dry_run:
