@@ -492,14 +492,18 @@ def test_a_worker_that_dies_while_modules_are_imported_leaves_no_process(
 
 def test_how_far_a_task_was_is_forgotten_with_its_end(bench: Bench, ledger: Ledger) -> None:
     """Also where its process has died."""
+
+    def told() -> list[Path]:
+        return list((bench.root / "tmp").glob("*.progress"))
+
     with background(bench.run, "tells", "one") as found:
         ledger.wait_started("one")
-        wait_until(lambda: os.listdir(bench.root / "tmp"), "it tells")
+        wait_until(told, "it tells")
         ledger.let_go("one")
     assert found[0].verdict == COMPLETED
-    assert os.listdir(bench.root / "tmp") == []
+    assert told() == []
     with background(bench.run, "tells", "two"):
         ledger.wait_started("two")
-        wait_until(lambda: os.listdir(bench.root / "tmp"), "it tells")
+        wait_until(told, "it tells")
         bench.kill(CANCELLED, force=True)
-    assert os.listdir(bench.root / "tmp") == []
+    assert told() == []
