@@ -59,7 +59,7 @@ class TaskScheduler(Starter):
         """As `Starter.found`."""
         answer = self.run([self._schtasks, "/Query", "/TN", self.entry(name), "/XML"])
         # In the console's code page, by which letters beyond ASCII are lost.
-        return None if answer.code else answer.out
+        return None if answer.code or not answer.out else answer.out
 
     def install(self, service: Service) -> list[Step]:
         """As `Starter.install`."""

@@ -240,7 +240,8 @@ class FakeTaskScheduler(Manager):
             csv.writer(line).writerow(row)
             return Answer(0, self.tasks[task] if "/XML" in words else line.getvalue(), "")
         if verb == "/Delete":
-            del self.tasks[task], self.kept[task]
+            del self.tasks[task]
+            self.kept.pop(task, None)
         elif verb == "/Run":
             self.begin(task)
         return OK if verb in ("/Delete", "/Run") else Answer(1, "", f"unknown: {argv}")
