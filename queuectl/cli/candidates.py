@@ -83,6 +83,10 @@ def _names(ctx: click.Context, incomplete: str) -> Items:
         return _groups(ctx, incomplete)
     if kind == "schedule" and ctx.info_name != "add":
         return _beginning(_files(layout.SCHEDULES), incomplete)
+    if kind == "service":
+        from queuectl.duty import names_of
+
+        return _beginning(names_of(spool_path()), incomplete)
     return []
 
 
@@ -144,6 +148,7 @@ _SOURCES: dict[str, Source] = {
     "cwd": _folder,
     "to": _folder,
     "file": _file,
+    "log_file": _file,
     "files": _file,
     "paths": _file,
 }

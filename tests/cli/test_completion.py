@@ -33,7 +33,19 @@ FREE = {
         "command_like",
         "error_like",
     ),
-    *("unique_key", "env", "tag", "tags", "on_success", "on_failure", "on_dead", "source", "value", "task"),
+    *(
+        "service",
+        "unique_key",
+        "env",
+        "tag",
+        "tags",
+        "on_success",
+        "on_failure",
+        "on_dead",
+        "source",
+        "value",
+        "task",
+    ),
     *("args", "kwargs", "task_args", "with_"),
 }
 """Values that nobody can know before they are typed."""
@@ -110,6 +122,9 @@ def test_names(typing: Typing) -> None:
     assert typing.bash("group", "set", "") == ["audio", "video"]
     assert typing.bash("list", "--group", "V") == ["video"]
     assert typing.bash("list", "--batch", "") == ["b1"]
+    (typing.cli.spool / "service").mkdir()
+    (typing.cli.spool / "service" / "night-abcdef.json").write_text("{}")
+    assert typing.bash("service", "uninstall", "--name", "n") == ["night-abcdef"]
 
 
 def test_another_spool_is_the_one_that_is_typed(typing: Typing) -> None:
