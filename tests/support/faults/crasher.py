@@ -129,6 +129,7 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
     """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls."""
     from queuectl import events
     from queuectl.hands import Hands
+    from queuectl.queue.liveness import NONE_RAN, noted_runs
     from queuectl.queue.store import Store
     from queuectl.tasks.inside import Inside
     from queuectl.worker import Worker
@@ -152,11 +153,10 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
             _as_the_pool_does(worker.run_once)
         finally:
             worker.close()
+        noted = any(noted_runs(store.spool, worker.name) == [NONE_RAN] for _ in range(goes_on and PATIENCE))
     settled = {events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_INTERRUPTED}
-    if goes_on:
-        # Of what goes on it is only told that it does.
-        settled.add(events.NOTICE)
-    if not settled.intersection(told):
+    # What goes on is told by the worker's note alone.
+    if not (noted if goes_on else settled.intersection(told)):
         unfinished("no run is recorded")
 
 
