@@ -166,7 +166,7 @@ class Fleet:
         pool = Pool(self._root, plan, self._emit, _Leader(parent, plan))
         parent.waits_for_us = self._pool.shift.plan.drain
         calls: dict[bytes, Callable[[], object]] = {
-            _STOP: pool.stop,
+            _STOP: partial(self._stop, pool),
             _SIGNAL: partial(self._signal, pool),
             Letter.WAKE.value: pool.shift.wake,
             Letter.LOOK.value: pool.shift.bell.ask,
@@ -180,10 +180,17 @@ class Fleet:
             return json.dumps(told).encode()
         return b""
 
+    # Not in the main thread: that may import what has no end.
+
+    @staticmethod
+    def _stop(pool: Pool) -> None:
+        pool.stop()
+        if pool.learns:
+            os._exit(0)
+
     @staticmethod
     def _signal(pool: Pool) -> None:
         if pool.signalled():
-            # It is not the main thread that hears it here.
             os._exit(1)
 
 

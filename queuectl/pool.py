@@ -42,13 +42,14 @@ class Pool:
         self.shift = Shift(root, plan, emit, fellows)
         self.on_signal: Callable[[], object] = self.signalled
         """What a signal that asks to stop calls."""
-        self._learns = False
+        self.learns = False
+        """Whether it is just importing the modules of tasks: it runs nothing yet."""
         self._ended: set[str] = set()
 
     def signalled(self) -> bool:
         """As `Shift.signalled`; whether it is heard as an error alone: what is imported may have no end."""
         self.shift.signalled()
-        return self._learns and self.shift.stops > 1
+        return self.learns and self.shift.stops > 1
 
     def stop(self, *, kill: bool = False) -> None:
         """As `Shift.stop`."""
@@ -88,7 +89,7 @@ class Pool:
         from queuectl.tasks.skills import learn
 
         first = worker_names(plan, system.process_id())[0]
-        self._learns = True
+        self.learns = True
         try:
             # Asked then: whoever wants it to end from here on is heard.
             if not self.shift.stops:
@@ -103,7 +104,7 @@ class Pool:
             clear_away(store, first)
             raise
         finally:
-            self._learns = False
+            self.learns = False
         store.index.tasks = self.shift.skills.tasks
 
     @property

@@ -127,13 +127,15 @@ def work(
 
 def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = False) -> None:
     """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls."""
-    from queuectl import events
+    from queuectl import events, recorder
     from queuectl.hands import Hands
+    from queuectl.queue.liveness import NONE_RAN, note_run
     from queuectl.queue.store import Store
     from queuectl.tasks.inside import Inside
     from queuectl.worker import Worker
 
     told: list[str] = []
+    noted: list[bool] = []
     pauses: list[float] = []
 
     def hear(event: Any) -> None:
@@ -141,6 +143,12 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
         if "is not run" in event.text:
             say("no hook")
 
+    def note(spool: Any, worker: str, begun: Any, *lock: Any, **number: Any) -> bool:
+        done = note_run(spool, worker, begun, *lock, **number)
+        noted.extend([True] * (done and begun == [NONE_RAN]))
+        return done
+
+    recorder.note_run = note
     hands = Hands(emit=hear, pause=pauses.append, gives_up=lambda: len(pauses) >= PATIENCE)
     with Store.open(spool) as store:
         store.index.tasks = frozenset({TASK})
@@ -153,10 +161,8 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
         finally:
             worker.close()
     settled = {events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_INTERRUPTED}
-    if goes_on:
-        # Of what goes on it is only told that it does.
-        settled.add(events.NOTICE)
-    if not settled.intersection(told):
+    # What goes on is told by the worker's note alone.
+    if not (noted if goes_on else settled.intersection(told)):
         unfinished("no run is recorded")
 
 
