@@ -152,6 +152,18 @@ def test_installed_again_it_is_another_and_what_runs_is_finished(each: Desk, led
     assert each.manager.entries() == []
 
 
+def test_where_the_next_look_is_a_while_off_those_of_now_start_at_once(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Task Scheduler looks once a minute."""
+    for desk in session(FakeTaskScheduler, cli, tmp_path, monkeypatch):
+        desk.manager.looks = False
+        desk.cli.ok("service", "install")
+        said = desk.cli.ok("service", "install", "--count", "2").err
+        assert "2 of its workers run" in said
+        desk.cli.ok("service", "uninstall")
+
+
 def test_uninstall_waits_for_what_runs_and_leaves_other_workers_alone(desk: Desk, ledger: Ledger) -> None:
     desk.cli.ok("service", "install")
     desk.cli.drop("job.json", ledger.job("job", "hold"))
