@@ -19,7 +19,7 @@ from queuectl.system.starting import Call, Remove, Service, Step, Write
 _STEP = 0.05
 _PATIENCE = 1.0
 """Seconds before it is told what is waited for."""
-START_PATIENCE = 20.0
+START_PATIENCE = 30.0
 """Seconds in which workers are there after they were told to start, on a slow machine."""
 
 

@@ -79,6 +79,8 @@ def session(
 ) -> Iterator[Desk]:
     manager = kind(home)
     monkeypatch.setattr("queuectl.system.starter.starter", manager.starter)
+    # A machine that runs tests is busy.
+    monkeypatch.setattr("queuectl.service.START_PATIENCE", PATIENCE)
     try:
         yield Desk(cli, manager)
     finally:
