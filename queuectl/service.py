@@ -20,7 +20,7 @@ from queuectl.system.starting import Call, Remove, Service, Step, Write
 _STEP = 0.05
 _PATIENCE = 1.0
 """Seconds before it is told what is waited for."""
-START_PATIENCE = 20.0
+START_PATIENCE = 30.0
 """Seconds in which workers are there after they were told to start, on a slow machine."""
 
 
@@ -108,7 +108,7 @@ class Services(ServiceReports):
         wanted = papers.installed.wanted if papers.installed else 1
         over: set[str] = set()
         # RACE: one that was started with what was installed before may end just now.
-        enough = 1 if before is None else 2
+        enough, hastened = 1 if before is None else 2, 0.0
         while (waited := system.monotonic() - begin) < START_PATIENCE:
             run = papers.last_run
             if run is not None and (before is None or run.salt != before.salt):
@@ -117,6 +117,9 @@ class Services(ServiceReports):
                     break
             elif waited > _PATIENCE and self.workers(before):
                 return None
+            elif not locks.is_held(papers.lock) and waited > hastened + _PATIENCE:
+                hastened = waited
+                self._carry_out(self.starter.hasten(name))
             system.sleep(_STEP)
         return self.report(name)
 

@@ -137,6 +137,10 @@ class Starter(abc.ABC):
     def install(self, service: Service) -> list[Step]:
         """What makes it start the service now and at each logon; what is there under its name is replaced."""
 
+    def hasten(self, name: str) -> list[Step]:
+        """What has it start the service now, where what was there has just ended and it would wait."""
+        return []
+
     @abc.abstractmethod
     def forget(self, name: str) -> list[Step]:
         """What keeps it from starting the service again, as far as it can; what runs goes on."""

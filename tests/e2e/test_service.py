@@ -79,6 +79,8 @@ def session(
 ) -> Iterator[Desk]:
     manager = kind(home)
     monkeypatch.setattr("queuectl.system.starter.starter", manager.starter)
+    # A machine that runs tests is busy.
+    monkeypatch.setattr("queuectl.service.START_PATIENCE", PATIENCE)
     try:
         yield Desk(cli, manager)
     finally:
@@ -150,6 +152,18 @@ def test_installed_again_it_is_another_and_what_runs_is_finished(each: Desk, led
     assert each.report()["last_exit"]["exit_code"] == 0
     each.cli.ok("service", "uninstall")
     assert each.manager.entries() == []
+
+
+def test_where_the_next_look_is_a_while_off_those_of_now_start_at_once(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Task Scheduler looks once a minute."""
+    for desk in session(FakeTaskScheduler, cli, tmp_path, monkeypatch):
+        desk.manager.looks = False
+        desk.cli.ok("service", "install")
+        said = desk.cli.ok("service", "install", "--count", "2").err
+        assert "2 of its workers run" in said
+        desk.cli.ok("service", "uninstall")
 
 
 def test_uninstall_waits_for_what_runs_and_leaves_other_workers_alone(desk: Desk, ledger: Ledger) -> None:

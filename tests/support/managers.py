@@ -46,6 +46,8 @@ class Manager:
         self.calls: list[list[str]] = []
         self.refuses: Optional[str] = None
         """A word: calls that have it fail."""
+        self.looks = True
+        """Whether it sees to what has ended now; else that is a while off."""
         self.starts = 0
         self.kept: dict[str, Definition] = {}
         """What it starts, and starts again."""
@@ -95,7 +97,7 @@ class Manager:
     def _mind(self) -> None:
         while not self._closed.wait(_PAUSE):
             with self._guard:
-                for name in list(self.kept):
+                for name in list(self.kept) if self.looks else ():
                     self.begin(name)
 
     def close(self) -> None:

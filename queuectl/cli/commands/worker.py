@@ -109,6 +109,7 @@ def start_workers(
     from queuectl.shift import Plan
 
     check_processes(count, processes, tasks)
+    open_streams()
     if service is not None:
         from queuectl.duty import check_installed
 
@@ -130,7 +131,6 @@ def start_workers(
 @contextmanager
 def _logged(log: Log) -> Iterator[Log]:
     """Have what the workers end for in their log; without a terminal (`pythonw`) it is told nowhere else."""
-    open_streams()
     try:
         yield log
     except Exception as error:
