@@ -97,6 +97,17 @@ class Batch:
         return bool(self.ended) and system.monotonic() - self._since >= PATIENCE
 
     @property
+    def patience(self) -> float:
+        """Seconds for which the others still wait for what runs."""
+        return PATIENCE - (system.monotonic() - self._began)
+
+    @property
+    def next_is_task(self) -> bool:
+        """Whether the next one of those that wait is a Python function."""
+        with self._guard:
+            return bool(self._waiting) and self._waiting[0].job.task is not None
+
+    @property
     def stalls(self) -> bool:
         """Whether those that wait do so for very long."""
         return self.waits and system.monotonic() - self._began >= STALLED

@@ -6,7 +6,7 @@ stopped.
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Optional, Protocol
+from typing import Any, Callable, NamedTuple, Optional, Protocol, runtime_checkable
 
 from queuectl.job import Job
 from queuectl.joblog import BlankLog
@@ -44,6 +44,8 @@ class End(NamedTuple):
     """Why what it has left could not be taken."""
     for_good: bool = False
     """Whether a failure is not to be tried again."""
+    silent: bool = False
+    """Whether it is known to have written nothing into its log."""
 
 
 class Abandoned(Exception):
@@ -64,11 +66,7 @@ class Running(Protocol):
         """Whether it ends within so many seconds; `wait` then tells how."""
 
     def wait(self) -> End:
-        """Block until it has ended.
-
-        Raises:
-            Abandoned: it was to be killed with `force`, and that cannot be done.
-        """
+        """Block until it has ended."""
 
     def kill(self, *, force: bool) -> None:
         """Ask it to stop, or stop it (`force`). After its end: nothing."""
@@ -89,3 +87,26 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of what outlives a run."""
+
+
+class Errand(Protocol):
+    """Work that is done in another thread."""
+
+    def wait(self, look: Callable[[bool], float], seconds: float) -> None:
+        """Block until it is done.
+
+        `look` is called after so many seconds, and again after as many as it returns, while something runs
+        there and nothing else is done; with True if that was to be killed with `force`, and goes on. What it
+        raises is raised here; after `Abandoned` nothing more is done there when the run ends.
+        """
+
+    def result(self) -> None:
+        """When it is done: raise what it has raised."""
+
+
+@runtime_checkable
+class Beside(Engine, Protocol):
+    """An `Engine` whose runs do not end before they are waited for: in a thread of its own, therefore."""
+
+    def give(self, work: Callable[[], None]) -> Errand:
+        """Have it done in that thread. Raises OSError: there is no room for that."""

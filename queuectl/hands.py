@@ -17,6 +17,8 @@ class Hands(NamedTuple):
     pause: Callable[[float], object] = system.sleep
     gives_up: Callable[[], bool] = lambda: False
     """Whether to stop trying to record an outcome: the job then counts as crashed later."""
+    stops: Callable[[], bool] = lambda: False
+    """Whether no more jobs are to be started."""
     freed: Callable[[], object] = lambda: None
     """Called when jobs that waited here were put back for others."""
     unblocked: Callable[[], object] = lambda: None

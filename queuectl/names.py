@@ -55,7 +55,7 @@ _LONGEST_WORKER = 80
 _NUMBERED = r"(?s)(.+)-([1-9]\d{0,8})\Z"
 
 
-@lru_cache(16)
+@lru_cache(256)
 def id_problem(job_id: str) -> Optional[str]:
     """What is wrong with `job_id` as a job's id, or None."""
     if not job_id:

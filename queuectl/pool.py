@@ -156,6 +156,7 @@ class Pool:
         hands = Hands(
             emit=shift.emit,
             luck=shift.luck,
+            stops=lambda: shift.stops > 0,
             freed=shift.turns.wake,
             unblocked=shift.unblocked,
             gives_up=lambda: shift.stops > 1 or not os.path.isdir(shift.root),

@@ -21,7 +21,7 @@ from queuectl.locks import HeldLock
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue.claims import Claim, policy_of
-from queuectl.queue.liveness import NONE_RAN, note_run
+from queuectl.queue.liveness import NONE_RAN, note_of_runs, note_run
 from queuectl.queue.requests import asked, withdraw
 from queuectl.queue.settling import (
     End,
@@ -61,6 +61,8 @@ class Recorder:
         self._given_up: list[str] = []
         """Jobs that lie in our folder as if they still ran."""
         self._noted = False
+        self._note = note_of_runs(store.spool, worker)
+        """Open from the first run of a batch until that is recorded."""
         self.left_behind = False
         """A task could not be stopped, and goes on until this process ends."""
 
@@ -72,17 +74,17 @@ class Recorder:
     def note(self, lock: Optional[HeldLock], number: int) -> bool:
         """Note what is about to run, and what has ended unrecorded; see `note_run`."""
         self._noted = True
+        if lock is not None:
+            # It may lie in another file than the notes before it.
+            self._note.close()
         begun = [*self._batch.begun, *self._given_up]
-        return note_run(self._store.spool, self._worker, begun, lock, number=number)
+        return note_run(lock or self._note, begun, number=number)
 
     def end(self, got: Claim, outcome: Outcome) -> None:
         """Take in how a run ended; it is recorded with the others of its batch."""
         if outcome.refused is not None:
             what = "QUEUECTL_RESULT" if got.job.task is None else "what it has returned"
             self.tell(events.NOTICE, got, text=f"{what} is not kept: {outcome.refused}")
-        if outcome.goes_on:
-            self.leave_behind(got)
-            return
         if outcome.verdict == INTERRUPTED:
             self._interrupted(got)
             return
@@ -185,7 +187,8 @@ class Recorder:
         # Not of what is not recorded: a crash would not be counted.
         if self._noted:
             left = [*(end.claim.place.job_id for end in self._batch.ended), *self._given_up]
-            note_run(self._store.spool, self._worker, ["", *left])
+            note_run(self._note, ["", *left])
+            self._note.close()
             self._noted = bool(left)
 
     def _interrupted(self, got: Claim) -> None:
@@ -201,7 +204,8 @@ class Recorder:
         """Its run goes on until this process ends: so long the job is ours."""
         self.left_behind = True
         # By the note it will not have run: the next worker puts it back, and counts no crash.
-        any(note_run(self._store.spool, self._worker, [NONE_RAN]) for _ in _PAUSES)
+        any(note_run(self._note, [NONE_RAN]) for _ in _PAUSES)
+        self._note.close()
         self._noted = False
         text = "does not stop; it ends with this program, and its job goes back to pending then"
         self.tell(events.NOTICE, got, text=text)

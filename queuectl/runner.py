@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.commands import Commands
-from queuectl.engine import Abandoned, Conditions, End, Engine, Running
+from queuectl.engine import Conditions, End, Engine, Running
 from queuectl.job import Job
 from queuectl.joblog import log_note, tidy_log, trim_log
-from queuectl.tidings import forget_progress
 
 COMPLETED, FAILED, TIMEOUT = "completed", "failed", "timeout"
 CANCELLED, INTERRUPTED = "cancelled", "interrupted"
@@ -33,8 +32,6 @@ class Outcome(NamedTuple):
     """Why what it has left could not be taken."""
     for_good: bool = False
     """Whether a failure is not to be tried again."""
-    goes_on: bool = False
-    """It was to be stopped, and goes on until this process ends."""
 
 
 class Runner:
@@ -47,7 +44,7 @@ class Runner:
         self._run: Optional[Running] = None
         self._job_id = ""
         self._verdict: Optional[str] = None
-        self._interrupted = False
+        self._interrupted = self._told = False
         self._timers: list[threading.Timer] = []
         self._log: Optional[tuple[str, int]] = None
 
@@ -56,7 +53,6 @@ class Runner:
 
         Raises:
             OSError: this machine lacks what is needed to start anything just now.
-            Abandoned: for an error, its cause, it was to be stopped, and goes on until this process ends.
         """
         started = system.now()
         engine = self._engine_of(job)
@@ -72,40 +68,34 @@ class Runner:
             goes_on = conditions.lasts is not None
             while goes_on and conditions.lasts and not run.ends_within(conditions.patience):
                 goes_on = conditions.lasts()
-            end = self._await_end(run, conditions)
-        except BaseException as error:
+            end = run.wait()
+        except BaseException:
             # Ctrl+C in a program that runs a worker in its main thread: the command must not run on unowned.
-            self._break_off(run, conditions, error)
+            self._break_off(run)
             raise
         verdict = self._end()
-        if job.task is not None and conditions.tidings is not None:
-            forget_progress(conditions.tidings.progress)
-        if end is None:
-            return Outcome(INTERRUPTED, None, None, started, system.now(), goes_on=True)
-        tidy_log(conditions.log_path, conditions.log_max_bytes)
+        if not end.silent:
+            tidy_log(conditions.log_path, conditions.log_max_bytes)
         return _outcome(end, verdict, conditions, started)
 
-    def _break_off(self, run: Running, conditions: Conditions, error: BaseException) -> None:
+    def _break_off(self, run: Running) -> None:
         self.kill(INTERRUPTED, force=True)
-        end = self._await_end(run, conditions)
+        run.wait()
         self._end()
-        if end is None:
-            raise Abandoned from error
 
-    def _await_end(self, run: Running, conditions: Conditions) -> Optional[End]:
-        """Its end; None where it cannot be ended, and this process is to end."""
-        told = False
-        while True:
-            try:
-                return run.wait()
-            except Abandoned:
-                if self._interrupted:
-                    return None
-                if not told:
-                    log_note(
-                        conditions.log_path, f"it is to end ({self._verdict}) and does not; it is waited for"
-                    )
-                told = True
+    def leaves_behind(self) -> bool:
+        """What was to be stopped goes on: whether nobody is to wait for it, since this process is to end.
+
+        Else its log says, once, that it is waited for.
+        """
+        with self._guard:
+            if self._interrupted:
+                return True
+            told, self._told = self._told, True
+            log, verdict = self._log, self._verdict
+        if log is not None and not told:
+            log_note(log[0], f"it is to end ({verdict}) and does not; it is waited for")
+        return False
 
     def close(self) -> None:
         """Let go of what outlives a run."""
@@ -130,7 +120,7 @@ class Runner:
                     self._later(conditions.timeout, TIMEOUT)
         except RuntimeError as error:
             # No room for the thread that would end it in time: it must not run on without.
-            self._break_off(run, conditions, error)
+            self._break_off(run)
             raise OSError(errno.EAGAIN, str(error)) from error
         return run
 
@@ -144,7 +134,8 @@ class Runner:
         with self._guard:
             verdict, self._verdict = self._verdict, None
             timers = self._timers
-            self._run, self._log, self._timers, self._interrupted = None, None, [], False
+            self._run, self._log, self._timers = None, None, []
+            self._interrupted = self._told = False
         for timer in timers:
             timer.cancel()
             timer.join()

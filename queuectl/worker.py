@@ -6,13 +6,14 @@ A pipeline of named steps, after Oban's executor.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 from typing import Optional
 
 from queuectl import events, locks, system
 from queuectl.batch import PATIENCE, Batch
 from queuectl.config import Config
-from queuectl.engine import Abandoned, Conditions, Engine
+from queuectl.engine import Abandoned, Beside, Conditions, Engine
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.hands import Hands
@@ -27,8 +28,11 @@ from queuectl.queue.requests import is_paused
 from queuectl.queue.store import Store
 from queuectl.queue.survey import reconcile_all
 from queuectl.recorder import Recorder
-from queuectl.runner import Outcome, Runner
+from queuectl.runner import INTERRUPTED, Outcome, Runner
 from queuectl.tidings import Tidings
+
+_STEP = 0.5
+"""Seconds between looks whether a task that does not end is to be left behind."""
 
 
 class Worker:
@@ -52,6 +56,9 @@ class Worker:
         self.recorder = Recorder(store, name, self.hands, self.batch)
         self._config: Optional[Config] = None
         self._blank: Optional[BlankLog] = None
+        self._beside = tasks if isinstance(tasks, Beside) else None
+        self._halts = False
+        """Nothing more is to be run beside us."""
         self._runs = 0
         self._ran_command = False
 
@@ -83,7 +90,8 @@ class Worker:
     def run_once(self) -> bool:
         """Claim, run and settle one job, or free what is not ours; False when there was nothing to do.
 
-        Of quick ones several are claimed at once, for the next calls, and settled with the last of them.
+        Of quick ones several are claimed at once, for the next calls, and settled with the last of them. Of
+        Python functions that are called in this process all of them are run.
 
         Raises:
             Busy: the claim could not be decided.
@@ -93,21 +101,19 @@ class Worker:
         got = self._next()
         if got is None:
             return self._free_strays()
-        try:
-            outcome = self._run_or_give_back(got)
-        except BaseException:
-            self.batch.end()
-            # Another one may lack the same, and whoever calls us may wait before the next.
-            self._thin_out()
-            raise
-        self.batch.end()
-        if outcome is not None:
-            self.recorder.end(got, outcome)
+        if self._beside is None or got.job.task is None:
+            self._run_one(got)
+        else:
+            self._run_beside(self._beside, got)
         if not self.batch.waits:
             self.recorder.record()
-        elif self.batch.is_late or self._crash_is_final:
+        elif self._records_at_once:
             self.recorder.record(patiently=False)
         return True
+
+    @property
+    def _records_at_once(self) -> bool:
+        return self.batch.is_late or self._crash_is_final
 
     @property
     def _crash_is_final(self) -> bool:
@@ -158,15 +164,77 @@ class Worker:
         now, most = self.hands.now(), self.batch.room
         return claim_some(self.store, self.name, now, most=most, lives=self.life.may_claim)
 
-    def _run_or_give_back(self, got: Claim) -> Optional[Outcome]:
+    def _run_beside(self, beside: Beside, got: Claim) -> None:
+        """Have it run in another thread, and see to the others if it lasts."""
+        self._halts = False
         try:
-            return self._run(got)
-        except Abandoned as error:
-            self.recorder.leave_behind(got)
-            raise (error.__cause__ or error) from None
-        except BaseException as error:
-            self.recorder.not_started(got, error)
+            errand = beside.give(partial(self._run_some, got))
+        except OSError as error:
+            self._put_back(got, error)
             raise
+        try:
+            errand.wait(self._see_to_others, PATIENCE)
+        except Abandoned:
+            self._leave_behind()
+            return
+        except BaseException:
+            self._halts = True
+            with suppress(Abandoned):
+                errand.wait(self._break_off, 0.0)
+                raise
+            self._leave_behind()
+            raise
+        errand.result()
+
+    def _run_some(self, got: Claim) -> None:
+        """Run it, and the tasks behind it, as long as nothing else is to be seen to."""
+        following: Optional[Claim] = got
+        while following is not None:
+            self._run_one(following)
+            following = self.batch.start_next() if self._goes_on else None
+
+    @property
+    def _goes_on(self) -> bool:
+        halts = self._halts or self._records_at_once or self.hands.stops()
+        return not halts and self.batch.next_is_task and not is_paused(self.store.spool, by_us=True)
+
+    def _see_to_others(self, defies: bool) -> float:
+        if defies and self.runner.leaves_behind():
+            raise Abandoned
+        if not self.batch.waits and not self.batch.ended:
+            return _STEP
+        left = self.batch.patience
+        if left <= 0:
+            left = PATIENCE if self._thin_out() else _STEP
+        return left
+
+    def _break_off(self, defies: bool) -> float:
+        if defies:
+            raise Abandoned
+        self.runner.kill(INTERRUPTED, force=True)
+        return _STEP
+
+    def _leave_behind(self) -> None:
+        left = self.batch.current
+        if left is not None:
+            self.recorder.leave_behind(left)
+        self.batch.end()
+
+    def _run_one(self, got: Claim) -> None:
+        try:
+            outcome = self._run(got)
+        except BaseException as error:
+            self._put_back(got, error)
+            raise
+        self.batch.end()
+        if outcome is not None:
+            self.recorder.end(got, outcome)
+
+    def _put_back(self, got: Claim, error: BaseException) -> None:
+        """It was not started. Nor can the others be, perhaps, and who calls us may wait before the next."""
+        self.recorder.not_started(got, error)
+        self.batch.end()
+        self._thin_out()
 
     def _run(self, got: Claim) -> Optional[Outcome]:
         """How its run ended; None when somebody has taken its file away before."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import dropwhile, islice, takewhile
-from typing import Optional
+from typing import Optional, Protocol
 
 from queuectl import locks, system
 from queuectl.names import HOST_SUFFIX, LIFE_SUFFIX, RUN_SUFFIX, TASKS_SUFFIX
@@ -72,26 +72,29 @@ def mark_lost(spool: Spool, worker: str) -> None:
             system.write_file(path, _LOST)
 
 
-def note_run(
-    spool: Spool, worker: str, begun: Sequence[str], lock: Optional[locks.HeldLock] = None, *, number: int = 0
-) -> bool:
-    """Say which jobs of this worker have been started and not recorded; whether that is done.
+class Writable(Protocol):
+    """A file that is written from its beginning."""
 
-    First the one that runs (empty: none), which is its `number`-th run. `lock` is the one that its command
-    inherits, whose file this is.
+    def write(self, text: bytes, /) -> None:
+        """Write this there. Raises OSError."""
+
+
+def note_of_runs(spool: Spool, worker: str) -> system.Overwritten:
+    """The file in which this worker says what it has begun."""
+    return system.Overwritten(spool.lock_path(worker + RUN_SUFFIX))
+
+
+def note_run(file: Writable, begun: Sequence[str], *, number: int = 0) -> bool:
+    """Say which jobs of a worker have been started and not recorded; whether that is done.
+
+    First the one that runs (empty: none), which is its `number`-th run. `file` is `note_of_runs`, which the
+    lock that a command inherits holds open as well.
     """
     # Up to an empty line, and the one behind: to cut off what a longer note has left would cost more than to
     # write.
     text = "\n".join([*(begun or [""]), "", f"{number}", ""]).encode()
-
-    def write() -> None:
-        if lock is not None:
-            lock.write(text)
-            return
-        system.write_over(spool.lock_path(worker + RUN_SUFFIX), text)
-
     try:
-        system.with_patience(write)
+        system.with_patience(lambda: file.write(text))
     except OSError:
         return False
     return True

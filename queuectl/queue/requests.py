@@ -55,10 +55,11 @@ def withdraw(spool: Spool, worker: str, suffix: str, text: Optional[str] = None)
     system.remove(spool.lock_path(worker + suffix))
 
 
-def is_paused(spool: Spool) -> bool:
-    """Whether new jobs are kept from starting."""
+def is_paused(spool: Spool, *, by_us: bool = False) -> bool:
+    """Whether new jobs are kept from starting; `by_us`: by the file that `pause` makes."""
     # Asked before each run; mostly there is none.
-    return any(system.is_there(path) and os.path.isfile(path) for path in _pause_paths(spool))
+    paths = _pause_paths(spool)
+    return any(system.is_there(path) and os.path.isfile(path) for path in (paths[:1] if by_us else paths))
 
 
 def pause(spool: Spool) -> bool:

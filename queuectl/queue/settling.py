@@ -53,8 +53,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
 
     The others are left to `settle`, which sees to everything: those too whose record or move was refused.
     """
-    plain = [end for end in ends if not store.spool.is_there(end.target)]
-    jobs = [_as_ended(end, end.claim.job, now) for end in plain]
+    jobs = [_as_ended(end, end.claim.job, now) for end in ends]
     settled: set[str] = set()
     rows, befores = list[Entry](), list[Stamp]()
     try:
@@ -63,7 +62,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         return set()
     # Asked once: to look for each of them would take longer than to move it.
     for_all = has_hooks(store)
-    for end, job, (path, version) in zip(plain, jobs, prepared):
+    for end, job, (path, version) in zip(ends, jobs, prepared):
         place = end.claim.place
         try:
             # One that somebody holds must not keep the others waiting.

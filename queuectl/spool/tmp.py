@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from itertools import count
 from typing import Callable
 
 from queuectl import system
@@ -14,6 +15,7 @@ from queuectl.spool import layout
 ABANDONED_AGE = 86400.0
 """Seconds after which a file in `tmp/` belongs to nobody: clocks jump, and a long `enqueue` takes time."""
 
+_MOST = 2**48 - 1
 _OURS = r"~[0-9a-f]{12}~"
 """In the names that we give: what a person has put there is theirs, however old."""
 RESULT, PROGRESS = "result", "progress"
@@ -45,10 +47,12 @@ class TmpFolder:
         self._locks = os.path.join(root, layout.LOCKS)
         self.owner = "-"
         """In front of the names of our files: a worker's are removed once it has died."""
+        self._numbers = count(int.from_bytes(os.urandom(6), "big"))
+        """Of files: by chance where they begin, so that no two programs have the same."""
 
     def new(self, name: str) -> str:
         """A path for a file on its way to a place of this name."""
-        return f"{self._begin}{self.owner}~{os.urandom(6).hex()}~{name}"
+        return f"{self._begin}{self.owner}~{next(self._numbers) & _MOST:012x}~{name}"
 
     def put(self, path: str, data: bytes) -> None:
         """Write a file that appears at `path` whole, over what is there. Raises OSError: nothing is left."""

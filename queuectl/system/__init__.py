@@ -10,6 +10,7 @@ from __future__ import annotations
 from queuectl.system.clock import monotonic, now, sleep
 from queuectl.system.files import (
     NotARegularFile,
+    Overwritten,
     file_stamp,
     make_folder,
     names_in,
@@ -21,7 +22,6 @@ from queuectl.system.files import (
     replace,
     write_file,
     write_files,
-    write_over,
 )
 from queuectl.system.flushing import sync_descriptor, sync_folder, unflushed
 from queuectl.system.machine import host_name, is_interactive, process_id
@@ -48,6 +48,7 @@ __all__ = [
     "SHARES_LOCKS",
     "WAIT_SLICE",
     "NotARegularFile",
+    "Overwritten",
     "exit_status",
     "file_stamp",
     "host_name",
@@ -80,5 +81,4 @@ __all__ = [
     "with_patience",
     "write_file",
     "write_files",
-    "write_over",
 ]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
-from typing import Callable
+from typing import Callable, Optional
 
 from queuectl.system.flushing import sync_descriptor, sync_folder
 from queuectl.system.native import (
+    REMOVES_AT_ONCE,
     is_link,
     make_one_folder,
     make_writable,
@@ -24,6 +25,7 @@ from queuectl.system.patience import with_patience
 
 __all__ = [
     "NotARegularFile",
+    "Overwritten",
     "file_stamp",
     "make_folder",
     "names_in",
@@ -36,7 +38,6 @@ __all__ = [
     "sync_folder",
     "write_file",
     "write_files",
-    "write_over",
 ]
 
 _LARGEST = 2**63 - 1
@@ -172,13 +173,36 @@ def write_files(files: Iterable[tuple[str, bytes]]) -> list[os.stat_result]:
     return written
 
 
-def write_over(path: str, data: bytes) -> None:
-    """Write ``data`` at the beginning of a file, made if need be; what lies behind stays. Raises OSError."""
-    descriptor = open_plainly(path, _OVER)
-    try:
-        _write_all(descriptor, data)
-    finally:
-        os.close(descriptor)
+class Overwritten:
+    """A file whose beginning is written again and again, by one thread.
+
+    It stays open between two writes where that keeps nobody from deleting it; who does is noticed after
+    `close`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: Optional[int] = None
+
+    def write(self, data: bytes) -> None:
+        """Write ``data`` at the beginning, made if need be; what lies behind stays. Raises OSError."""
+        if self._descriptor is None:
+            self._descriptor = open_plainly(self._path, _OVER)
+        else:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        kept = False
+        try:
+            _write_all(self._descriptor, data)
+            kept = REMOVES_AT_ONCE
+        finally:
+            if not kept:
+                self.close()
+
+    def close(self) -> None:
+        """Let go of the file; it may be written again."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _write_group(group: Sequence[tuple[str, bytes]], made: list[str]) -> list[os.stat_result]:

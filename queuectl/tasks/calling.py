@@ -60,7 +60,7 @@ def _call(
     raised: Callable[[BaseException], object],
 ) -> End:
     job = one.job
-    log = TaskLog(one.log_path, f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
+    log = TaskLog(one.log_path, lambda: f"\n--- attempt {next_attempt(job)}, {format_moment(one.now)} ---\n")
     reinstall()
     here = Current(job, one.spool, one.tidings and one.tidings.progress)
     # Never taken back: this context is this call's alone.
@@ -78,7 +78,7 @@ def _call(
     finally:
         here.end()
         log.close()
-    return End(result=kept.value, refused=kept.problem)
+    return End(result=kept.value, refused=kept.problem, silent=log.is_blank)
 
 
 async def _awaited(value: Any, stoppable: Stoppable) -> Any:

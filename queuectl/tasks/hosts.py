@@ -24,6 +24,7 @@ from queuectl.engine import Conditions, End
 from queuectl.errors import InvalidInput, QueueError
 from queuectl.job import Job
 from queuectl.tasks.host import Reply, Request
+from queuectl.tidings import Tidings, forget_progress
 
 if TYPE_CHECKING:
     from queuectl.system.process import Process
@@ -221,7 +222,7 @@ class Hosts:
                 if last:
                     raise
             else:
-                return HostRun(self, host)
+                return HostRun(self, host, conditions.tidings)
         raise AssertionError("the last try returns or raises")
 
     def _new(self) -> Host:
@@ -253,8 +254,9 @@ def _told(conditions: Conditions) -> tuple[str, str, list[str]]:
 class HostRun:
     """A `Running` task in such a process."""
 
-    def __init__(self, hosts: Hosts, host: Host) -> None:
+    def __init__(self, hosts: Hosts, host: Host, tidings: Optional[Tidings] = None) -> None:
         self._hosts, self._host = hosts, host
+        self._progress = None if tidings is None else tidings.progress
         self._guard = threading.Lock()
         self._said: Union[Reply, int, None] = None
         self._unwanted = False
@@ -282,6 +284,9 @@ class HostRun:
             # What was to be ended with it must not go on into the next task.
             self._host.process.kill(force=True)
             self._hosts.drop()
+            if self._progress is not None:
+                # It has had no time for that.
+                forget_progress(self._progress)
         if isinstance(said, Reply):
             return End(None, said.error, said.result, said.refused, said.for_good)
         assert said is not None

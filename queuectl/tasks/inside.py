@@ -19,20 +19,29 @@ from queuectl.system import now
 from queuectl.tasks.calling import Call, Stopped, call
 from queuectl.tasks.task import Task
 
-_STEP = 0.5
-"""Seconds between looks whether one that does not end is to be left behind."""
+_SOON = 0.01
+"""Seconds until the next look where nothing runs just now."""
+
+
+class _Now:
+    """What is called just now. While `guard` is held, what calls it does not go on when it ends."""
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.run: Optional[CallRun] = None
 
 
 class Inside:
-    """An `Engine` for one worker."""
+    """An `Engine` for one worker, with its thread."""
 
     def __init__(self, tasks: Mapping[str, Task[Any, Any]]) -> None:
         self._tasks = tasks
-        self._runs: SimpleQueue[Optional[CallRun]] = SimpleQueue()
+        self._works: SimpleQueue[Optional[Work]] = SimpleQueue()
         self._thread: Optional[threading.Thread] = None
+        self._now = _Now()
 
-    def start(self, job: Job, conditions: Conditions) -> CallRun:
-        """As `Engine.start`."""
+    def give(self, work: Callable[[], None]) -> Work:
+        """As `Beside.give`."""
         if self._thread is None:
             thread = threading.Thread(target=self._work, daemon=True, name="queuectl-task")
             try:
@@ -40,9 +49,14 @@ class Inside:
             except RuntimeError as error:
                 raise BlockingIOError(11, str(error)) from error
             self._thread = thread
-        run = CallRun(self._tasks, Call(job, conditions.root, conditions.log_path, conditions.tidings, now()))
-        self._runs.put(run)
-        return run
+        given = Work(work, self._now)
+        self._works.put(given)
+        return given
+
+    def start(self, job: Job, conditions: Conditions) -> CallRun:
+        """As `Engine.start`: it is called by whoever waits for it."""
+        one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
+        return CallRun(self._tasks, one, self._now)
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""
@@ -51,22 +65,64 @@ class Inside:
     def close(self) -> None:
         """As `Engine.close`."""
         if self._thread is not None:
-            self._runs.put(None)
+            self._works.put(None)
             self._thread = None
 
     def _work(self) -> None:
-        while (run := self._runs.get()) is not None:
-            run.make()
+        while (work := self._works.get()) is not None:
+            work.do()
+
+
+class Work:
+    """An `Errand`."""
+
+    def __init__(self, action: Callable[[], None], now: _Now) -> None:
+        self._action, self._now = action, now
+        # In place of an Event: its wait costs several times as much.
+        self._over = threading.Lock()
+        self._over.acquire()
+        self._error: Optional[BaseException] = None
+
+    def do(self) -> None:
+        """Do it, in this thread."""
+        try:
+            self._action()
+        except BaseException as error:  # noqa: BLE001 (who waits for it raises it)
+            self._error = error
+        finally:
+            self._over.release()
+
+    def wait(self, look: Callable[[bool], float], seconds: float) -> None:
+        """As `Errand.wait`."""
+        while not self._over.acquire(timeout=seconds):
+            seconds = self._look(look)
+        self._over.release()
+
+    def _look(self, look: Callable[[bool], float]) -> float:
+        guard, goes_on = self._now.guard, True
+        guard.acquire()
+        try:
+            run = self._now.run
+            return _SOON if run is None else look(run.defies)
+        except Abandoned:
+            # Held from now on: what comes after its call must not meet what comes after its worker.
+            goes_on = False
+            raise
+        finally:
+            if goes_on:
+                guard.release()
+
+    def result(self) -> None:
+        """As `Errand.result`."""
+        if self._error is not None:
+            raise self._error
 
 
 class CallRun:
-    """A `Running` call."""
+    """A `Running` call, made by whoever waits for it."""
 
-    def __init__(self, tasks: Mapping[str, Task[Any, Any]], one: Call) -> None:
-        self._tasks, self._call = tasks, one
-        # In place of an Event: its wait costs several times as much, and there is one a job.
-        self._over = threading.Lock()
-        self._over.acquire()
+    def __init__(self, tasks: Mapping[str, Task[Any, Any]], one: Call, now: _Now) -> None:
+        self._tasks, self._call, self._now = tasks, one, now
         self._guard = threading.Lock()
         self._thread: Optional[int] = None
         """The thread that calls, while it may be interrupted."""
@@ -78,8 +134,21 @@ class CallRun:
 
     # In the thread that calls
 
-    def make(self) -> None:
-        """Call the function."""
+    def ends_within(self, seconds: float) -> bool:
+        """As `Running.ends_within`, however long it takes."""
+        if self._end is None:
+            self._make()
+        return True
+
+    def wait(self) -> End:
+        """As `Running.wait`."""
+        self.ends_within(0.0)
+        self.ended = True
+        assert self._end is not None
+        return self._end
+
+    def _make(self) -> None:
+        self._now.run = self
         left = False
         while not left:
             try:
@@ -91,7 +160,9 @@ class CallRun:
                 # RACE: it is to stop, and was just beginning, or over.
                 told = "stopped" if isinstance(error, Stopped) else type(error).__name__
                 self._end = self._end or End(error=told)
-        self._over.release()
+        # Once nobody sees to others meanwhile.
+        with self._now.guard:
+            self._now.run = None
 
     def _called(self) -> End:
         return call(self._tasks, self._call, self._can_be_stopped) if self._begin() else End(error="stopped")
@@ -113,29 +184,16 @@ class CallRun:
                 _interrupt(self._thread, None)
                 self._thread = None
 
-    # In the worker's thread
+    # In any thread
 
     def is_over(self) -> bool:
         """As `Running.is_over`."""
         return self._end is not None
 
-    def ends_within(self, seconds: float) -> bool:
-        """As `Running.ends_within`."""
-        if self._over.acquire(timeout=seconds):
-            self._over.release()
-            return True
-        return False
-
-    def wait(self) -> End:
-        """As `Running.wait`."""
-        while not self.ends_within(_STEP):
-            if self._forced:
-                raise Abandoned
-        self.ended = True
-        assert self._end is not None
-        return self._end
-
-    # In any thread
+    @property
+    def defies(self) -> bool:
+        """Whether it was to be killed with `force`, and goes on."""
+        return self._forced and self._end is None
 
     def kill(self, *, force: bool) -> None:
         """As `Running.kill`."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Optional, TextIO
+from typing import Any, Callable, Optional, TextIO
 
 from queuectl import system
 
@@ -20,10 +20,15 @@ from queuectl import system
 class TaskLog:
     """The log of one run, made when something is printed."""
 
-    def __init__(self, path: str, mark: str) -> None:
-        """`mark` sets it apart from what an earlier run has left in the same log."""
+    def __init__(self, path: str, mark: Callable[[], str]) -> None:
+        """What `mark` tells sets it apart from what an earlier run has left in the same log."""
         self._path, self._mark = path, mark
         self._file: Optional[TextIO] = None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing has been printed."""
+        return self._file is None
 
     @property
     def file(self) -> TextIO:
@@ -45,7 +50,7 @@ class TaskLog:
             self._path, "a", 1, encoding="utf-8", errors="backslashreplace", opener=system.open_plainly
         )
         if os.fstat(file.fileno()).st_size:
-            file.write(self._mark)
+            file.write(self._mark())
         return file
 
     def close(self) -> None:

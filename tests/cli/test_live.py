@@ -18,7 +18,7 @@ from queuectl.cli.live import Board, Running, cut, running_lines, share
 from queuectl.cli.pace import Pace
 from queuectl.events import Event
 from queuectl.queue import Queue
-from queuectl.queue.liveness import note_run
+from queuectl.queue.liveness import note_of_runs, note_run
 from queuectl.queue.report import Coming, Status, WorkerRow
 from tests.support.commandline import CommandLine, LivingWorker
 
@@ -294,7 +294,7 @@ def test_run_asks_now_and_then_how_far_what_runs_is(
     tmp.owner = "host-1-1-abc"
     watcher._runs = {"host-1-1-abc": ("a", 90.0), "host-1-2-abc": ("b", 95.0)}
     path = tmp.tidings(1, "a")[1]
-    note_run(worker.store.spool, "host-1-1-abc", ["a"], number=1)
+    note_run(note_of_runs(worker.store.spool, "host-1-1-abc"), ["a"], number=1)
     with open(path, "w", encoding="utf-8") as file:
         file.write("40 copying")
     assert watcher._telling() == [Running("a", 10.0, 40, "copying")], "of b nothing is told"

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
@@ -15,14 +16,16 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from queuectl import life, locks, runner
+from queuectl import current, life, locks, runner
 from queuectl.engine import Conditions
 from queuectl.errors import InvalidInput
 from queuectl.hands import Hands
 from queuectl.job import Job
 from queuectl.queue import Queue
-from queuectl.queue.liveness import is_alive, note_run, noted_runs, outlived_by_command
+from queuectl.queue.claims import claim_some
+from queuectl.queue.liveness import is_alive, note_of_runs, note_run, noted_runs, outlived_by_command
 from queuectl.queue.recovery import recover
+from queuectl.queue.requests import pause
 from queuectl.queue.store import Store
 from queuectl.runner import CANCELLED, COMPLETED, FAILED, INTERRUPTED, Outcome, Runner
 from queuectl.tasks import loading, output
@@ -32,6 +35,7 @@ from queuectl.tasks.task import GiveUp, Task
 from queuectl.tidings import Tidings
 from queuectl.worker import Worker
 from tests.support.commands import python
+from tests.support.invariants import check
 from tests.support.program import PATIENCE, WINDOWS
 from tests.support.spools import Desk
 from tests.support.waiting import wait_until
@@ -144,8 +148,6 @@ def test_an_error_of_ours_fails_the_run_and_not_the_worker(
 
 
 def test_how_far_it_was_is_forgotten(bench: Bench) -> None:
-    from queuectl import current
-
     def tells() -> list[str]:
         current().progress(40, "on its way")
         return os.listdir(bench.desk.root / "tmp")
@@ -254,7 +256,7 @@ def test_of_several_notes_of_one_job_any_may_be_that_of_its_run(desk: Desk, benc
     assert alive is not None
     for name in ("host-1-9-abc", "host-2-1-abc", "host-3-1-abc"):
         (desk.root / "processing" / name).mkdir()
-        note_run(spool, name, ["a"])
+        note_run(note_of_runs(spool, name), ["a"])
     desk.put_job("pending", "a", command=None, task="t")
     desk.look()
     with Store.open(str(desk.root)) as store:
@@ -356,33 +358,74 @@ def test_what_is_left_behind_is_its_workers_until_the_program_ends(
     assert desk.record("pending", "a")["crashes"] == 0
 
 
-@pytest.mark.parametrize("where", ["in a look at others", "for want of a thread"])
 def test_what_cannot_be_broken_off_is_not_given_back(
-    desk: Desk, bench: Bench, deaf: threading.Event, monkeypatch: pytest.MonkeyPatch, where: str
+    desk: Desk, bench: Bench, deaf: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would run a second time while it goes on."""
-    fields = {"timeout": 600} if where == "for want of a thread" else {}
-    desk.put_job("pending", "a", command=None, task="t", **fields)
+    desk.put_job("pending", "a", command=None, task="t")
     desk.look()
-    begun = desk.root / "begun"
 
-    def fails(*_: object, **__: object) -> Any:
-        wait_until(begun.exists, "it has begun")
-        raise RuntimeError("can't start new thread")
+    def fails(*_: object) -> float:
+        wait_until((desk.root / "begun").exists, "it has begun")
+        raise RuntimeError("no room")
 
     with Store.open(str(desk.root)) as store:
         worker = worker_with(desk, bench, store)
         with monkeypatch.context() as patch:
-            if fields:
-                patch.setattr(Runner, "_later", fails)
-            else:
-                patch.setattr(Worker, "_conditions", lambda *_: bench.conditions()._replace(lasts=fails))
-            with pytest.raises(RuntimeError, match="can't start new thread"):
+            patch.setattr(Worker, "_see_to_others", fails)
+            with pytest.raises(RuntimeError, match="no room"):
                 worker.run_once()
         worker.close()
     assert desk.folder_of("a") == ["processing"]
     assert is_alive(desk.store.spool, WORKER)
     assert noted_runs(desk.store.spool, WORKER) == ["/"]
+
+
+def test_what_can_be_broken_off_is_given_back(
+    desk: Desk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing behind it is called: Ctrl+C in a program that runs a worker in its main thread."""
+    called = list[str]()
+
+    def lasts() -> None:
+        called.append("t")
+        while True:
+            time.sleep(0.01)
+
+    def interrupts(*_: object) -> float:
+        wait_until(lambda: called, "it has begun")
+        raise KeyboardInterrupt
+
+    bench.register(lasts)
+    with several(desk, bench, 3) as worker:
+        monkeypatch.setattr(Worker, "_see_to_others", interrupts)
+        with pytest.raises(KeyboardInterrupt):
+            worker.run_once()
+        monkeypatch.undo()
+    assert called == ["t"]
+    assert sorted(desk.files()["pending"]) == ["a0.json", "a1.json", "a2.json"]
+    assert {desk.record("pending", one)["crashes"] for one in ("a0", "a1", "a2")} == {0}
+
+
+def test_one_that_could_not_be_ended_in_time_is_not_called(
+    desk: Desk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = list[int]()
+    bench.register(lambda: called.append(1))
+    desk.put_job("pending", "a", command=None, task="t", timeout=600)
+    desk.look()
+
+    def fails(*_: object, **__: object) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    with Store.open(str(desk.root)) as store:
+        worker = worker_with(desk, bench, store)
+        with monkeypatch.context() as patch:
+            patch.setattr(Runner, "_later", fails)
+            with pytest.raises(OSError, match="can't start new thread"):
+                worker.run_once()
+        worker.close()
+    assert (desk.folder_of("a"), called) == (["pending"], [])
 
 
 def test_what_ends_in_the_end_is_given_back(desk: Desk, bench: Bench, deaf: threading.Event) -> None:
@@ -413,3 +456,131 @@ def test_what_ends_in_the_end_is_given_back(desk: Desk, bench: Bench, deaf: thre
         assert worker.run_once()
         worker.close()
     assert desk.record("done", "b")["result"] == 7
+
+
+# One after the other
+
+
+@contextmanager
+def several(desk: Desk, bench: Bench, count: int, **hands: Any) -> Iterator[Worker]:
+    """A worker that has claimed so many calls of `t`, `a0` to `a9`, and has not begun."""
+    for number in range(count):
+        desk.put_job("pending", f"a{number}", command=None, task="t", priority=-number)
+    desk.look()
+    with Store.open(str(desk.root)) as store:
+        worker = worker_with(desk, bench, store, **hands)
+        worker.batch.most = count
+        worker.batch.add(claim_some(store, WORKER, desk.clock(), most=count))
+        yield worker
+        worker.close()
+
+
+def done(desk: Desk) -> list[str]:
+    return sorted(name[: -len(".json")] for name in desk.files().get("done", []))
+
+
+def test_quick_ones_are_called_in_one_go_and_each_is_noted(desk: Desk, bench: Bench) -> None:
+    noted = list[Any]()
+    bench.register(lambda: noted.append((threading.get_ident(), noted_runs(desk.store.spool, WORKER))))
+    with several(desk, bench, 4) as worker:
+        assert worker.run_once()
+        assert done(desk) == ["a0", "a1", "a2", "a3"]
+    assert [names for _, names in noted] == [
+        ["a0"],
+        ["a1", "a0"],
+        ["a2", "a0", "a1"],
+        ["a3", "a0", "a1", "a2"],
+    ]
+    (ident,) = {one for one, _ in noted}
+    assert ident != threading.get_ident()
+    check(desk.root, ["a0", "a1", "a2", "a3"])
+
+
+def test_while_one_lasts_the_others_are_settled_and_given_back(desk: Desk, bench: Bench) -> None:
+    seen = list[Any]()
+
+    def calls() -> None:
+        if current().id == "a1":
+            wait_until(lambda: len(desk.files().get("pending", [])) == 2, "they are given back")
+            seen.append(desk.files())
+
+    bench.register(calls)
+    with several(desk, bench, 4) as worker:
+        assert worker.run_once()
+        assert done(desk) == ["a0", "a1"]
+    here, back = [f"{WORKER}/a1.json"], ["a2.json", "a3.json"]
+    assert seen == [{"done": ["a0.json"], "processing": here, "pending": back}]
+
+
+def test_what_ends_meanwhile_waits_for_that(
+    desk: Desk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else both would move the same jobs, and one worker would run two at a time."""
+    order, go = list[str](), threading.Event()
+    real = Worker._thin_out
+
+    def thins_out(worker: Worker) -> bool:
+        go.set()
+        order.append("looks")
+        # As long as it takes the other thread to come to where it waits.
+        wait_until(lambda: worker.runner._run is not None and worker.runner._run.is_over(), "it has ended")
+        left = real(worker)
+        order.append("has looked")
+        return left
+
+    def calls() -> None:
+        if current().id == "a0":
+            assert go.wait(30)
+        else:
+            order.append(current().id)
+
+    monkeypatch.setattr(Worker, "_thin_out", thins_out)
+    bench.register(calls)
+    with several(desk, bench, 3) as worker:
+        assert worker.run_once()
+        assert order == ["looks", "has looked"]
+        monkeypatch.undo()
+        assert (done(desk), sorted(desk.files()["pending"])) == (["a0"], ["a1.json", "a2.json"])
+
+
+@pytest.mark.parametrize("why", ["it is to stop", "somebody pauses", "a command comes next"])
+def test_the_next_one_is_not_called_when(desk: Desk, bench: Bench, why: str) -> None:
+    called, stops = list[str](), list[bool]()
+
+    def calls() -> None:
+        called.append(current().id)
+        if len(called) == 2:
+            stops.append(why == "it is to stop")
+            if why == "somebody pauses":
+                pause(desk.store.spool)
+
+    bench.register(calls)
+    with several(desk, bench, 4, stops=lambda: any(stops)) as worker:
+        if why == "a command comes next":
+            first, second, third, fourth = worker.batch.take_back()
+            command = third._replace(job=Job(id="a2", command="x"))
+            worker.batch.add([first, second, command, fourth])
+        assert worker.run_once()
+        assert called == ["a0", "a1"]
+        assert worker.batch.waits
+
+
+def test_behind_one_that_is_left_behind_nothing_is_called(
+    desk: Desk, bench: Bench, deaf: threading.Event
+) -> None:
+    """Its worker has come to its end meanwhile."""
+    with several(desk, bench, 3) as worker:
+        killer = threading.Thread(
+            target=lambda: wait_until(lambda: worker.runner.kill(INTERRUPTED), "it is killed")
+        )
+        killer.start()
+        assert worker.run_once()
+        killer.join()
+        thread = worker._beside._thread  # type: ignore[union-attr]
+        deaf.set()
+        wait_until(lambda: worker.runner._run is not None and worker.runner._run.is_over(), "it ends")
+        # Time in which it would go on.
+        thread.join(0.2)
+    assert desk.files()["processing"] == [f"{WORKER}/a0.json"]
+    assert sorted(desk.files()["pending"]) == ["a1.json", "a2.json"]
+    assert noted_runs(desk.store.spool, WORKER) == ["/"]

@@ -14,7 +14,7 @@ import pytest
 from queuectl import events, system
 from queuectl.engine import Conditions
 from queuectl.job import Job
-from queuectl.queue.liveness import note_run, noted_runs
+from queuectl.queue.liveness import note_of_runs, note_run, noted_runs
 from queuectl.queue.recovery import recover
 from queuectl.queue.report import live_workers, progress_of
 from queuectl.runner import Outcome
@@ -412,7 +412,7 @@ class TestWhileItRuns:
             for run in (number, number + 1, number + 2):
                 Path(tmp.tidings(run, job_id)[1]).write_bytes(f"{run}".encode())
             Path(tmp.tidings(number + 1, "another")[1]).write_bytes(b"99")
-            note_run(desk.store.spool, worker, [job_id, "more"], number=number + 1)
+            note_run(note_of_runs(desk.store.spool, worker), [job_id, "more"], number=number + 1)
         found = progress_of(desk.store.spool, {**runs, "host-1-3-abc": "d"})
         assert {worker: told.percent for worker, told in found.items()} == dict(zip(runs, (10, 11, 12)))
 
@@ -433,7 +433,7 @@ class TestWhileItRuns:
     def test_what_is_appended_counts_however_much_it_is(self, desk: Desk) -> None:
         tmp = desk.store.spool.tmp
         tmp.owner = "host-1-1-abc"
-        note_run(desk.store.spool, tmp.owner, ["a"], number=1)
+        note_run(note_of_runs(desk.store.spool, tmp.owner), ["a"], number=1)
         path = Path(tmp.tidings(1, "a")[1])
         for encoding in ("utf-8", "utf-16"):
             for more in range(300):
@@ -454,7 +454,7 @@ class TestWhileItRuns:
             Path(tmp.tidings(number, "a")[1]).write_bytes(b"40")
         runs = {tmp.owner: "a"}
         for begun in (["b", "a"], ["", "a"], []):
-            note_run(desk.store.spool, tmp.owner, begun, number=7)
+            note_run(note_of_runs(desk.store.spool, tmp.owner), begun, number=7)
             assert progress_of(desk.store.spool, runs) == {}
             assert noted_runs(desk.store.spool, tmp.owner) == (begun or [""])
         desk.drop(f"{tmp.owner}.run", b"a\n\nleft of a longer one", "locks")

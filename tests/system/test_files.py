@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import types
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -270,14 +271,31 @@ class TestIsThere:
         assert system.is_there(str(tmp_path / "link"))
 
 
-class TestWriteOver:
-    def test_what_is_behind_stays(self, file: str) -> None:
-        system.write_over(file, b"LINE")
-        assert Path(file).read_bytes() == b"LINE\r\nline\n\x1a"
+class TestOverwritten:
+    @pytest.fixture
+    def over(self, file: str) -> Iterator[system.Overwritten]:
+        one = system.Overwritten(file)
+        yield one
+        one.close()
 
-    def test_a_missing_file_is_made(self, tmp_path: Path) -> None:
-        system.write_over(str(tmp_path / "new"), b"x\n")
-        assert (tmp_path / "new").read_bytes() == b"x\n"
+    def test_what_is_behind_stays(self, file: str, over: system.Overwritten) -> None:
+        over.write(b"LINES")
+        over.write(b"LINE")
+        assert Path(file).read_bytes() == b"LINES\nline\n\x1a"
+
+    def test_a_missing_file_is_made(self, file: str, over: system.Overwritten) -> None:
+        os.remove(file)
+        over.write(b"x\n")
+        assert Path(file).read_bytes() == b"x\n"
+
+    def test_one_that_somebody_deletes_meanwhile_is_made_after_it_is_closed(
+        self, file: str, over: system.Overwritten
+    ) -> None:
+        over.write(b"x")
+        os.remove(file)
+        over.close()
+        over.write(b"y")
+        assert Path(file).read_bytes() == b"y"
 
     @posix_only
     def test_not_through_a_link_nor_to_a_fifo(self, file: str, tmp_path: Path) -> None:
@@ -285,5 +303,5 @@ class TestWriteOver:
         os.mkfifo(tmp_path / "fifo")
         for name in ("link", "fifo"):
             with pytest.raises(OSError, match="not a plain file"):
-                system.write_over(str(tmp_path / name), b"x")
+                system.Overwritten(str(tmp_path / name)).write(b"x")
         assert Path(file).read_bytes() == b"line\r\nline\n\x1a"
