@@ -77,6 +77,7 @@ def program(tmp_path: Path) -> Program:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)  # some thirty calls, each of which takes seconds on a Windows that is busy
 def test_the_tutorial_does_what_it_says(program: Program) -> None:
     spool = program.spool
     assert str(spool) in call(program, "make")
