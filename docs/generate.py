@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Callable
 
 ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    # This checkout is documented, whatever is installed.
-    sys.path.insert(0, str(ROOT))
+for _folder in (str(ROOT / "docs"), str(ROOT)):
+    if _folder not in sys.path:
+        # This checkout is documented, whatever is installed.
+        sys.path.insert(0, _folder)
 
 import click  # noqa: E402
+import reference  # noqa: E402
 
 from queuectl import errors, retry  # noqa: E402
 from queuectl.cli.root import root  # noqa: E402
@@ -38,8 +40,6 @@ RETRIES_SHOWN = 6
 _HELP_LIMIT = 200
 _JSON_TYPES = {"string": "text", "integer": "whole number", "number": "number", "object": "object"}
 _JSON_TYPES["boolean"] = "true or false"
-_EVERYWHERE = ("spool", "help")
-"""Options that every command has."""
 
 
 def documents() -> list[Path]:
@@ -94,8 +94,8 @@ def _sentence(command: click.Command) -> str:
 
 
 def _options(command: click.Command) -> list[str]:
-    options = [one for one in command.params if isinstance(one, click.Option)]
-    return [f"`{_option(one)}`" for one in options if one.name not in _EVERYWHERE]
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    return [f"`{_option(one)}`" for one in options if one.name not in reference.EVERYWHERE]
 
 
 def _option(option: click.Option) -> str:
@@ -215,20 +215,32 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def json_tables() -> str:
+    """What commands print with `--json`: what each page says of its own."""
+    pages = [("../README.md", ROOT / "README.md")]
+    pages += [(path.name, path) for path in sorted(ROOT.glob("docs/*.md")) if path.name != "json.md"]
+    return reference.json_tables((name, _read(path)) for name, path in pages)
+
+
 def stored_benchmark(path: Path) -> str:
     """What `benchmarks/run.py --store docs/benchmarks` has measured last."""
     return f"```text\n{_read(path).rstrip()}\n```"
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "command-reference": lambda: reference.command_pages(commands()),
     "commands": command_table,
     "config": config_table,
+    "errors": reference.error_table,
     "exit-codes": exit_code_table,
     "job-fields": job_field_table,
     "kept-fields": kept_field_table,
     "group-fields": group_field_table,
+    "json": json_tables,
+    "python-reference": reference.python_pages,
     "retry": retry_table,
     "schedule-fields": schedule_field_table,
+    "tried": lambda: reference.tried_table(_read(ROOT / "tests" / "README.md")),
 }
 _MEASURED = ROOT / "docs" / "benchmarks"
 for _path in sorted(_MEASURED.rglob("*.txt")):

@@ -167,8 +167,8 @@ def setting(name: str) -> Setting:
     return found
 
 
-def parse_value(name: str, text: str) -> Value:
-    """The value that `text` means for the setting `name`.
+def parse_value(name: str, text: str, *, called: Optional[str] = None) -> Value:
+    """The value that `text` means for the setting `name`; `called` is what a message calls it.
 
     Raises:
         InvalidInput: no such setting, or not a value for it.
@@ -177,7 +177,7 @@ def parse_value(name: str, text: str) -> Value:
     try:
         return chosen.parse(text.strip())
     except ValueError as error:
-        raise InvalidInput(f"{name} cannot be {text!r}: it must be {error}") from None
+        raise InvalidInput(f"{called or name} cannot be {text!r}: it must be {error}") from None
 
 
 def show_value(value: Value) -> str:

@@ -18,7 +18,7 @@ from queuectl.errors import QueueError, system_error
 from queuectl.events import Listener
 from queuectl.fellows import Fellows
 from queuectl.pool import Pool
-from queuectl.shift import Plan, worker_names
+from queuectl.shift import Plan, new_salt, worker_names
 from queuectl.system.family import Child, Letter, Parent, cores, fork
 from queuectl.system.signals import stop_signals
 
@@ -75,7 +75,7 @@ class Fleet:
     def __init__(self, root: str, plan: Plan, emit: Listener = events.nobody) -> None:
         """`emit` is called in each of the processes."""
         self._root, self._emit = root, emit
-        first, *others = shares(plan._replace(salt=os.urandom(3).hex()), cores())
+        first, *others = shares(plan if plan.salt else plan._replace(salt=new_salt()), cores())
         self._others = others
         self._helpers = _Helpers()
         self._pool = Pool(root, first, emit, self._helpers)
@@ -166,7 +166,7 @@ class Fleet:
         pool = Pool(self._root, plan, self._emit, _Leader(parent, plan))
         parent.waits_for_us = self._pool.shift.plan.drain
         calls: dict[bytes, Callable[[], object]] = {
-            _STOP: pool.stop,
+            _STOP: partial(self._stop, pool),
             _SIGNAL: partial(self._signal, pool),
             Letter.WAKE.value: pool.shift.wake,
             Letter.LOOK.value: pool.shift.bell.ask,
@@ -180,10 +180,17 @@ class Fleet:
             return json.dumps(told).encode()
         return b""
 
+    # Not in the main thread: that may import what has no end.
+
+    @staticmethod
+    def _stop(pool: Pool) -> None:
+        pool.stop()
+        if pool.learns:
+            os._exit(0)
+
     @staticmethod
     def _signal(pool: Pool) -> None:
         if pool.signalled():
-            # It is not the main thread that hears it here.
             os._exit(1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -36,6 +37,7 @@ class _Gate:
 
 _gates: dict[str, _Gate] = {}
 _gates_guard = threading.Lock()
+_held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
 
 
 class HeldLock:
@@ -44,6 +46,7 @@ class HeldLock:
     def __init__(self, path: str, file: IO[bytes]) -> None:
         self.path = path
         self._file = file
+        _held.add(self)
 
     def fileno(self) -> int:
         """The descriptor whose inheritance shares the lock (POSIX)."""
@@ -77,6 +80,23 @@ class HeldLock:
     def close(self) -> None:
         """Let go of the file; whoever inherited it keeps the lock (flock belongs to the open file)."""
         self._file.close()
+
+
+def _part() -> None:
+    """In a copy of this process, forked by a task perhaps: what it holds is not the copy's.
+
+    A worker would else live for as long as what its tasks have left running.
+    """
+    global _gates_guard  # noqa: PLW0603
+    for held in list(_held):
+        held.close()
+    # Of threads that are not in the copy.
+    _gates.clear()
+    _gates_guard = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part)
 
 
 def _open(path: str) -> IO[bytes]:

@@ -34,6 +34,7 @@ class Minder:
             more = self.attempt(rings)
             shift.crew.trim_logs()
             if shift.stops:
+                shift.lose_patience()
                 shift.turns.wake()
                 self._say_stopping()
                 if shift.stops > 1:

@@ -42,13 +42,14 @@ class Pool:
         self.shift = Shift(root, plan, emit, fellows)
         self.on_signal: Callable[[], object] = self.signalled
         """What a signal that asks to stop calls."""
-        self._learns = False
+        self.learns = False
+        """Whether it is just importing the modules of tasks: it runs nothing yet."""
         self._ended: set[str] = set()
 
     def signalled(self) -> bool:
         """As `Shift.signalled`; whether it is heard as an error alone: what is imported may have no end."""
         self.shift.signalled()
-        return self._learns and self.shift.stops > 1
+        return self.learns and self.shift.stops > 1
 
     def stop(self, *, kill: bool = False) -> None:
         """As `Shift.stop`."""
@@ -83,12 +84,15 @@ class Pool:
 
     def _learn(self, store: Store) -> None:
         plan = self.shift.plan
-        if plan.tasks:
-            from queuectl.tasks.skills import learn
+        if not plan.tasks:
+            return
+        from queuectl.tasks.skills import learn
 
-            first = worker_names(plan, system.process_id())[0]
-            self._learns = True
-            try:
+        first = worker_names(plan, system.process_id())[0]
+        self.learns = True
+        try:
+            # Asked then: whoever wants it to end from here on is heard.
+            if not self.shift.stops:
                 self.shift.skills = learn(
                     store.spool,
                     plan.tasks,
@@ -96,12 +100,12 @@ class Pool:
                     first=first,
                     gives_up=lambda: self.shift.stops > 1,
                 )
-            except BaseException:
-                clear_away(store, first)
-                raise
-            finally:
-                self._learns = False
-            store.index.tasks = self.shift.skills.tasks
+        except BaseException:
+            clear_away(store, first)
+            raise
+        finally:
+            self.learns = False
+        store.index.tasks = self.shift.skills.tasks
 
     @property
     def _own_name(self) -> str:

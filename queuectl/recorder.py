@@ -204,7 +204,7 @@ class Recorder:
         """Its run goes on until this process ends: so long the job is ours."""
         self.left_behind = True
         # By the note it will not have run: the next worker puts it back, and counts no crash.
-        note_run(self._note, [NONE_RAN])
+        any(note_run(self._note, [NONE_RAN]) for _ in _PAUSES)
         self._note.close()
         self._noted = False
         text = "does not stop; it ends with this program, and its job goes back to pending then"

@@ -12,6 +12,7 @@ from queuectl.doorbell import Doorbell
 from queuectl.errors import InvalidInput
 from queuectl.events import Event, Listener
 from queuectl.fellows import Fellows
+from queuectl.layers import NO_LAYERS, Layers
 from queuectl.names import make_worker_name
 from queuectl.queue.store import Store
 from queuectl.tasks.skills import Skills
@@ -35,8 +36,17 @@ class Plan(NamedTuple):
     """The modules whose Python functions they may call."""
     processes: bool = False
     """Whether each worker calls them in a process of its own beside it."""
+    layers: Layers = NO_LAYERS
+    """What of the settings holds for these workers alone."""
+    patience: Optional[float] = None
+    """Seconds after a signal in which what runs may end; then it is as if a second one had come."""
     helps: bool = False
     """Another process of ours hears signals and events and looks at the folders (see `Fleet`)."""
+
+
+def new_salt() -> str:
+    """An end for workers' names that no others have."""
+    return os.urandom(3).hex()
 
 
 def worker_names(plan: Plan, process_id: int) -> list[str]:
@@ -50,7 +60,7 @@ class Shift:
 
     def __init__(self, root: str, plan: Plan, listener: Listener, fellows: Optional[Fellows] = None) -> None:
         self.root, self._listener = os.path.abspath(root), listener
-        self.plan = plan if plan.salt else plan._replace(salt=os.urandom(3).hex())
+        self.plan = plan if plan.salt else plan._replace(salt=new_salt())
         self.fellows = fellows or Fellows()
         self.skills = Skills()
         self.bell = Doorbell(self.root)
@@ -61,13 +71,15 @@ class Shift:
         self._told: dict[str, object] = {}
         self.stops = 0
         """How often somebody has asked us to stop: from the second time on what runs is killed."""
+        self._deadline = float("inf")
         self.interrupted = False
         self.error: Optional[Exception] = None
         """What we end for."""
 
     def open_store(self) -> Store:
         """One for a thread. Raises as `Store.open`."""
-        store = Store.open(self.root, trust_writers=self.plan.trust_writers, to_run=True)
+        plan = self.plan
+        store = Store.open(self.root, trust_writers=plan.trust_writers, to_run=True, layers=plan.layers)
         # What one has told the others need not.
         store.told = self._told
         store.index.tasks = self.skills.tasks
@@ -97,10 +109,17 @@ class Shift:
 
     def signalled(self) -> None:
         """A stop signal came: the first lets commands finish, the second kills them. Signal-safe."""
+        if self.plan.patience is not None and self._deadline == float("inf"):
+            self._deadline = system.monotonic() + self.plan.patience
         self.stops += 1
         if self.stops > 1:
             self.interrupted = True
         self.bell.ring()
+
+    def lose_patience(self) -> None:
+        """Once what runs has had its time after a signal, be as after the second one."""
+        if self.stops == 1 and system.monotonic() >= self._deadline:
+            self.signalled()
 
     def stop(self, *, kill: bool = False) -> None:
         """Take no more jobs; with `kill` also end the running commands, at no attempt's cost."""

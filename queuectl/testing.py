@@ -33,6 +33,7 @@ from queuectl.events import JOB_STARTED, Event
 from queuectl.hands import Hands
 from queuectl.index.base import PARKED
 from queuectl.job import Job
+from queuectl.layers import Layers
 from queuectl.names import make_worker_name
 from queuectl.queue import Queue
 from queuectl.queue.claims import has_work
@@ -131,6 +132,9 @@ def rehearse(queue: Optional[Queue] = None, folder: Optional[str] = None) -> Ite
 
     What is registered with it can be enqueued and run as ever. `Handle.wait` and `Queue.wait` run what there
     is, as `Stage.run_until_done` does: nobody else would. `folder` is one that is there, for the spool.
+
+    Settings are those that the program gives (`Queue(settings=...)`, `set_config` on the stage), else the
+    defaults: a test must not turn out otherwise for what somebody has in their environment.
     """
     clock = Clock()
     with _temporary(folder) as place, system.unflushed():
@@ -138,7 +142,8 @@ def rehearse(queue: Optional[Queue] = None, folder: Optional[str] = None) -> Ite
         making.make_spool(spool)
         acted = Queue(spool, now=clock) if queue is None else queue
         stage = Stage(acted, clock)
-        with acted.moved(spool, partial(Store.open, spool, trust_writers=True), clock, stage.run_until_done):
+        make = partial(Store.open, spool, trust_writers=True, layers=Layers({}, acted.own_settings))
+        with acted.moved(spool, make, clock, stage.run_until_done):
             yield stage
 
 

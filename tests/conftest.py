@@ -12,11 +12,17 @@ import pytest
 from hypothesis import settings
 
 from queuectl import pytest_plugin
+from queuectl.config import SETTINGS
+from queuectl.layers import variable
 from tests.support.orphans import end_orphans
 
 # A red run must be red again: by default every example is the same each time.
 settings.register_profile("same", derandomize=True, database=None)
 settings.load_profile("same")
+
+# What whoever runs the tests has set for queuectl is none of them; nor does a child inherit it.
+for _name in SETTINGS:
+    os.environ.pop(variable(_name), None)
 
 _FIGURE = "figure"
 

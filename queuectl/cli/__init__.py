@@ -21,6 +21,8 @@ from queuectl.errors import Interrupted, InvalidInput, QueueError, SpoolUnusable
 
 _NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What click 8.2 and newer raise where only help is wanted; older ones print it themselves."""
+_COMPLETION = "_QUEUECTL_COMPLETE"
+"""Set by a shell that asks what may stand where somebody is typing (`completing`)."""
 _FEW_COLLECTIONS = 10_000
 """New objects between two collections of garbage: a start makes many, and all stay; to look through them time
 and again took as long as to read the index.
@@ -49,6 +51,10 @@ def _end_now(code: int) -> NoReturn:
 
 def run(args: list[str]) -> int:
     """Run the program; its exit code."""
+    if _COMPLETION in os.environ:
+        from queuectl.cli.completing import answer
+
+        return answer(os.environ[_COMPLETION])
     from queuectl.cli.root import root
 
     _never_fail_to_print()
@@ -102,7 +108,6 @@ def _index_error(error: sqlite3.Error) -> QueueError:
 def _import_error(error: ImportError) -> Optional[QueueError]:
     # A module that the system could not open for want of descriptors or memory, and no mistake of ours.
     import errno
-    import os
 
     lacks = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)]
     return SpoolUnusable(str(error)) if any(lack in str(error) for lack in lacks) else None

@@ -14,10 +14,11 @@ import click
 from queuectl import system
 from queuectl.cli.terminal import echo, forget
 from queuectl.errors import Interrupted
+from queuectl.layers import OPTION_NAME, Layers, assigned, settings_in
 from queuectl.queue import DEFAULT_SPOOL, Queue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_SPOOL = "queuectl.spool"
+_SPOOL, _SETTINGS = "queuectl.spool", "queuectl.settings"
 
 
 @cache
@@ -49,6 +50,15 @@ class Command(click.Command):
         names = self.get_help_option_names(ctx)
         return _help_option(tuple(sorted(names))) if names and self.add_help_option else None
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """As click's own; while a shell completes they know what may stand there."""
+        parameters = super().get_params(ctx)
+        if ctx.resilient_parsing:
+            from queuectl.cli.candidates import teach
+
+            teach(parameters)
+        return parameters
+
 
 class SuggestingGroup(Command, click.Group):
     """A group that suggests a command for a name that is nearly one, whatever click's version."""
@@ -73,8 +83,21 @@ def _remember_spool(ctx: click.Context, parameter: click.Parameter, value: Optio
         ctx.meta[_SPOOL] = value
 
 
-def spool_option(function: Function) -> Function:
-    """--spool DIR, which may stand before or behind the command's name."""
+def _remember_settings(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    for assignment in value:
+        ctx.meta[_SETTINGS] = assigned(ctx.meta.get(_SETTINGS, {}), assignment)
+
+
+def common_options(function: Function) -> Function:
+    """--spool DIR and --set KEY=VALUE, which may stand before or behind the command's name."""
+    function = click.option(
+        OPTION_NAME,
+        metavar="KEY=VALUE",
+        multiple=True,
+        expose_value=False,
+        callback=_remember_settings,
+        help="A setting for this call alone (see config get).",
+    )(function)
     return click.option(
         "--spool",
         metavar="DIR",
@@ -91,12 +114,13 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(
     name: str, example: str, group: Optional[click.Group] = None, **options: Any
 ) -> Callable[[Function], click.Command]:
-    """A command with --spool and, in its help, an example; `options` are click's."""
+    """A command with the options of all, and an example in its help; `options` are click's."""
 
     def wrap(function: Function) -> click.Command:
         epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
         make = click.command if group is None else group.command
-        made: click.Command = make(name, epilog=epilog, **{"cls": Command, **options})(spool_option(function))
+        decorate = make(name, epilog=epilog, **{"cls": Command, **options})
+        made: click.Command = decorate(common_options(function))
         return made
 
     return wrap
@@ -106,6 +130,16 @@ def spool_path() -> str:
     """The spool that this call is about."""
     chosen = click.get_current_context().meta.get(_SPOOL) or os.environ.get("QUEUECTL_SPOOL")
     return os.path.abspath(os.path.expanduser(str(chosen or DEFAULT_SPOOL)))
+
+
+def layers() -> Layers:
+    """What of the settings holds for this call alone.
+
+    Raises:
+        InvalidInput: a variable of the environment is not what its setting can be.
+    """
+    options = click.get_current_context().meta.get(_SETTINGS, {})
+    return Layers(settings_in(os.environ), options).checked()
 
 
 def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
@@ -121,7 +155,9 @@ def ensure_spool(tell: Optional[Callable[[str], None]] = None) -> str:
 @contextmanager
 def open_queue() -> Iterator[Queue]:
     """The queue that this call is about; what goes wrong beside it is told in the end."""
-    with Queue.open(ensure_spool(), create=False) as queue:
+    # Before a spool is made for what cannot be done.
+    options = layers().options
+    with Queue.open(ensure_spool(), create=False, settings=options) as queue:
         try:
             yield queue
         finally:

@@ -8,16 +8,18 @@ from typing import Any, Optional
 import click
 
 from queuectl import __version__
-from queuectl.cli.common import SuggestingGroup, spool_option
+from queuectl.cli.common import SuggestingGroup, common_options
 
 _HOMES = {
     "run": "run",
     "enqueue": "enqueue",
     "worker": "worker",
+    "service": "service",
     "status": "look",
     "list": "look",
     "show": "look",
     "logs": "logs",
+    "open": "open",
     "stats": "stats",
     "wait": "wait",
     "cancel": "act",
@@ -32,6 +34,7 @@ _HOMES = {
     "hook": "hook",
     "dlq": "dlq",
     "config": "config",
+    "completion": "completion",
     "prune": "keep",
     "archive": "keep",
     "export": "keep",
@@ -70,7 +73,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExample:\n  queuectl run examples\n  queuectl COMMAND --help tells more of each command.",
 )
-@spool_option
+@common_options
 @click.option(
     "--version",
     is_flag=True,

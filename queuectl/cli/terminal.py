@@ -72,6 +72,15 @@ def whoever_reads() -> Iterator[None]:
         forget(sys.stdout)
 
 
+def open_streams() -> None:
+    """Lead the standard streams that this program was started without (`pythonw`) nowhere: others write there
+    unasked, and what tasks print is on its way to their logs.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until we end)
+
+
 def forget(stream: Optional[IO[Any]]) -> None:
     """Print nothing more there: Python would try to at exit, complain and end with a code of its own."""
     if stream is None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timezone, tzinfo
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from queuectl import config as settings
-from queuectl import system
+from queuectl import config, system
 from queuectl.index.filters import ALL, Filter, checked
+from queuectl.layers import Layers, settings_in
 from queuectl.queue import requests
+from queuectl.queue.configuring import Configuring
 from queuectl.queue.guard import guarded
 from queuectl.queue.home import Home
 from queuectl.queue.notices import problems
@@ -30,15 +31,17 @@ if TYPE_CHECKING:
     from queuectl.queue.schedules import Schedules
 
 DEFAULT_SPOOL = "spool"
+_NO_SETTINGS: Mapping[str, config.Value] = {}
 
 
-def _opened(root: str, *, create: bool) -> Store:
+def _opened(root: str, layers: Layers, *, create: bool) -> Store:
+    layers.checked()
     if create:
         making.ensure_spool(root)
-    return Store.open(root)
+    return Store.open(root, layers=layers)
 
 
-class Queue(Programs):
+class Queue(Configuring, Programs):
     """A job queue in a folder. Any thread may use it, and a process that was forked from its own."""
 
     def __init__(
@@ -47,22 +50,39 @@ class Queue(Programs):
         *,
         create: bool = True,
         now: Callable[[], float] = system.now,
+        settings: Mapping[str, config.Value] = _NO_SETTINGS,
     ) -> None:
         """The queue in the folder `spool`; else in QUEUECTL_SPOOL, else in ./spool, as the commands have it.
 
         The folder is made when it is first needed and not there (with `create`). `now` tells the time.
+        `settings` hold for this queue alone, and win over those of the environment as it is now
+        (QUEUECTL_MAX_RETRIES and the like), which win over those of the spool.
+
+        Raises:
+            InvalidInput: there is no such setting, or it cannot have this value.
         """
         root = os.path.abspath(os.path.expanduser(spool or os.environ.get("QUEUECTL_SPOOL") or DEFAULT_SPOOL))
-        super().__init__(root, Home(partial(_opened, root, create=create)), now)
+        self.own_settings = {name: config.show_value(value) for name, value in settings.items()}
+        """Those that hold for this queue alone, as text."""
+        Layers({}, self.own_settings).checked()
+        layers = Layers(settings_in(os.environ), self.own_settings)
+        super().__init__(root, Home(partial(_opened, root, layers, create=create)), now)
 
     @classmethod
-    def open(cls, spool: Union[str, os.PathLike[str], None] = None, *, create: bool = True) -> Queue:
+    def open(
+        cls,
+        spool: Union[str, os.PathLike[str], None] = None,
+        *,
+        create: bool = True,
+        settings: Mapping[str, config.Value] = _NO_SETTINGS,
+    ) -> Queue:
         """The same, made at once where it is not there.
 
         Raises:
+            InvalidInput: as above, also of the environment.
             SpoolUnusable: it cannot be used as a spool.
         """
-        queue = cls(spool, create=create)
+        queue = cls(spool, create=create, settings=settings)
         # What is wrong with it shows here.
         assert queue.store is not None
         return queue
@@ -213,11 +233,14 @@ class Queue(Programs):
         return requests.resume(self.store.spool)
 
     @guarded
-    def stop_workers(self, *, kill: bool = False) -> list[str]:
-        """Ask every living worker to stop (with `kill`, also to end its command); their names."""
+    def stop_workers(self, *, kill: bool = False, salt: Optional[str] = None) -> list[str]:
+        """Ask every living worker to stop (with `kill`, also to end its command); their names.
+
+        With `salt` only those of one program: their names end with it.
+        """
         from queuectl.queue.verbs import stop_workers
 
-        return stop_workers(self.store, kill=kill)
+        return stop_workers(self.store, kill=kill, salt=salt)
 
     @guarded
     def living(self, names: Sequence[str]) -> list[str]:
@@ -225,37 +248,6 @@ class Queue(Programs):
         from queuectl.queue.liveness import is_alive
 
         return [name for name in names if is_alive(self.store.spool, name)]
-
-    # Settings
-
-    @guarded
-    def get_config(self) -> dict[str, settings.Value]:
-        """Every setting's value."""
-        return self.store.config._asdict()
-
-    @guarded
-    def set_config(self, name: str, text: str) -> settings.Value:
-        """Set a setting; the value that holds now.
-
-        Raises:
-            InvalidInput: there is no such setting, or it cannot have this value.
-        """
-        value = settings.parse_value(name, text)
-        with self.store.changing_settings() as index:
-            index.set_setting(name, settings.show_value(value))
-        return value
-
-    @guarded
-    def unset_config(self, name: str) -> settings.Value:
-        """Back to the default, which is returned.
-
-        Raises:
-            InvalidInput: there is no such setting.
-        """
-        default = settings.setting(name).default
-        with self.store.changing_settings() as index:
-            index.unset_setting(name)
-        return default
 
     # Keeping house
 

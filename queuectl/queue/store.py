@@ -13,6 +13,7 @@ from queuectl import locks
 from queuectl.config import Config, config_from
 from queuectl.errors import SpoolUnusable
 from queuectl.index import Entry, Index, Stamp, is_damage, usable_error
+from queuectl.layers import NO_LAYERS, Layers
 from queuectl.names import fold, next_free
 from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
 
@@ -25,9 +26,11 @@ CLAIM_LOCK = "claim.lock"
 class Store:
     """One thread's hands on a spool."""
 
-    def __init__(self, spool: Spool, index: Index) -> None:
+    def __init__(self, spool: Spool, index: Index, layers: Layers = NO_LAYERS) -> None:
         self.spool = spool
         self.index = index
+        self.layers = layers
+        """What of the settings holds for this process alone."""
         self.kept: dict[str, tuple[int, int]] = {}
         """Of jobs whose files were edited to no job while they ran, the version that was kept in `dead`."""
         self.fired: dict[Place, set[str]] = {}
@@ -39,8 +42,12 @@ class Store:
         self._stored: dict[str, str] = {}
 
     @classmethod
-    def open(cls, root: str, *, trust_writers: bool = False, to_run: bool = False) -> Store:
+    def open(
+        cls, root: str, *, trust_writers: bool = False, to_run: bool = False, layers: Layers = NO_LAYERS
+    ) -> Store:
         """The store of the spool at `root`, which must exist; see `Spool.trust_writers` and `Spool.to_run`.
+
+        `layers` were checked.
 
         Raises:
             SpoolUnusable: there is no spool, or one of a newer format, or its index can be neither used nor
@@ -54,7 +61,7 @@ class Store:
         layout.check_format(spool.root)
         path = os.path.join(spool.root, layout.INDEX)
         try:
-            return cls(spool, Index(path, spool.lock_path(CLAIM_LOCK)))
+            return cls(spool, Index(path, spool.lock_path(CLAIM_LOCK)), layers)
         except sqlite3.Error as error:
             raise usable_error(error, path) from error
         except OSError as error:
@@ -88,7 +95,7 @@ class Store:
                 raise
             return self._config
         if self._config is None or stored != self._stored:
-            self._config, self._stored = config_from(stored), stored
+            self._config, self._stored = config_from(self.layers.over(stored)), stored
         return self._config
 
     def claiming(self) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from typing import Optional
 from queuectl import system
 from queuectl.errors import Busy, Conflict, DamagedRecord, QueueError, system_error
 from queuectl.job import Job, cancelled, retried
-from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
+from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX, program_of, read_worker_name
 from queuectl.queue.liveness import is_alive, outlived_by_command
 from queuectl.queue.recovery import recover
 from queuectl.queue.requests import FINISH, KILL, ask, heard, withdraw
@@ -210,9 +210,14 @@ def purge_one(store: Store, place: Place) -> bool:
     return True
 
 
-def stop_workers(store: Store, *, kill: bool) -> list[str]:
+def _has_salt(worker: str, salt: str) -> bool:
+    return read_worker_name(worker) is not None and program_of(worker)[1] == f"-{salt}"
+
+
+def stop_workers(store: Store, *, kill: bool, salt: Optional[str] = None) -> list[str]:
     """See `Queue.stop_workers`."""
-    living = [name for name in store.spool.workers() if is_alive(store.spool, name)]
+    named = [name for name in store.spool.workers() if salt is None or _has_salt(name, salt)]
+    living = [name for name in named if is_alive(store.spool, name)]
     # First all are told to claim no more: else what one has put back would be started by the next.
     for wish in (FINISH, KILL) if kill else (FINISH,):
         for name in living:

@@ -15,6 +15,8 @@ RECORDS = "state"
 """In `schedules/` and `groups/`: what queuectl keeps of each."""
 ARCHIVE = "archive"
 """Made when jobs are first put away there; a spool is one without it."""
+SERVICE = "service"
+"""Made when workers are first to start by themselves: what they are started with, their log."""
 INDEX = "index.sqlite3"
 SCHEMA, SCHEDULE_SCHEMA, GROUP_SCHEMA = "job.schema.json", "schedule.schema.json", "group.schema.json"
 README = "README.txt"
@@ -53,6 +55,7 @@ it lies in is its state.
                run whenever another one has ended so.
   logs         What the commands printed.
   archive      Jobs put away by queuectl archive, in a zip file a month.
+  service      Of workers that the system starts: their log.
   tmp, locks   queuectl's own.
 
 What you do here counts. Drag a file from dead or failed to pending: it is

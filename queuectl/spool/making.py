@@ -82,7 +82,7 @@ def _make_root(root: str) -> None:
 
 
 def _may_become_spool(root: str) -> bool:
-    ours = (*layout.FOLDERS, layout.ARCHIVE, *layout.TEXTS, *layout.PAUSED)
+    ours = (*layout.FOLDERS, layout.ARCHIVE, layout.SERVICE, *layout.TEXTS, *layout.PAUSED)
     names = os.listdir(root)
     return all(name.startswith((".", layout.INDEX)) or name in ours for name in names)
 

@@ -37,6 +37,7 @@ from queuectl.system.native import (
     is_written,
     may_write,
     open_plainly,
+    open_to_append,
     open_to_read,
 )
 from queuectl.system.patience import is_lack, is_transient, with_patience
@@ -64,6 +65,7 @@ __all__ = [
     "names_in",
     "now",
     "open_plainly",
+    "open_to_append",
     "open_to_read",
     "process_id",
     "read_end",

@@ -101,6 +101,11 @@ def open_to_read(path: str, flags: int) -> int:
     return open_plainly(path, flags)
 
 
+def open_to_append(path: str) -> int:
+    """A file descriptor that adds to the end of a plain file, which is made if need be. Raises OSError."""
+    return open_plainly(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+
+
 def _open(path: str, flags: int, mode: int) -> int:
     if flags & os.O_CREAT and not flags & os.O_EXCL:
         # Mostly it is there, and need not be given to anybody.

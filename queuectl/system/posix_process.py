@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import cache
 from typing import IO, Callable, NamedTuple, Optional, Union
 
-from queuectl.system.native import open_plainly, seal_descriptors
+from queuectl.system.native import open_to_append, seal_descriptors
 from queuectl.system.process_input import only_os_errors, standard_input
 
 # This also tells mypy which platforms the module is for.
@@ -163,7 +163,7 @@ def start(
         raise TypeError("a command line as one string exists on Windows only")
     if not argv:
         raise OSError(errno.EINVAL, "there is no program to start")
-    log = open_plainly(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+    log = open_to_append(log_path)
     try:
         with standard_input(stdin) as source, only_os_errors():
             wanted = _Start(list(argv), cwd, env, source, log, log if stdout is None else stdout, inherit)

@@ -21,10 +21,9 @@ REMOVES_AT_ONCE = False
 SHARES_LOCKS = False
 FOLDERS_TELL = False
 
-FILE_APPEND_DATA = 0x0004
-OPEN_EXISTING = 3
-OPEN_ALWAYS = 4
-
+_FILE_APPEND_DATA = 0x0004
+_OPEN_EXISTING = 3
+_OPEN_ALWAYS = 4
 _GENERIC_READ = 0x80000000
 _SHARE_ALL = 0x1 | 0x2 | 0x4  # read, write, delete
 _FILE_ATTRIBUTE_NORMAL = 0x80
@@ -94,7 +93,7 @@ def open_for_reading(path: str, seen: os.stat_result) -> int:
     # A link put here after the look is opened itself, not followed, and reads as empty.
     plain = not seen.st_file_attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT
     return open_shared(
-        path, _GENERIC_READ, OPEN_EXISTING, _FILE_FLAG_OPEN_REPARSE_POINT if plain else 0, os.O_RDONLY
+        path, _GENERIC_READ, _OPEN_EXISTING, _FILE_FLAG_OPEN_REPARSE_POINT if plain else 0, os.O_RDONLY
     )
 
 
@@ -108,7 +107,16 @@ def open_to_read(path: str, flags: int) -> int:
 
     Raises OSError.
     """
-    return open_shared(path, _GENERIC_READ, OPEN_EXISTING, 0, os.O_RDONLY)
+    return open_shared(path, _GENERIC_READ, _OPEN_EXISTING, 0, os.O_RDONLY)
+
+
+def open_to_append(path: str) -> int:
+    """A file descriptor that adds to the end of a file, which is made if need be. Raises OSError.
+
+    It has append access and nothing else: every write goes to the end of the file as it is then, so it may be
+    truncated meanwhile; and everybody may read, move or delete it.
+    """
+    return open_shared(path, _FILE_APPEND_DATA, _OPEN_ALWAYS, 0, os.O_WRONLY | os.O_APPEND)
 
 
 def open_shared(path: str, access: int, disposition: int, flags: int, descriptor_flags: int) -> int:

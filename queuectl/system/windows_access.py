@@ -61,7 +61,7 @@ def make_private(path: str, owner: str) -> None:
 
 def _make_private(path: str) -> None:
     inherited = "OICI" if os.path.isdir(path) else ""
-    entries = "".join(f"(A;{inherited};FA;;;{sid})" for sid in (_SYSTEM, _ADMINISTRATORS, _this_user()))
+    entries = "".join(f"(A;{inherited};FA;;;{sid})" for sid in (_SYSTEM, _ADMINISTRATORS, this_user()))
     wanted = win32security.ConvertStringSecurityDescriptorToSecurityDescriptor(f"D:P{entries}", 1)
     what = win32security.DACL_SECURITY_INFORMATION | win32security.PROTECTED_DACL_SECURITY_INFORMATION
     dacl = wanted.GetSecurityDescriptorDacl()
@@ -79,7 +79,7 @@ def owner_of(path: str, found: os.stat_result) -> str:
 
 def is_ours(owner: str) -> bool:
     """Whether it is this user, or one who may do everything anyway."""
-    return owner == _this_user() or owner in _HARMLESS
+    return owner == this_user() or owner in _HARMLESS
 
 
 def is_visited_by_root(root: str) -> bool:
@@ -107,7 +107,7 @@ def writers(path: str, found: os.stat_result) -> list[str]:
     if entries is None:
         return ["everyone"]
     owner = descriptor.GetSecurityDescriptorOwner()
-    harmless = {*_HARMLESS, _this_user(), str(win32security.ConvertSidToStringSid(owner)) if owner else ""}
+    harmless = {*_HARMLESS, this_user(), str(win32security.ConvertSidToStringSid(owner)) if owner else ""}
     others: dict[str, None] = {}
     for number in range(entries.GetAceCount()):
         (kind, flags), mask, *_, sid = entries.GetAce(number)
@@ -133,7 +133,8 @@ def replacers(path: str) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=1)
-def _this_user() -> str:
+def this_user() -> str:
+    """The SID of whoever runs this program."""
     token = win32security.OpenProcessToken(win32api.GetCurrentProcess(), _TOKEN_QUERY)
     sid = win32security.GetTokenInformation(token, win32security.TokenUser)[0]
     return str(win32security.ConvertSidToStringSid(sid))

@@ -103,11 +103,7 @@ def start(
     here the command cannot outlive us. Raises OSError when it cannot be started.
     """
     line = argv if isinstance(argv, str) else command_line(argv, cwd, env)
-    # Append access and nothing else: every write goes to the end of the file as it is then, so we may
-    # truncate it meanwhile; and everybody may read, move or delete it.
-    log = windows.open_shared(
-        log_path, windows.FILE_APPEND_DATA, windows.OPEN_ALWAYS, 0, os.O_WRONLY | os.O_APPEND
-    )
+    log = windows.open_to_append(log_path)
     try:
         with standard_input(stdin) as source, only_os_errors():
             popen = subprocess.Popen(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, Optional
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Callable, Optional
 
 from queuectl.engine import Conditions, End
 from queuectl.job import Job
@@ -26,10 +29,13 @@ class Here:
         one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
         # Each time: a test's own capture replaces the streams again and again.
         with output.installed():
-            return HereRun(call(self._tasks, one, raised=self._note))
+            return HereRun(_beside_a_loop(partial(call, self._tasks, one, raised=self._note)))
 
     def _note(self, error: BaseException) -> None:
         self.error = error
+        if isinstance(error, KeyboardInterrupt):
+            # Who tests wants the tests to end.
+            raise error
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""
@@ -37,6 +43,16 @@ class Here:
 
     def close(self) -> None:
         """As `Engine.close`."""
+
+
+def _beside_a_loop(call: Callable[[], End]) -> End:
+    """Call it here; in a thread of its own where an event loop runs here, within which none can begin."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return call()
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(call).result()
 
 
 class HereRun:

@@ -64,16 +64,17 @@ def main(root: str, lock: int, modules: list[str]) -> int:
         except QueueError as error:
             _say(replies, Reply(error=error.message, hint=error.hint))
             return 1
-        said = _say(replies, Reply(tasks=sorted(tasks)))
-        while said:
-            # What a thread prints between two tasks is nobody's; and a log that is held open stays (Windows).
+        reply = Reply(tasks=sorted(tasks))
+        while True:
+            # First: a log that is held open stays (Windows). What a thread prints between two is nobody's.
             os.dup2(null, 1)
             os.dup2(null, 2)
+            if not _say(replies, reply):
+                return 1
             line = requests.readline()
             if not line:
                 return 0
-            said = _say(replies, _serve(tasks, msgspec.json.decode(line, type=Request)))
-    return 1
+            reply = _serve(tasks, msgspec.json.decode(line, type=Request))
 
 
 def _keep_to_us(ours: list[int], null: int) -> None:
@@ -103,7 +104,7 @@ def _ending_with_worker(requests: int) -> Iterator[None]:
         # For nothing but the end of what can be read.
         poll.register(requests, 0)
         while not over.is_set():
-            if poll.poll(_STEP * 1000):
+            if poll.poll(_STEP * 1000) and not over.is_set():
                 os._exit(1)
 
     if system.SHARES_LOCKS:

@@ -59,6 +59,11 @@ class Task(Generic[P, R]):
         Raises:
             InvalidInput: there is no such field, or it cannot have this value, or the name cannot be one.
         """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            # Called, it would do nothing, and be a success.
+            raise InvalidInput(
+                f"{name} is a generator, which runs only where somebody asks for what it yields"
+            )
         self.queue, self.function, self.name = queue, function, name
         self._fields = dict(fields)
         self._if_exists = str(self._fields.pop("if_exists", "refuse"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.config import SETTINGS
+from queuectl.queue.store import Store
 from tests.support.commandline import CommandLine
 
 GOOD = [
@@ -102,3 +103,87 @@ def test_what_was_set_outlives_a_reindex_and_a_damaged_index(cli: CommandLine) -
     cli.ok("config", "set", "max_retries", "9")
     cli.ok("reindex")
     assert cli.ok("config", "get", "max_retries").out == "9\n"
+
+
+# Layers
+
+
+@pytest.fixture
+def layered(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """max_retries is 1 in the spool and 5 in the environment, timeout 7 in the spool."""
+    cli.ok("config", "set", "max_retries", "1")
+    cli.ok("config", "set", "timeout", "7")
+    monkeypatch.setenv("QUEUECTL_MAX_RETRIES", "5")
+    return cli
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_spool(layered: CommandLine) -> None:
+    assert layered.ok("config", "get", "max_retries").out == "5\n"
+    assert layered.ok("config", "get", "max_retries", "--set", "max_retries=9").out == "9\n"
+    assert layered.ok("--set", "max_retries=8", "config", "get", "max_retries").out == "8\n"
+    both = layered.json("--set", "max_retries=8", "config", "get", "--set", "timeout=1m")
+    assert (both["max_retries"], both["timeout"]) == (8, 60)
+    assert layered.ok("config", "get", "timeout").out == "7\n"
+
+
+def test_origin_tells_where_each_value_is_from(layered: CommandLine) -> None:
+    lines = layered.ok("config", "get", "--origin", "--set", "backoff_max=10m").lines
+    told = {line.split()[0]: line.split()[1:] for line in lines}
+    assert list(told) == list(SETTINGS)
+    assert told["max_retries"] == ["5", "environment", "QUEUECTL_MAX_RETRIES"]
+    assert told["backoff_max"] == ["600", "option"]
+    assert told["timeout"] == ["7", "spool"]
+    assert told["max_crashes"] == ["3", "default"]
+
+
+def test_origin_in_json_and_nothing_else_changes_it(layered: CommandLine) -> None:
+    told = layered.json("config", "get", "--origin")
+    assert told["max_retries"] == {"value": 5, "origin": "environment", "variable": "QUEUECTL_MAX_RETRIES"}
+    assert told["timeout"] == {"value": 7, "origin": "spool"}
+    assert layered.json("config", "get", "timeout", "--origin") == {"timeout": told["timeout"]}
+    plain = layered.json("config", "get")
+    assert plain == {name: one["value"] for name, one in told.items()}
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["enqueue", "--", "x"], ["worker", "start", "--drain"], ["run"]]
+)
+def test_a_bad_variable_is_told_before_anything_is_done(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("QUEUECTL_TIMEOUT", "soon")
+    assert "QUEUECTL_TIMEOUT cannot be 'soon'" in cli.fails(2, *words)
+    assert not cli.spool.exists()
+
+
+def test_what_is_set_where_a_stronger_layer_hides_it_is_stored_and_told(layered: CommandLine) -> None:
+    hidden = "but QUEUECTL_MAX_RETRIES hides that here: max_retries = 5"
+    assert layered.ok("config", "set", "max_retries", "2").err.splitlines() == ["max_retries = 2", hidden]
+    assert layered.ok("config", "unset", "max_retries").err.splitlines()[1] == hidden
+    told = layered.ok("config", "set", "timeout", "8", "--set", "timeout=9").err.splitlines()
+    assert told == ["timeout = 8", "but --set hides that here: timeout = 9"]
+    assert layered.ok("config", "get", "timeout").out == "8\n"
+    assert len(layered.ok("config", "set", "max_crashes", "2").err.splitlines()) == 1
+
+
+def test_layers_are_stored_nowhere(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("QUEUECTL_MAX_RETRIES", "5")
+        cli.ok("enqueue", "--id", "a", "--set", "backoff_max=7", "--", "x")
+        assert [job["max_retries"] for job in cli.json("list")] == [5]
+        cli.ok("reindex", "--set", "timeout=9")
+    assert [job["max_retries"] for job in cli.json("list")] == [3]
+    assert {one["origin"] for one in cli.json("config", "get", "--origin").values()} == {"default"}
+    assert "max_retries" not in cli.record("pending", "a")
+
+
+def test_what_is_stored_and_unfit_is_told_of(cli: CommandLine) -> None:
+    cli.ok("init")
+    with Store.open(str(cli.spool)) as store, store.changing_settings() as index:
+        index.set_setting("max_retries", "lots")
+        index.set_setting("of_a_later_release", "1")
+    answer = cli.ok("config", "get", "--origin")
+    assert "max_retries cannot be 'lots'" in answer.err
+    assert "of_a_later_release" in answer.err
+    assert answer.lines[0].split() == ["max_retries", "3", "default"]
+    assert cli.ok("config", "get", "timeout").err == "", "only of what is asked for"

@@ -20,6 +20,7 @@ PRINTS_DATA = {
     "stats",
     "wait",
     "worker list",
+    "service status",
     "schedule add",
     "schedule list",
     "schedule show",
@@ -53,10 +54,17 @@ COMMANDS = {
     "worker start",
     "worker stop",
     "worker list",
+    "service install",
+    "service status",
+    "service uninstall",
     "status",
     "list",
     "show",
     "logs",
+    "open",
+    "completion install",
+    "completion show",
+    "completion uninstall",
     "stats",
     "wait",
     "cancel",
@@ -146,7 +154,7 @@ def test_options_that_all_have(path: tuple[str, ...], command: click.Command) ->
 
 def test_no_arguments_are_a_wish_for_help(cli: CommandLine) -> None:
     assert cli.ok().out.startswith("Usage: queuectl ")
-    for group in ("worker", "schedule", "group", "hook", "dlq", "config"):
+    for group in ("worker", "service", "schedule", "group", "hook", "dlq", "config"):
         assert cli(group).out.startswith(f"Usage: queuectl {group} ")
 
 

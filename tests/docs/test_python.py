@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.docs.documents import marked_block
-from tests.support.program import Program, environment
+from tests.support.program import ROOT, Program, environment
 
 _PAGE = "docs/python.md"
 _MADE = "{'path': 'a.png', 'width': 200}"
@@ -21,8 +23,9 @@ _MADE = "{'path': 'a.png', 'width': 200}"
 def home(tmp_path: Path) -> Path:
     """The folder in which somebody has their program, with the modules of the page."""
     folder = tmp_path / "home"
-    for name in ("photos/tasks.py", "photos/site.py", "async.py", "test_photos.py"):
-        path = folder / name
+    files = ("photos/tasks.py", "photos/site.py", "async.py", "test_photos.py", "schedule")
+    for name in files:
+        path = folder / (name if name.endswith(".py") else f"{name}.py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(marked_block(_PAGE, name).text, encoding="utf-8")
     return folder
@@ -53,37 +56,37 @@ def test_a_worker_runs_what_another_program_enqueues(home: Path, workers: tuple[
         assert printed[0].split()[1].startswith("State.")
         assert printed[1] == _MADE
         assert eval(run(home, "async.py")) == [{"path": f"{number}.png", "width": 100} for number in range(3)]
+        job_id = run(home, "schedule.py").strip()
+        program.wait_in("done", job_id)
+        assert program.record("done", job_id)["result"] == {"path": "a.png", "width": 50}
         program.ok("worker", "stop")
         assert worker.end().code == 0
     done = program.json("list", "--state", "completed")
-    assert sorted(row["command"] for row in done) == [
+    assert sorted(row["command"] for row in done if row["id"] != job_id) == [
         *(f"photos.tasks.resize('{number}.png')" for number in range(3)),
         "photos.tasks.resize('a.png', width=200)",
     ]
-    (first,) = (row for row in done if "a.png" in row["command"])
-    assert program.ok("logs", first["id"]).out == "resizing a.png\n"
+    (first,) = (row for row in done if "width=200" in row["command"])
+    assert program.ok("logs", first["id"]).lines == ["resizing a.png"]
     (dead,) = program.json("list", "--state", "dead")
     assert dead["task"] == "photos.tasks.fetch"
 
 
 @pytest.mark.e2e
 def test_the_tests_of_the_page_pass(home: Path) -> None:
-    plugin = ["-p", "queuectl.pytest_plugin"] if "pytest11" not in _entry_points() else []
+    # Where it is installed pytest finds it by itself, as the page says.
+    plugin = [] if _is_installed() else ["-p", "queuectl.pytest_plugin"]
     said = run(home, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "test_photos.py")
     assert "2 passed" in said
     assert not (home / "spool").exists()
 
 
-def _entry_points() -> str:
-    """What pytest finds of us by itself."""
-    code = (
-        "import importlib.metadata as m;"
-        "print([e.group for e in m.distribution('queuectl-spool').entry_points if e.group == 'pytest11'])"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment()
-    )
-    return ended.stdout
+def _is_installed() -> bool:
+    try:
+        importlib.metadata.distribution("queuectl-spool")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def test_jobs_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -95,3 +98,19 @@ def test_jobs_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert rest == ["pending", "0"]
     assert third == f"job {job_id} has no result: cancelled (queuectl logs {job_id})"
     assert os.path.isdir("spool")
+
+
+@pytest.mark.e2e
+def test_the_example_runs(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(ROOT / "examples" / "python", home, ignore=shutil.ignore_patterns("__pycache__"))
+    (home / "a.txt").write_text("to be or not to be", encoding="utf-8")
+    program = Program(home)
+    with program.start("worker", "start", "--tasks", "words", "--count", "2") as worker:
+        worker.wait_for("started", times=2)
+        assert run(home, "send.py", "a.txt") == "a.txt {'to': 2, 'be': 2}\n"
+        assert "a.txt" not in run(home, "send.py", "none.txt")
+        program.ok("worker", "stop")
+        assert worker.end().code == 0
+    (dead,) = program.json("list", "--state", "dead")
+    assert (dead["error"], dead["attempts"]) == ("there is no file none.txt", 1)

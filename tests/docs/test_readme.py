@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from json import loads
 from pathlib import Path
 from typing import Any, Optional
@@ -75,11 +76,11 @@ def _calls(line: str) -> Iterator[str]:
 
 
 def _words(line: str) -> list[str]:
-    """As a shell splits it; backslashes are left alone, as by PowerShell."""
+    """As a shell splits it, up to `|` or `<`; backslashes are left alone, as by PowerShell."""
     splitter = shlex.shlex(line, posix=True, punctuation_chars=False)
     splitter.whitespace_split, splitter.commenters, splitter.escape = True, "", ""
     try:
-        return list(splitter)
+        return list(takewhile(lambda word: word not in ("|", "<"), splitter))
     except ValueError:
         # The rest of a quoted command: the closing quote is not ours.
         return _words(line.replace("'", " "))

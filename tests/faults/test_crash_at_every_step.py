@@ -81,6 +81,7 @@ def test_a_death_at_every_step(name: str, bench: Make, figure: Figure) -> None:
             for control in (
                 ("write_in_place", "run to success", 10),
                 ("move_then_stamp", "run to success", 10),
+                ("move_then_stamp", "task to success", 15),
                 ("write_into_pending", "enqueue many", 10),
                 ("name_by_chance", "fire a schedule", 10),
                 ("take_by_a_name_of_its_own", "run that leaves a result", 15),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -22,6 +23,7 @@ SEED = 20261124
 SECONDS = float(os.environ.get("QUEUECTL_STORM_SECONDS", "60"))
 LIMIT = SECONDS * 2 + 240
 
+THREADS, PROCESSES = "--count", "--processes"
 SHOWER = Weather(1.5, processes=3, enqueue=0.4, kill=0.3, freeze=0.5, longest=0.3)
 GALE = Weather(SECONDS)
 if WINDOWS:
@@ -55,6 +57,27 @@ def test_a_shower(tmp_path: Path, figure: Figure) -> None:
     tell(storm, figure)
 
 
+@pytest.mark.skipif(WINDOWS, reason="one of the slow tests on Windows")
+@pytest.mark.parametrize("tasks", [THREADS, PROCESSES])
+def test_a_shower_on_tasks(tmp_path: Path, figure: Figure, tasks: str) -> None:
+    """Every other job is a Python function, which its worker calls, or a process beside it."""
+    storm, faults = weather_it(tmp_path, SHOWER._replace(seconds=2.5, tasks=tasks))
+    assert faults == [], f"seed {SEED}: {storm.counts}"
+    assert storm.counts["kills"] > 0
+    tell(storm, figure)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT)
+@pytest.mark.parametrize("tasks", [THREADS, PROCESSES])
+def test_nothing_is_lost_of_tasks_either(tmp_path: Path, figure: Figure, tasks: str) -> None:
+    storm, faults = weather_it(tmp_path, GALE._replace(seconds=SECONDS / 2, tasks=tasks))
+    assert faults == [], f"seed {SEED}: {storm.counts}"
+    assert storm.counts["kills"] > 0
+    assert storm.counts["crashes"] > 0, "no kill has met a running job"
+    tell(storm, figure)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT)
 def test_nothing_is_lost_and_nothing_runs_beside_itself(tmp_path: Path, figure: Figure) -> None:
@@ -77,24 +100,29 @@ if WINDOWS:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("alteration", "faults"),
+    ("alteration", "faults", "tasks"),
     [
         # What is taken from under a living worker may also get lost, or there may be two of it.
-        ("blind_to_life", ("overlapped", "lost", "nobody's", "lies in 2 places")),
-        pytest.param(
-            "blind_to_commands",
-            ("overlapped",),
-            marks=pytest.mark.skipif(WINDOWS, reason="on Windows a command dies with its worker"),
+        ("blind_to_life", ("overlapped", "lost", "nobody's", "lies in 2 places"), None),
+        ("blind_to_life", ("overlapped", "lost", "nobody's", "lies in 2 places"), THREADS),
+        *(
+            pytest.param(
+                "blind_to_commands",
+                ("overlapped",),
+                tasks,
+                marks=pytest.mark.skipif(WINDOWS, reason="on Windows a command dies with its worker"),
+            )
+            for tasks in (None, PROCESSES)
         ),
         # Of a job that two take at once there may be two, whether or not its runs happen to meet.
-        ("no_claim_lock", ("overlapped", "lies in 2 places")),
-        ("write_after_remove", ("lost",)),
+        ("no_claim_lock", ("overlapped", "lies in 2 places"), None),
+        ("write_after_remove", ("lost",), None),
     ],
 )
 def test_a_storm_finds_fault_with_a_careless_worker(
-    tmp_path: Path, alteration: str, faults: tuple[str, ...]
+    tmp_path: Path, alteration: str, faults: tuple[str, ...], tasks: Optional[str]
 ) -> None:
-    with Storm(Altered(tmp_path), DOWNPOUR, SEED) as storm:
+    with Storm(Altered(tmp_path), DOWNPOUR._replace(tasks=tasks), SEED) as storm:
         storm.program = storm.program.altered(alteration)
         for _ in range(ROUNDS):
             storm.rage()

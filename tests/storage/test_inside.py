@@ -220,7 +220,7 @@ def test_a_module_that_ends_the_program_is_told(
 ) -> None:
     """Instead of a worker that ends without a word."""
     (tmp_path / "goes_away.py").write_text(f"import sys\nsys.exit({code})\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(InvalidInput, match="goes_away cannot be imported: SystemExit"):
         loading._import("goes_away")
 

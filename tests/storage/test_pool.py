@@ -90,6 +90,17 @@ def running(root: Path, heard: Heard, plan: Plan) -> Iterator[Pool]:
         raise errors[0]
 
 
+def test_what_runs_longer_than_it_is_given_after_a_signal_goes_back_at_no_cost(root: Path) -> None:
+    add(root, {"id": "long", "command": python("import time; time.sleep(600)"), "max_retries": 0})
+    heard = Heard()
+    with running(root, heard, Plan(1, patience=0.2)) as pool:
+        wait_until(lambda: events.JOB_STARTED in heard.kinds, "it runs", PATIENCE)
+        pool.shift.signalled()
+        wait_until(lambda: events.JOB_INTERRUPTED in heard.kinds, "it was put back", PATIENCE)
+    assert states(root) == {"long": "pending"}
+    assert pool.shift.interrupted
+
+
 class TestDraining:
     def test_an_empty_spool_ends_at_once(self, root: Path) -> None:
         assert drain(root).kinds.count(events.WORKER_STARTED) == 2

@@ -169,6 +169,33 @@ def test_one_within_another(queue: Queue) -> None:
         assert [job.name for job in queue] == ["outer"]
 
 
+def test_within_an_event_loop_coroutines_run_too(queue: Queue) -> None:
+    async def made() -> str:
+        await asyncio.sleep(0)
+        return "made"
+
+    task = queue.task(name="t")(made)
+
+    async def main() -> list[Any]:
+        await task.enqueue_async()
+        return [job.result for job in stage.run_until_idle()]
+
+    with rehearse(queue) as stage:
+        assert asyncio.run(main()) == ["made"]
+
+
+def test_ctrl_c_in_a_task_ends_the_tests(queue: Queue) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    task = queue.task(name="t")(interrupted)
+    with rehearse(queue) as stage:
+        made = task.enqueue()
+        with pytest.raises(KeyboardInterrupt):
+            stage.run_until_idle()
+        assert (made.state.value, made.job().attempts) == ("pending", 0)
+
+
 class TestFixture:
     def test_is_found_by_pytest(self, queuectl_stage: Callable[..., Stage], queue: Queue) -> None:
         task = queue.task(name="t")(lambda: 1)

@@ -12,10 +12,15 @@ from tests.support.program import PATIENCE, Program
 
 
 class Terminal:
-    """`queuectl ARGS` with a terminal for stdin, stdout and stderr."""
+    """`queuectl ARGS`, or another command, with a terminal for stdin, stdout and stderr."""
 
     def __init__(
-        self, program: Program, *args: str, columns: int = 120, size: Optional[tuple[int, int]] = None
+        self,
+        program: Program,
+        *args: str,
+        columns: int = 120,
+        size: Optional[tuple[int, int]] = None,
+        command: Optional[list[str]] = None,
     ) -> None:
         """With a `size` (lines, columns) it is that of the terminal, and can be changed."""
         import pty
@@ -26,7 +31,7 @@ class Terminal:
         if size:
             self.resize(*size)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args],
+            command or [sys.executable, "-m", "queuectl", "--spool", str(program.spool), *args],
             cwd=program.here,
             env={**program.env, "TERM": "xterm", **fixed},
             stdin=theirs,

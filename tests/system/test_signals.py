@@ -100,6 +100,28 @@ class TestConsoleClosing:
         assert windows_signals.closing_handler(callback, left)(windows_signals.CTRL_SHUTDOWN_EVENT) is True
         assert calls == [1]
 
+    def test_the_end_of_the_session_is_heard_without_a_console(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import win32gui
+
+        from queuectl.system import windows_signals
+
+        calls: list[int] = []
+        listener = windows_signals.SessionListener(lambda: calls.append(1))
+        try:
+            if not listener.window:
+                pytest.skip("no window can be made here")
+            assert not win32gui.IsWindowVisible(listener.window)
+            tell = win32gui.SendMessage
+            assert tell(listener.window, windows_signals.WM_QUERYENDSESSION, 0, 0) == 1, (
+                "it objects to nothing"
+            )
+            tell(listener.window, windows_signals.WM_ENDSESSION, 0, 0)
+            assert calls == [], "somebody else has objected"
+            tell(listener.window, windows_signals.WM_ENDSESSION, 1, 0)
+            assert calls == [1]
+        finally:
+            listener.close()
+
     def test_ctrl_c_is_left_to_python(self) -> None:
         from queuectl.system import windows_signals
 

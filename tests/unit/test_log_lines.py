@@ -91,3 +91,9 @@ def test_a_worker_of_another_name_is_told_by_all_of_it() -> None:
 def test_a_line_is_one_line_that_acts_on_no_terminal() -> None:
     told = text_line(Event(events.NOTICE, text="cannot read \x1b[2J\na\u202eb"), NOW)
     assert told.endswith("cannot read \\x1b[2J\\na\\u202eb")
+
+
+def test_a_line_of_a_file_has_the_day() -> None:
+    event = Event(events.WORKER_STARTED, WORKER)
+    assert text_line(event, NOW) == "08:00:00Z  worker 2  started"
+    assert text_line(event, NOW, dated=True) == "2027-01-15 08:00:00Z  worker 2  started"

@@ -111,6 +111,20 @@ class TestTask:
             task(name=name)
 
 
+async def yielding_later() -> Any:
+    yield 1
+
+
+def yielding() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize("function", [yielding, yielding_later])
+def test_a_generator_is_no_task(function: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidInput, match="t is a generator"):
+        task(function, name="t")
+
+
 class TestNames:
     def test_is_where_the_function_can_be_found(self) -> None:
         assert name_of(resize) == "tests.unit.test_tasks.resize"

@@ -9,7 +9,7 @@ import click
 
 from queuectl import events, system
 from queuectl.cli.commands.worker import count_option, tasks_option, trust_option
-from queuectl.cli.common import command, ensure_spool, json_option, open_queue, print_json, say
+from queuectl.cli.common import command, ensure_spool, json_option, layers, open_queue, print_json, say
 from queuectl.cli.log import Log, sentence
 from queuectl.cli.terminal import can_draw, cell, whoever_reads
 from queuectl.errors import Interrupted
@@ -40,10 +40,11 @@ def run_command(
     from queuectl.pool import Pool
     from queuectl.shift import Plan
 
+    ours = layers()
     ids = _enqueue(paths, trust_writers=trust_writers) if paths else []
     root = ensure_spool()
     watcher = _Watcher(len(ids), root)
-    plan = Plan(workers=count, drain=True, trust_writers=trust_writers, tasks=tasks)
+    plan = Plan(workers=count, drain=True, trust_writers=trust_writers, tasks=tasks, layers=ours)
     pool = Pool(root, plan, watcher)
     with watcher:
         pool.run()

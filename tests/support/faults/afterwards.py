@@ -17,6 +17,7 @@ from queuectl.queue.recovery import recover
 from queuectl.queue.store import Store
 from queuectl.runner import COMPLETED, Outcome
 from queuectl.worker import Worker
+from tests.support.faults.crasher import TASK
 from tests.support.invariants import job_files
 
 STATE_FOLDERS = ("pending", "processing", "done", "failed", "dead")
@@ -64,6 +65,7 @@ def run_all(spool: Path) -> list[str]:
 
     with Queue.open(str(spool), create=False) as queue:
         queue.refresh()
+        queue.store.index.tasks = frozenset({TASK})
         worker = Worker(queue.store, "host-1-1-later", Hands(now=lambda: system.now() + LATER))
         worker.runner.run = run  # type: ignore[method-assign]
         worker.start()

@@ -8,6 +8,7 @@ VARIANT replaces a part of the program by a careless one, which the tests must n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -18,6 +19,7 @@ DIED = 99
 BROKEN = 70
 """The exit code of an error that nobody has thought of."""
 STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+TASK = "a.task"
 PATIENCE = 3
 """Tries of a worker that meets errors, until it stops."""
 
@@ -105,15 +107,35 @@ def work(
     *,
     meanwhile: Callable[[], None] = lambda: None,
     leaves: bytes = b"",
+    goes_on: bool = False,
 ) -> None:
     """One worker runs one job, without a command: it only says that it ran, and leaves this as its result."""
-    from queuectl import events, system
-    from queuectl.hands import Hands
-    from queuectl.queue.store import Store
+    from queuectl import system
     from queuectl.runner import Outcome
+
+    def run(job: Any, setting: Any) -> Outcome:
+        say(f"ran {job.name}")
+        meanwhile()
+        now = system.now()
+        code = {"completed": 0, "failed": 1}.get(verdict)
+        error = f"exit code {code}" if code else None
+        outcome = Outcome(verdict, code, error, now, now, goes_on=goes_on)
+        return outcome if not leaves else _leaving(leaves, setting.tidings, outcome)
+
+    _run_one(spool, run, goes_on=goes_on)
+
+
+def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = False) -> None:
+    """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls."""
+    from queuectl import events, recorder
+    from queuectl.hands import Hands
+    from queuectl.queue.liveness import NONE_RAN, note_run
+    from queuectl.queue.store import Store
+    from queuectl.tasks.inside import Inside
     from queuectl.worker import Worker
 
     told: list[str] = []
+    noted: list[bool] = []
     pauses: list[float] = []
 
     def hear(event: Any) -> None:
@@ -121,26 +143,48 @@ def work(
         if "is not run" in event.text:
             say("no hook")
 
-    def run(job: Any, setting: Any) -> Outcome:
-        say(f"ran {job.name}")
-        meanwhile()
-        now = system.now()
-        code = {"completed": 0, "failed": 1}.get(verdict)
-        outcome = Outcome(verdict, code, f"exit code {code}" if code else None, now, now)
-        return outcome if not leaves else _leaving(leaves, setting.tidings, outcome)
+    def note(spool: Any, worker: str, begun: Any, *lock: Any, **number: Any) -> bool:
+        done = note_run(spool, worker, begun, *lock, **number)
+        noted.extend([True] * (done and begun == [NONE_RAN]))
+        return done
 
+    recorder.note_run = note
     hands = Hands(emit=hear, pause=pauses.append, gives_up=lambda: len(pauses) >= PATIENCE)
     with Store.open(spool) as store:
-        worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands)
-        worker.runner.run = run  # type: ignore[method-assign]
+        store.index.tasks = frozenset({TASK})
+        worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands, tasks=tasks and Inside(tasks))
+        if run is not None:
+            worker.runner.run = run  # type: ignore[method-assign]
         worker.start()
         try:
             _as_the_pool_does(worker.run_once)
         finally:
             worker.close()
     settled = {events.JOB_COMPLETED, events.JOB_FAILED, events.JOB_DEAD, events.JOB_INTERRUPTED}
-    if not settled.intersection(told):
+    # What goes on is told by the worker's note alone.
+    if not (noted if goes_on else settled.intersection(told)):
         unfinished("no run is recorded")
+
+
+def call(spool: str, *, fails: bool = False) -> None:
+    """One worker calls a function, in a thread beside its own; that prints, tells of itself, and returns."""
+    from queuectl.queue import Queue
+    from queuectl.tasks import output
+    from queuectl.tasks.current import current
+    from queuectl.tasks.task import Task
+
+    def function() -> Any:
+        say(f"ran {current().id}")
+        with contextlib.suppress(OSError):
+            print("what it prints", flush=True)
+        current().progress(40, "on its way")
+        if fails:
+            raise ValueError("not today")
+        say("left it")
+        return {"rows": 3}
+
+    output.install()
+    _run_one(spool, tasks={TASK: Task(Queue(spool, create=False), function, TASK, {})})
 
 
 def _leaving(data: bytes, tidings: Any, outcome: Any) -> Any:
@@ -383,6 +427,9 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "fail": lambda spool: work(spool, "failed"),
     "leave": lambda spool: work(spool, leaves=b'{"rows": 3}'),
     "leave_rubbish": lambda spool: work(spool, "failed", leaves=b"no JSON"),
+    "call": call,
+    "call_and_fail": lambda spool: call(spool, fails=True),
+    "leave_behind": lambda spool: work(spool, "interrupted", goes_on=True),
     "interrupt": lambda spool: work(spool, "interrupted"),
     "complete_beside": complete_beside,
     "complete_batch": complete_batch,
@@ -439,6 +486,7 @@ def main(spool: str, action: str, number: str, variant: str = "sound") -> None:
         house,  # noqa: F401
         schedules,  # noqa: F401
     )
+    from queuectl.tasks import calling, inside  # noqa: F401
     from tests.support.faults.careless import VARIANTS
 
     VARIANTS[variant]()

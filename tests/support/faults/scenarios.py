@@ -60,6 +60,10 @@ def one_waits(spool: Path, **fields: Any) -> None:
     _enqueue(spool, "job", **fields)
 
 
+def one_task_waits(spool: Path, **fields: Any) -> None:
+    _enqueue(spool, "job", command=None, task=crasher.TASK, **fields)
+
+
 def one_waits_for_another(spool: Path) -> None:
     _enqueue(spool, "job", priority=9)
     _enqueue(spool, "child", after=["job"])
@@ -303,6 +307,11 @@ _ALL = (
         "recover",
         partial(judges_hooks.judge_hooks, ("running", "recorded")),
     ),
+    Scenario(
+        "task to success", one_task_waits, "call", partial(judges.judge_left, "completed", b'{"rows": 3}')
+    ),
+    Scenario("task to a retry", partial(one_task_waits, max_retries=1), "call_and_fail", _run_of("failed")),
+    Scenario("task left behind", one_task_waits, "leave_behind", _run_of("pending")),
     Scenario("run before another", one_waits_for_another, "complete", judges.judge_chain),
     Scenario("run of a group", one_waits_in_a_group, "complete", _run_of("completed")),
     Scenario("a batch", five_wait, "complete_batch", judges.judge_batch),

@@ -25,6 +25,7 @@ from queuectl.doorbell import Doorbell
 from queuectl.errors import QueueError
 from queuectl.pool import Pool
 from queuectl.runner import COMPLETED, Conditions, Outcome, Runner
+from queuectl.system import shells, showing
 
 
 def _exit_codes() -> set[int]:
@@ -111,9 +112,19 @@ def tame() -> Iterator[list[Any]]:
         patches.enter_context(mock.patch.object(Doorbell, "start", return_value=None))
         # What outlives a power cut is not what these calls are about.
         patches.enter_context(mock.patch.object(os, "fsync", return_value=None))
+        # No window opens, and no profile of whoever runs the tests is another afterwards.
+        for show in ("show_folder", "show_file"):
+            patches.enter_context(mock.patch.object(showing, show, return_value="nobody looks"))
+        patches.enter_context(mock.patch.object(shells, "powershells", return_value=[]))
+        patches.enter_context(mock.patch.object(shells, "startup_file", _startup_file))
         for module in (logs, look):
             patches.enter_context(mock.patch.object(module, "system", _Impatient()))
         yield ran
+
+
+def _startup_file(shell: str) -> str:
+    # Of the home that a test stands in, whatever else the environment says.
+    return os.path.join(os.path.expanduser("~"), f"start-of-{shell}")
 
 
 class _Impatient:

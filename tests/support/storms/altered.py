@@ -59,14 +59,14 @@ def blind_to_life() -> None:
     from queuectl.queue import claims, recovery
 
     recovery._recover_if_dead = recovery._recover_worker
-    claims.still_runs = lambda *_, **__: False
+    claims.still_runs = claims.goes_on = lambda *_, **__: False
 
 
 def blind_to_commands() -> None:
-    """Nobody asks whether the command of a dead worker still runs."""
+    """Nobody asks whether the command, or the task, of a dead worker still runs."""
     from queuectl.queue import claims, recovery
 
-    claims.still_runs = lambda *_, **__: False
+    claims.still_runs = claims.goes_on = lambda *_, **__: False
     recovery.outlived_by_command = lambda *_: False
 
 

@@ -21,6 +21,7 @@ from tests.support.invariants import check, job_files
 from tests.support.ledger import Ledger
 from tests.support.program import PATIENCE, WINDOWS, Running
 from tests.support.storms.altered import Altered
+from tests.support.tasks import MODULE, Tasks
 
 
 class Weather(NamedTuple):
@@ -42,6 +43,8 @@ class Weather(NamedTuple):
     """Seconds that a command runs at most; most end at once."""
     most_waiting: int = 1000
     """Where so many jobs wait, no more are added."""
+    tasks: Optional[str] = None
+    """Every other job is a task; how workers call them: `--count` (in threads), or `--processes`."""
 
 
 class Runs:
@@ -56,6 +59,7 @@ class Runs:
         self._ledger = Ledger(folder)
         self._file = folder / "runs"
         self._file.touch()
+        Tasks(folder.parent, self._ledger)
 
     def job(self, name: str, seconds: float, fails: bool) -> dict[str, Any]:
         """A job that runs so long, and the first time fails if it should."""
@@ -67,12 +71,16 @@ class Runs:
         lines += [f"[ $QUEUECTL_ATTEMPT -gt 1 ] || {{ echo fail {note}; exit 1; }}"] * fails
         return {"command": "; ".join([*lines, f"echo done {note}"])}
 
+    def task(self, name: str, seconds: float, fails: bool) -> dict[str, Any]:
+        """The same as a task, which holds a lock while it runs."""
+        return Tasks.job("quick", name, seconds, fails)
+
     def words(self) -> dict[str, list[str]]:
         """Of each job that has run: `start`, `done`, `fail`, `cut` in order, `overlap` where there is one."""
+        told = {name: self._ledger.words(name) for name in self._ledger.names()}
+        found = {name: ["done" if word == "end" else word for word in told[name]] for name in told}
         if WINDOWS:
-            told = {name: self._ledger.words(name) for name in self._ledger.names()}
-            return {name: ["done" if word == "end" else word for word in told[name]] for name in told}
-        found: dict[str, list[str]] = {}
+            return found
         running: set[str] = set()
         for line in self._file.read_text(encoding="utf-8").splitlines():
             word, name = line.split()
@@ -195,14 +203,18 @@ class Storm:
     # What happens
 
     def _start_worker(self) -> Running:
-        options = ("--quiet", "--count", str(self.weather.count))
+        options = ["--quiet", self.weather.tasks or "--count", str(self.weather.count)]
+        if self.weather.tasks is not None:
+            options += ["--tasks", MODULE]
         return self._stack.enter_context(self.program.start("worker", "start", *options))
 
     def _job(self) -> tuple[str, dict[str, Any]]:
         self._number += 1
         name, luck = f"job-{self._number:05}", self._chance.random()
         seconds = self._chance.uniform(0, self.weather.longest) if luck < 0.2 else 0.0
-        return name, self.runs.job(name, seconds, fails=luck > 0.9)
+        is_task = self.weather.tasks is not None and self._number % 2
+        make = self.runs.task if is_task else self.runs.job
+        return name, make(name, seconds, fails=luck > 0.9)
 
     def _look_for_room(self) -> None:
         self._has_room = len(self.program.names("pending")) < self.weather.most_waiting

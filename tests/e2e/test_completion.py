@@ -1,0 +1,139 @@
+"""The Tab key in the shells themselves, as `completion install` leaves them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.program import PATIENCE, WINDOWS, Program
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(WINDOWS, reason="needs a terminal that a test can open: pty"),
+]
+READY = "ready to type"
+IN_FRONT = [
+    sys.executable,
+    "-c",
+    """import os, sys, fcntl, termios
+os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])""",
+]
+"""Starts what follows as that whose terminal it is, which shells wait for."""
+
+
+class Shell(NamedTuple):
+    name: str
+    starts: list[str]
+    file: str
+    """What it reads when it starts, in the home of its user."""
+    prompt: bytes
+    completion: str
+    """The file that install changes there."""
+
+
+SHELLS = [
+    Shell("bash", ["bash", "--noprofile", "-i"], ".bashrc", b"PS1='ready to type '", ".bashrc"),
+    Shell("zsh", ["zsh", "-i"], ".zshrc", b"PS1='ready to type '", ".zshrc"),
+    Shell(
+        "fish",
+        ["fish", "-i"],
+        ".config/fish/config.fish",
+        b"function fish_prompt; echo -n 'ready to type '; end\n",
+        ".config/fish/completions/queuectl.fish",
+    ),
+]
+both = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
+
+
+class Home:
+    """Of somebody who uses this shell, and has `queuectl` on the PATH."""
+
+    def __init__(self, program: Program, shell: Shell) -> None:
+        if shutil.which(shell.name) is None:
+            pytest.skip(f"no {shell.name} here")
+        self.program, self.shell = program, shell
+        self.folder = program.here / "home"
+        self.told = program.here / "told"
+        start = self.folder / shell.file
+        start.parent.mkdir(parents=True)
+        start.write_bytes(shell.prompt)
+        programs = program.here / "bin"
+        programs.mkdir()
+        ours = programs / "queuectl"
+        # What the shell asks is answered; what is typed is told.
+        ours.write_text(
+            f'#!/bin/sh\n[ -z "$_QUEUECTL_COMPLETE" ] || exec {sys.executable} -m queuectl\n'
+            f'printf "<%s>" "$@" >> {self.told}\n'
+        )
+        ours.chmod(0o755)
+        program.env.update(HOME=str(self.folder), PATH=f"{programs}:{program.env['PATH']}")
+        for variable in ("ZDOTDIR", "XDG_CONFIG_HOME", "ENV", "BASH_ENV"):
+            program.env.pop(variable, None)
+
+    def content(self) -> bytes:
+        path = self.folder / self.shell.completion
+        return path.read_bytes() if path.exists() else b""
+
+    def typed(self, text: str, words: str) -> None:
+        """What is typed, with its tabs, is a call with these words."""
+        self.told.write_bytes(b"")
+        with Terminal(self.program, command=[*IN_FRONT, *self.shell.starts]) as terminal:
+            wait_until(lambda: READY in terminal.text, "a prompt", PATIENCE)
+            terminal.type(text + "\r")
+            try:
+                # Whether a folder that was completed keeps its slash is the shell's affair.
+                wait_until(lambda: self.told.read_text().replace("/>", ">") == words, words, PATIENCE)
+            except AssertionError as error:
+                told = self.told.read_text()
+                raise AssertionError(f"{error}, but {told}; seen:\n{terminal.text}") from None
+
+
+@pytest.fixture
+def spool(program: Program) -> Program:
+    program.ok("enqueue", "--id", "back-up", "--hold", "--", "x")
+    program.ok("enqueue", "--id", "my job [1], late", "--", "x")
+    program.ok("enqueue", "--id", "it's", "--", "x")
+    return program
+
+
+@both
+def test_tab_completes_and_uninstall_takes_it_out_again(spool: Program, shell: Shell) -> None:
+    home = Home(spool, shell)
+    before = home.content()
+    spool.ok("completion", "install", shell.name)
+    once = home.content()
+    assert once != before
+    spool.ok("completion", "install", shell.name)
+    assert home.content() == once
+    home.typed("queuectl sho\tbac\t", "<show><back-up>")
+    home.typed("queuectl show my\t", "<show><my job [1], late>")
+    home.typed("queuectl list --sta\tcomp\t", "<list><--state><completed>")
+    home.typed("queuectl --spool spo\t show it\t", "<--spool><spool><show><it's>")
+    home.typed("queuectl run told\t", "<run><told>")
+    spool.ok("completion", "uninstall", shell.name)
+    assert home.content() == before
+
+
+def test_bash_takes_an_equals_sign_for_a_word(spool: Program) -> None:
+    home = Home(spool, SHELLS[0])
+    spool.ok("completion", "install", "bash")
+    home.typed("queuectl list --state=comp\t", "<list><--state=completed>")
+    home.typed("queuectl --set max_r\t5 status", "<--set><max_retries=5><status>")
+
+
+@both
+def test_the_shell_that_is_used_is_found(spool: Program, shell: Shell) -> None:
+    home = Home(spool, shell)
+    script = Path(spool.here / "install")
+    script.write_text(f"{sys.executable} -m queuectl completion install\necho done\n")
+    spool.env["SHELL"] = "/bin/sh"
+    with Terminal(spool, command=[shell.name, str(script)]) as terminal:
+        assert terminal.end() == 0, terminal.text
+    assert b"_QUEUECTL_COMPLETE" in home.content()
