@@ -60,7 +60,8 @@ class Employee:
         """With `outlived`, its command goes on."""
         if outlived and self._shared is not None:
             self.inherited = os.dup(self._shared)
-        note = Path(self._desk.store.spool.lock_path(self.name + RUN_SUFFIX))
+        # Not by a store: this thread would open one for it, and nobody close it.
+        note = self._desk.path("locks", self.name + RUN_SUFFIX)
         told = note.read_bytes() if note.exists() else None
         self.actor.kill()
         try:
