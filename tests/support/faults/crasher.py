@@ -107,7 +107,6 @@ def work(
     *,
     meanwhile: Callable[[], None] = lambda: None,
     leaves: bytes = b"",
-    goes_on: bool = False,
 ) -> None:
     """One worker runs one job, without a command: it only says that it ran, and leaves this as its result."""
     from queuectl import system
@@ -119,14 +118,23 @@ def work(
         now = system.now()
         code = {"completed": 0, "failed": 1}.get(verdict)
         error = f"exit code {code}" if code else None
-        outcome = Outcome(verdict, code, error, now, now, goes_on=goes_on)
+        outcome = Outcome(verdict, code, error, now, now)
         return outcome if not leaves else _leaving(leaves, setting.tidings, outcome)
 
-    _run_one(spool, run, goes_on=goes_on)
+    _run_one(spool, run)
 
 
-def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = False) -> None:
-    """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls."""
+def _run_one(
+    spool: str,
+    run: Any = None,
+    tasks: Any = None,
+    *,
+    hired: Callable[[Any], object] = lambda worker: None,
+    goes_on: bool = False,
+) -> None:
+    """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls. `hired` is told
+    of the worker; `goes_on`: its run has no end.
+    """
     from queuectl import events, recorder
     from queuectl.hands import Hands
     from queuectl.queue.liveness import NONE_RAN, note_run
@@ -143,8 +151,8 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
         if "is not run" in event.text:
             say("no hook")
 
-    def note(spool: Any, worker: str, begun: Any, *lock: Any, **number: Any) -> bool:
-        done = note_run(spool, worker, begun, *lock, **number)
+    def note(file: Any, begun: Any, **number: Any) -> bool:
+        done = note_run(file, begun, **number)
         noted.extend([True] * (done and begun == [NONE_RAN]))
         return done
 
@@ -155,6 +163,7 @@ def _run_one(spool: str, run: Any = None, tasks: Any = None, *, goes_on: bool = 
         worker = Worker(store, f"host-{os.getpid()}-1-abc123", hands, tasks=tasks and Inside(tasks))
         if run is not None:
             worker.runner.run = run  # type: ignore[method-assign]
+        hired(worker)
         worker.start()
         try:
             _as_the_pool_does(worker.run_once)
@@ -185,6 +194,29 @@ def call(spool: str, *, fails: bool = False) -> None:
 
     output.install()
     _run_one(spool, tasks={TASK: Task(Queue(spool, create=False), function, TASK, {})})
+
+
+def leave_behind(spool: str) -> None:
+    """One worker calls a function that is to end, does not, and is left behind."""
+    import threading
+
+    from queuectl.queue import Queue
+    from queuectl.runner import INTERRUPTED
+    from queuectl.tasks.current import current
+    from queuectl.tasks.task import Task
+
+    workers: list[Any] = []
+
+    def function() -> None:
+        say(f"ran {current().id}")
+        with contextlib.suppress(BaseException):
+            workers[0].runner.kill(INTERRUPTED, force=True)
+        while True:
+            with contextlib.suppress(BaseException):
+                threading.Event().wait()
+
+    tasks = {TASK: Task(Queue(spool, create=False), function, TASK, {})}
+    _run_one(spool, tasks=tasks, hired=workers.append, goes_on=True)
 
 
 def _leaving(data: bytes, tidings: Any, outcome: Any) -> Any:
@@ -429,7 +461,7 @@ ACTIONS: dict[str, Callable[[str], None]] = {
     "leave_rubbish": lambda spool: work(spool, "failed", leaves=b"no JSON"),
     "call": call,
     "call_and_fail": lambda spool: call(spool, fails=True),
-    "leave_behind": lambda spool: work(spool, "interrupted", goes_on=True),
+    "leave_behind": leave_behind,
     "interrupt": lambda spool: work(spool, "interrupted"),
     "complete_beside": complete_beside,
     "complete_batch": complete_batch,
