@@ -132,8 +132,8 @@ def _run_one(
     hired: Callable[[Any], object] = lambda worker: None,
     goes_on: bool = False,
 ) -> None:
-    """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls. `hired` is told
-    of the worker; `goes_on`: its run has no end.
+    """A worker's life with one job; `run` in place of its runner's, or `tasks` that this calls. `hired` gets
+    the worker; `goes_on`: its run has no end.
     """
     from queuectl import events, recorder
     from queuectl.hands import Hands
