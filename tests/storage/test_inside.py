@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Callable, Optional
+from unittest.mock import patch
 
 import pytest
 
+from queuectl import batch as batches
 from queuectl import current, life, locks, runner
+from queuectl import worker as workers
 from queuectl.engine import Conditions
 from queuectl.errors import InvalidInput
 from queuectl.hands import Hands
@@ -397,7 +400,7 @@ def test_what_can_be_broken_off_is_given_back(
         raise KeyboardInterrupt
 
     bench.register(lasts)
-    with several(desk, bench, 3) as worker:
+    with several(desk, bench, 3, patience=0.05) as worker:
         monkeypatch.setattr(Worker, "_see_to_others", interrupts)
         with pytest.raises(KeyboardInterrupt):
             worker.run_once()
@@ -462,12 +465,17 @@ def test_what_ends_in_the_end_is_given_back(desk: Desk, bench: Bench, deaf: thre
 
 
 @contextmanager
-def several(desk: Desk, bench: Bench, count: int, **hands: Any) -> Iterator[Worker]:
-    """A worker that has claimed so many calls of `t`, `a0` to `a9`, and has not begun."""
+def several(
+    desk: Desk, bench: Bench, count: int, *, patience: float = 1000.0, **hands: Any
+) -> Iterator[Worker]:
+    """A worker that has claimed so many calls of `t`, `a0` to `a9`, and has not begun. None lasts unless it
+    takes so many seconds, however slow this machine is.
+    """
     for number in range(count):
         desk.put_job("pending", f"a{number}", command=None, task="t", priority=-number)
     desk.look()
-    with Store.open(str(desk.root)) as store:
+    patient = patch.multiple(batches, PATIENCE=patience), patch.object(workers, "PATIENCE", patience)
+    with patient[0], patient[1], Store.open(str(desk.root)) as store:
         worker = worker_with(desk, bench, store, **hands)
         worker.batch.most = count
         worker.batch.add(claim_some(store, WORKER, desk.clock(), most=count))
@@ -505,7 +513,7 @@ def test_while_one_lasts_the_others_are_settled_and_given_back(desk: Desk, bench
             seen.append(desk.files())
 
     bench.register(calls)
-    with several(desk, bench, 4) as worker:
+    with several(desk, bench, 4, patience=0.5) as worker:
         assert worker.run_once()
         assert done(desk) == ["a0", "a1"]
     here, back = [f"{WORKER}/a1.json"], ["a2.json", "a3.json"]
@@ -536,7 +544,7 @@ def test_what_ends_meanwhile_waits_for_that(
 
     monkeypatch.setattr(Worker, "_thin_out", thins_out)
     bench.register(calls)
-    with several(desk, bench, 3) as worker:
+    with several(desk, bench, 3, patience=0.05) as worker:
         assert worker.run_once()
         assert order == ["looks", "has looked"]
         monkeypatch.undo()
@@ -569,7 +577,7 @@ def test_behind_one_that_is_left_behind_nothing_is_called(
     desk: Desk, bench: Bench, deaf: threading.Event
 ) -> None:
     """Its worker has come to its end meanwhile."""
-    with several(desk, bench, 3) as worker:
+    with several(desk, bench, 3, patience=0.05) as worker:
         killer = threading.Thread(
             target=lambda: wait_until(lambda: worker.runner.kill(INTERRUPTED), "it is killed")
         )
