@@ -244,6 +244,14 @@ def _null() -> int:
     return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
+def hangs_up_within(descriptor: int, seconds: float) -> bool:
+    """Whether nobody writes into this pipe any more, or stops to within so many seconds."""
+    poll = select.poll()
+    # For nothing but the end of what can be read.
+    poll.register(descriptor, 0)
+    return bool(poll.poll(math.ceil(seconds * 1000)))
+
+
 def shell_argv(shell: str, command: str) -> Union[list[str], str]:
     """What to give to `start` to run ``command`` by "sh", "bash", "powershell" or "pwsh".
 

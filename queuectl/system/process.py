@@ -7,11 +7,19 @@ import sys
 from collections.abc import Mapping
 
 if sys.platform == "win32":
-    from queuectl.system.windows_process import Process, default_shell, shell_argv, start
+    from queuectl.system.windows_process import Process, default_shell, hangs_up_within, shell_argv, start
 else:
-    from queuectl.system.posix_process import Process, default_shell, shell_argv, start
+    from queuectl.system.posix_process import Process, default_shell, hangs_up_within, shell_argv, start
 
-__all__ = ["Process", "default_shell", "environment", "own_environment", "shell_argv", "start"]
+__all__ = [
+    "Process",
+    "default_shell",
+    "environment",
+    "hangs_up_within",
+    "own_environment",
+    "shell_argv",
+    "start",
+]
 
 
 def environment(own: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:

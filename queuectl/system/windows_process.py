@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
@@ -120,6 +121,12 @@ def start(
     finally:
         os.close(log)
     return Process(popen, _resume_in_job(popen))
+
+
+def hangs_up_within(descriptor: int, seconds: float) -> bool:
+    """Never told here: who reads a command's pipe dies with it."""
+    time.sleep(seconds)
+    return False
 
 
 def shell_argv(shell: str, command: str) -> Union[list[str], str]:

@@ -98,13 +98,10 @@ def _ending_with_worker(requests: int) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        import select
+        from queuectl.system.process import hangs_up_within
 
-        poll = select.poll()
-        # For nothing but the end of what can be read.
-        poll.register(requests, 0)
         while not over.is_set():
-            if poll.poll(_STEP * 1000) and not over.is_set():
+            if hangs_up_within(requests, _STEP) and not over.is_set():
                 os._exit(1)
 
     if system.SHARES_LOCKS:
