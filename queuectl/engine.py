@@ -48,6 +48,11 @@ class End(NamedTuple):
     """Whether it is known to have written nothing into its log."""
 
 
+def not_started(error: OSError) -> str:
+    """In words, why something could not be started."""
+    return f"could not be started: {error.strerror or error}"
+
+
 class Abandoned(Exception):
     """What was to be stopped goes on, and nothing but the end of this process can stop it."""
 

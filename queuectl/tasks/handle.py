@@ -71,9 +71,9 @@ class Handle:
         """Wait until it has ended for good, at most so many seconds: what it has returned, or left as result.
 
         Raises:
-            JobFailed: it is dead: it has failed for good, or was cancelled.
+            JobFailed: it is dead: it has failed for good, or was cancelled; or it was deleted meanwhile.
             TimedOut: it has not ended in that time; it goes on.
-            NoSuchJob: it is in the spool no more.
+            NoSuchJob: it is not in the spool, or no more.
         """
         (row,) = self.queue.wait([self.id], timeout=timeout)
         return result_of(row)

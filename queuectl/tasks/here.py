@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Callable, Optional
 
-from queuectl.engine import Conditions, End
+from queuectl.engine import Conditions, End, not_started
 from queuectl.job import Job
 from queuectl.system import now
 from queuectl.tasks import output
@@ -39,7 +39,7 @@ class Here:
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""
-        return f"could not be started: {error.strerror or error}"
+        return not_started(error)
 
     def close(self) -> None:
         """As `Engine.close`."""

@@ -20,7 +20,7 @@ import msgspec
 
 from queuectl import locks, system
 from queuectl.commands import exit_error
-from queuectl.engine import Conditions, End
+from queuectl.engine import Conditions, End, not_started
 from queuectl.errors import InvalidInput, QueueError
 from queuectl.job import Job
 from queuectl.tasks.host import Reply, Request
@@ -234,7 +234,7 @@ class Hosts:
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""
-        return f"could not be started: {error.strerror or error}"
+        return not_started(error)
 
     def drop(self) -> None:
         """Have the process end; the next task gets another."""

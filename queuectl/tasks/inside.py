@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Callable, Optional
 
-from queuectl.engine import Abandoned, Conditions, End
+from queuectl.engine import Abandoned, Conditions, End, not_started
 from queuectl.job import Job
 from queuectl.system import now
 from queuectl.tasks.calling import Call, Stopped, call
@@ -60,7 +60,7 @@ class Inside:
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
         """As `Engine.start_error`."""
-        return f"could not be started: {error.strerror or error}"
+        return not_started(error)
 
     def close(self) -> None:
         """As `Engine.close`."""

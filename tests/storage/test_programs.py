@@ -228,6 +228,18 @@ class TestHandle:
             handle.wait()
         assert failure.value.row["outcome"] == "failed"
 
+    def test_of_a_job_that_is_deleted_meanwhile(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        handle = desk.queue.enqueue({"id": "a", "command": "x"})
+        real = system.sleep
+
+        def sleep(seconds: float) -> None:
+            desk.path("pending", "a.json").unlink(missing_ok=True)
+            real(seconds)
+
+        monkeypatch.setattr(system, "sleep", sleep)
+        with pytest.raises(JobFailed, match="job a has no result: it is in this spool no more"):
+            handle.wait()
+
     def test_is_told_when_the_time_is_over(self, desk: Desk) -> None:
         handle = desk.queue.enqueue({"command": "x"})
         with pytest.raises(TimedOut):
