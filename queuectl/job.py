@@ -30,8 +30,6 @@ SKIPPED = "skipped"
 """The outcome of a job that was done without a run."""
 HOOK_FILE = "file"
 """The only key of a hook that names a job's file."""
-LONGEST_CALL = 400
-"""Characters of what a task is called with that are shown."""
 HISTORY_LIMIT = 100
 """Runs kept in a record; the oldest go first."""
 
@@ -305,18 +303,6 @@ def skipped(job: Job, *, now: float, why: str) -> Job:
         updated_at=stamp,
         history=[*job.history, run][-HISTORY_LIMIT:],
     )
-
-
-def call_text(job: Job) -> str:
-    """The call of a task in one line, as Python writes it; what is long is cut."""
-    words = [*map(repr, job.args), *(f"{name}={value!r}" for name, value in job.kwargs.items())]
-    text = ", ".join(words)
-    return f"{job.task}({text if len(text) <= LONGEST_CALL else text[:LONGEST_CALL] + '...'})"
-
-
-def shown_command(job: Job) -> Union[str, list[str]]:
-    """What is run, as it is shown: a command as it is, of a task its call."""
-    return call_text(job) if job.command is None else job.command
 
 
 def success_codes(job: Job) -> tuple[int, ...]:

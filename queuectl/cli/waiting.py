@@ -95,7 +95,7 @@ def print_and_wait(queue: Queue, places: Sequence[Place], limit: Optional[float]
     As JSON there is one value, and so it comes when they have ended.
     """
     from queuectl.cli.tables import GONE, fate
-    from queuectl.queue.waiting import exit_code_of_all
+    from queuectl.queue.exit_codes import exit_code_of_all
 
     def print_rows(rows: Rows) -> None:
         with whoever_reads():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Optional
 
+from queuectl.calls import shown_command
 from queuectl.errors import InvalidInput
 from queuectl.index import Entry, written_command
 from queuectl.index.base import HELD, PARKED
 from queuectl.index.links import BATCH, HOOK, IF_THERE, written_link
-from queuectl.job import Job, has_begun, is_first, parents, shown_command, wants_retry
+from queuectl.job import Job, has_begun, is_first, parents, wants_retry
 from queuectl.moment import read_moment, sortable_moment
 from queuectl.names import fold
 from queuectl.spool import Place, Spool, quarantine

@@ -6,10 +6,11 @@ from typing import Any, Optional
 
 import msgspec
 
+from queuectl.calls import shown_command
 from queuectl.checks import problem_of_hook
 from queuectl.codec import checked, encode_job, job_size, job_to_dict
 from queuectl.errors import InvalidInput, QueueError
-from queuectl.job import KEPT_FIELDS, USER_FIELDS, Job, shown_command
+from queuectl.job import KEPT_FIELDS, USER_FIELDS, Job
 from queuectl.names import EVENTS, event_named
 from queuectl.queue.guard import guarded
 from queuectl.queue.store import Store

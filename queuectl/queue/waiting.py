@@ -1,4 +1,4 @@
-"""Waiting until jobs have ended for good, and the one number by which a script is told how.
+"""Waiting until jobs have ended for good.
 
 Nothing tells of a move in the folders that can be relied upon: it looks, at where each job lay last.
 """
@@ -34,8 +34,6 @@ ABSENCE = 5.0
 ENDED = (State.COMPLETED, State.DEAD)
 _NO_END: dict[str, Any] = {"outcome": None, "result": None}
 _SHOWN = 20
-FAILED, JOB_TIMED_OUT, NOT_STARTED, SIGNALLED = 1, 124, 127, 128
-"""Exit codes as a shell and `timeout` have them."""
 
 
 class Lookout:
@@ -276,27 +274,3 @@ def listed(job_ids: Sequence[str], most: int) -> str:
     """The first of them, and how many more there are."""
     more = len(job_ids) - most
     return ", ".join(job_ids[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def exit_code_of(row: dict[str, Any]) -> int:
-    """What a script is told of a job that has ended: as if it had run the command itself.
-
-    0 is success and nothing else, whatever the command's own code was.
-    """
-    if row["state"] is None:
-        return NoSuchJob.exit_code
-    if row["state"] == State.COMPLETED.value:
-        return 0
-    code: Optional[int] = row["exit_code"]
-    if row["outcome"] == "timeout":
-        return JOB_TIMED_OUT
-    if row["outcome"] != "failed" or row.get("task") is not None:
-        return FAILED
-    if code is None:
-        return NOT_STARTED
-    return system.exit_status(SIGNALLED - code if code < 0 else code) or FAILED
-
-
-def exit_code_of_all(rows: Sequence[dict[str, Any]]) -> int:
-    """That of the first that failed, in their order."""
-    return next((code for code in map(exit_code_of, rows) if code), 0)

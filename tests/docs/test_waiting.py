@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.checks import DEEPEST
-from queuectl.queue.waiting import exit_code_of
+from queuectl.queue.exit_codes import exit_code_of
 from queuectl.spool.place import LARGEST_RESULT
 from queuectl.tidings import parse_progress
 from tests.docs.documents import marked_block, read, section, table_rows

@@ -13,8 +13,9 @@ from queuectl import system
 from queuectl.engine import Conditions
 from queuectl.errors import DamagedRecord, NoSuchJob, SpoolUnusable, TimedOut
 from queuectl.job import Job
+from queuectl.queue.exit_codes import exit_code_of, exit_code_of_all
 from queuectl.queue.ties import Unique
-from queuectl.queue.waiting import ABSENCE, exit_code_of, exit_code_of_all
+from queuectl.queue.waiting import ABSENCE
 from queuectl.runner import CANCELLED, Outcome
 from queuectl.spool import Place
 from tests.support.spools import Desk, ending, failing, succeeding

@@ -9,9 +9,10 @@ from typing import Any, Callable
 
 import pytest
 
+from queuectl.calls import LONGEST_CALL, call_text
 from queuectl.codec import decode_job, encode_job
 from queuectl.errors import InvalidInput
-from queuectl.job import LONGEST_CALL, Job, call_text
+from queuectl.job import Job
 from queuectl.tasks.plain import plain_arguments
 from queuectl.tasks.task import Task, name_of, register
 

@@ -25,7 +25,7 @@ def wait_command(as_json: bool, timeout: Optional[float], job_ids: tuple[str, ..
     timeout, 127 if it could not be started, 1 if it was cancelled, or crashed, 3 if it was deleted. 125:
     --timeout has passed.
     """
-    from queuectl.queue.waiting import exit_code_of_all
+    from queuectl.queue.exit_codes import exit_code_of_all
 
     with open_queue() as queue:
         rows = wait_for(queue, job_ids, timeout, _print_json if as_json else lambda rows: None)
