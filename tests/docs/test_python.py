@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.docs.documents import marked_block
+from queuectl.testing import rehearse
+from tests.docs.documents import blocks, marked_block
 from tests.support.program import ROOT, Program, environment
 
 _PAGE = "docs/python.md"
@@ -114,3 +115,13 @@ def test_the_example_runs(tmp_path: Path) -> None:
         assert worker.end().code == 0
     (dead,) = program.json("list", "--state", "dead")
     assert (dead["error"], dead["attempts"]) == ("there is no file none.txt", 1)
+
+
+def test_the_readmes_function_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = (one for one in blocks("README.md", "python") if "@queue.task" in one.text)
+    names: dict[str, Any] = {"__name__": "photos.tasks"}
+    exec(block.text, names)
+    with rehearse(names["queue"]):
+        assert names["resize"].enqueue("a.png", width=200).wait() == "a.png is 200 wide"
+    assert list(tmp_path.iterdir()) == []
