@@ -15,9 +15,13 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "build" / "site"
-_FETCHED = re.compile(r"url\(\s*[\"']?((?:https?:)?//[^)\"']+)")
+_COMMENT = re.compile(r"/\*.*?\*/", re.S)
+_IN_STYLE = re.compile(r"""(?:url\(|@import)\s*(?:"([^"]*)"|'([^']*)')|url\(\s*([^\s"')]+)""", re.I)
+"""What a style sheet names: `url(...)`, quoted or not, and `@import "..."`."""
+_ADDRESSES = ("href", "xlink:href", "src", "poster", "data", "background")
+_LISTS = ("srcset", "imagesrcset")
 _NOT_LOADED = {"canonical", "next", "prev", "alternate", "edit"}
-"""What a `link` may say that makes no browser fetch anything."""
+"""What a `link` may say, and nothing else, that makes no browser fetch anything."""
 
 
 class Seen(NamedTuple):
@@ -34,17 +38,39 @@ class PageParser(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.anchors: set[str] = {"", "__top"}
         self.seen: list[Seen] = []
+        self._is_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, Optional[str]]]) -> None:
         """As the parser calls it."""
         given = {name: value or "" for name, value in attrs}
         self.anchors.update(given[name] for name in ("id", "name") if given.get(name))
-        loaded = tag != "a" and not (tag == "link" and _NOT_LOADED & set(given.get("rel", "").split()))
-        for name in ("href", "src"):
-            if name in given:
-                self.seen.append(Seen(given[name], loaded))
-        for part in filter(None, given.get("srcset", "").split(",")):
-            self.seen.append(Seen(part.split()[0], True))
+        relations = set(given.get("rel", "").lower().split())
+        loaded = tag not in ("a", "area") and not (tag == "link" and relations and relations <= _NOT_LOADED)
+        self.seen += [Seen(given[name], loaded) for name in _ADDRESSES if name in given]
+        for name in _LISTS:
+            self.seen += [Seen(address, True) for address in _of_list(given.get(name, ""))]
+        self.seen += [Seen(address, True) for address in _of_style(given.get("style", ""))]
+        self._is_style = tag == "style"
+
+    def handle_data(self, data: str) -> None:
+        """As the parser calls it."""
+        if self._is_style:
+            self.seen += [Seen(address, True) for address in _of_style(data)]
+
+    def handle_endtag(self, tag: str) -> None:
+        """As the parser calls it."""
+        self._is_style = False
+
+
+def _of_list(text: str) -> list[str]:
+    """The addresses of a `srcset`: each may have a width or a density behind it, and a comma behind that."""
+    return [address.strip(",") for address in re.findall(r"(?:^|(?<=,))\s*([^\s,]\S*)", text)]
+
+
+def _of_style(text: str) -> list[str]:
+    """The addresses that a style sheet names."""
+    found = _IN_STYLE.findall(_COMMENT.sub("", text))
+    return [address for address in map("".join, found) if address]
 
 
 def wrong(site: Path) -> Iterator[str]:
@@ -57,8 +83,9 @@ def wrong(site: Path) -> Iterator[str]:
             if why := _problem(site, path, seen, pages):
                 yield f"{path.relative_to(site).as_posix()}: {seen.address}: {why}"
     for path in sorted(site.rglob("*.css")):
-        for address in _FETCHED.findall(path.read_text(encoding="utf-8")):
-            yield f"{path.relative_to(site).as_posix()}: {address}: fetched from another host"
+        for address in _of_style(path.read_text(encoding="utf-8")):
+            if why := _problem(site, path, Seen(address, True), pages):
+                yield f"{path.relative_to(site).as_posix()}: {address}: {why}"
 
 
 def _parsed(path: Path) -> PageParser:

@@ -120,6 +120,17 @@ class TestTheCheckOfTheSite:
             ('<link rel="stylesheet" href="//example.com/x.css">', "fetched from another host"),
             ('<img src="http://example.com/x.png">', "fetched from another host"),
             ('<img srcset="https://example.com/x.png 2x">', "fetched from another host"),
+            ('<img srcset="data:image/png;base64,x 1x, gone.png 2x, ">', "gone.png: leads nowhere"),
+            ('<img srcset="other.html,gone.png">', "leads nowhere"),
+            ('<link rel="preload" imagesrcset="//example.com/x.png 2x">', "fetched from another host"),
+            ('<link rel="alternate stylesheet" href="//example.com/x.css">', "fetched from another host"),
+            ('<link href="//example.com/x.css">', "fetched from another host"),
+            ('<iframe src="https://example.com/"></iframe>', "fetched from another host"),
+            ('<video poster="https://example.com/x.png"></video>', "fetched from another host"),
+            ('<object data="https://example.com/x.svg"></object>', "fetched from another host"),
+            ('<svg><use xlink:href="https://example.com/x.svg"/></svg>', "fetched from another host"),
+            ("<style>@font-face{src:url(//example.com/f.woff2)}</style>", "fetched from another host"),
+            ('<b style="background:url(gone.png)">x</b>', "gone.png: leads nowhere"),
         ],
     )
     def test_tells_what_is_wrong(self, check_site: ModuleType, tmp_path: Path, body: str, why: str) -> None:
@@ -127,10 +138,32 @@ class TestTheCheckOfTheSite:
         assert told.startswith("page.html: ")
         assert why in told
 
-    def test_looks_into_style_sheets(self, check_site: ModuleType, tmp_path: Path) -> None:
-        (tmp_path / "x.css").write_text("a{src:url('https://example.com/f.woff')}", encoding="utf-8")
+    @pytest.mark.parametrize(
+        ("style", "why"),
+        [
+            ("a{src:url('https://example.com/f.woff')}", "fetched from another host"),
+            ("a{src:URL( //example.com/f.woff )}", "fetched from another host"),
+            ('@import "https://example.com/x.css";', "fetched from another host"),
+            ("@import url(https://example.com/x.css);", "fetched from another host"),
+            ("@font-face{src:url(gone.woff2)}", "gone.woff2: leads nowhere"),
+            ('a{src:url("../outside.woff2?v=1")}', "../outside.woff2?v=1: leads nowhere"),
+        ],
+    )
+    def test_looks_into_style_sheets(
+        self, check_site: ModuleType, tmp_path: Path, style: str, why: str
+    ) -> None:
+        (tmp_path / "x.css").write_text(style, encoding="utf-8")
         (told,) = self.wrong(check_site, tmp_path, "x")
-        assert told == "x.css: https://example.com/f.woff: fetched from another host"
+        assert told.startswith("x.css: ")
+        assert why in told
+
+    def test_lets_pass_what_is_right_in_style_sheets(self, check_site: ModuleType, tmp_path: Path) -> None:
+        (tmp_path / "f.woff2").write_bytes(b"x")
+        style = (
+            "/* url(gone.png) */ a{src:url(f.woff2?v=1),url('data:image/svg+xml,<svg xmlns=\"http://x\"/>')}"
+        )
+        (tmp_path / "x.css").write_text(style, encoding="utf-8")
+        assert self.wrong(check_site, tmp_path, "<style>a{src:url(f.woff2)}</style>") == []
 
     def test_a_folder_without_a_page_is_no_site(
         self, check_site: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
