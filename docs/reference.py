@@ -14,20 +14,34 @@ import click
 
 import queuectl
 from queuectl import errors, testing
+from queuectl.group import Group
+from queuectl.layers import Held
 from queuectl.pytest_plugin import queuectl_stage
+from queuectl.queue.archiving import Archived
+from queuectl.queue.doctor import Finding
+from queuectl.queue.edits import Editable
+from queuectl.queue.exporting import Exported
 from queuectl.queue.groups import GroupVerbs
 from queuectl.queue.hook_verbs import HookVerbs
-from queuectl.queue.house import House
+from queuectl.queue.house import House, Plan, Pruned
+from queuectl.queue.importing import Imported
+from queuectl.queue.many import Acted, Chosen
+from queuectl.queue.report import Coming, Status, WorkerRow
 from queuectl.queue.schedules import Schedules
 from queuectl.queue.ties import Unique
 from queuectl.schedule import Schedule
+from queuectl.spool.place import Place
 
 EVERYWHERE = ("spool", "set", "help")
 """Options that every command has."""
 _SPECIAL = ("__call__", "__await__", "__contains__", "__iter__", "__len__")
 """Methods that are used by way of the language; they are told of where they have a docstring."""
-_INTERNAL = frozenset({"add", "hindered", "look", "moved", "run_here", "store", "watch"})
-"""What `Queue` has for other modules of ours alone."""
+_INTERNAL = {
+    "Queue": frozenset({"add", "hindered", "look", "moved", "run_here", "store", "watch"}),
+    "Current": frozenset({"end"}),
+    **dict.fromkeys(("Schedules", "GroupVerbs", "HookVerbs", "House"), frozenset({"store"})),
+}
+"""What these have for other modules of ours alone."""
 
 
 # Commands
@@ -95,6 +109,7 @@ class _Group(NamedTuple):
     things: tuple[Any, ...]
 
 
+_KEPT = (Plan, Pruned, Exported, Imported, Archived)
 _GROUPS = (
     _Group("The queue", "What the commands do are methods of it.", (queuectl.Queue,)),
     _Group(
@@ -110,8 +125,14 @@ _GROUPS = (
     _Group(
         "What is handed over",
         "The fields of a `Job` are those of [its file](job-file.md), those of a `Schedule` "
-        "[those of its](schedules.md#again-and-again).",
+        "[those of its](schedules.md#again-and-again). `JobLike` is a `Job`, or its fields by name; `Ids` is one "
+        "id or several; `Age` is seconds, or text such as `30d`; `Value` is what a setting can have.",
         (queuectl.Job, Schedule, queuectl.Filter, Unique, queuectl.State),
+    ),
+    _Group(
+        "What is handed back",
+        "The fields of a `Group` are those of [its file](order.md#groups).",
+        (Place, Status, WorkerRow, Coming, Chosen, Acted, Editable, Group, Held, Finding, *_KEPT),
     ),
     _Group("Tests", "", (testing.rehearse, testing.Stage, testing.Clock, queuectl_stage)),
 )
@@ -144,6 +165,8 @@ def _class(kind: type) -> Iterator[str]:
     if issubclass(kind, Enum):
         yield ", ".join(f"`{one.name}`" for one in kind)
     yield from _fields(kind)
+    if attributes := _attributes(kind):
+        yield f"Attributes: {', '.join(attributes)}."
     if _said(kind.__dict__.get("__init__")):
         yield from _function(kind.__dict__["__init__"], name)
     for member_name, member in _members(kind):
@@ -156,14 +179,31 @@ def _home(thing: Any) -> str:
 
 
 def _fields(kind: type) -> Iterator[str]:
-    """Those of a named tuple, with the texts below them."""
+    """Those of a named tuple, with the texts below them, as one list."""
     if not hasattr(kind, "_fields"):
         return
     body = _parsed(kind).body
-    for node, after in zip(body, [*body[1:], None]):
-        if isinstance(node, ast.AnnAssign):
-            text = _text_of(after)
-            yield f"- `{ast.unparse(node)}`{f': {text}' if text else ''}"
+    told = [
+        (ast.unparse(node), _text_of(after))
+        for node, after in zip(body, [*body[1:], None])
+        if isinstance(node, ast.AnnAssign)
+    ]
+    yield "\n".join(f"- `{field}`{f': {text}' if text else ''}" for field, text in told)
+
+
+def _attributes(kind: type) -> list[str]:
+    """What its `__init__` gives to whoever has one, without a word of its own."""
+    if kind is queuectl.Queue or "__init__" not in vars(kind) or _said(vars(kind)["__init__"]):
+        return []
+    left_out = {name for name, _ in _members(kind)} | _INTERNAL.get(kind.__name__, frozenset())
+    given = [
+        node.attr
+        for node in ast.walk(_parsed(vars(kind)["__init__"]))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and not node.attr.startswith("_")
+    ]
+    return [f"`{name}`" for name in dict.fromkeys(given) if name not in left_out]
 
 
 def _text_of(node: ast.AST | None) -> str:
@@ -174,7 +214,7 @@ def _text_of(node: ast.AST | None) -> str:
 
 def _members(kind: type) -> Iterator[tuple[str, Any]]:
     """Its public methods and properties, its own and those of ours that it inherits, in the order of code."""
-    seen = set(_INTERNAL) if kind is queuectl.Queue else set()
+    seen = set(_INTERNAL.get(kind.__name__, ()))
     for base in kind.__mro__:
         if not base.__module__.startswith("queuectl"):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.docs.documents import generate, read, section, table_rows
 from tests.support.program import PACKAGE_HOME
 
 _VARIABLE = re.compile(r"\bQUEUECTL_[A-Z_]*[A-Z]\b")
+_ASKED = re.compile(r"""environ(?:\.get\(|\[)"([A-Z_]+)""")
 PROMISES = 9
 
 
@@ -38,6 +40,24 @@ def test_everything_public_in_python_is_told() -> None:
     assert "- `TimedOut`: some of them have not ended within `timeout` seconds." in page
 
 
+def test_every_type_in_a_signature_is_told() -> None:
+    """What a method takes or hands back is of no use to whoever cannot find what it has."""
+    page = read("docs/python-reference.md")
+    calls = "".join(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S))
+    named = set(re.findall(r"\b[A-Z]\w*[a-z]\w*\b", calls + "".join(re.findall(r"^`\w+: .*`$", page, re.M))))
+    names = {name for pair in re.findall(r"^### `(\w+)`$|`(\w+)` is ", page, re.M) for name in pair}
+    ours = named - set(vars(typing)) - {"False", "None", "True", "HasTasks", "Path", "PathLike"}
+    assert {"Place", "Status", "JobLike"} <= ours
+    assert ours <= names, ours - names
+
+
+def test_what_an_object_has_beside_its_methods_is_told() -> None:
+    page = read("docs/python-reference.md")
+    for kind, attributes in (("Handle", "`queue`, `id`"), ("Current", "`job`, `spool`")):
+        assert f"Attributes: {attributes}." in page.partition(f"### `{kind}`\n")[2].partition("\n### ")[0]
+    assert "`Current.end`" not in page, "for workers alone"
+
+
 def test_nothing_of_this_machine_is_told() -> None:
     """A default that is an object would be told with its address."""
     page = read("docs/python-reference.md")
@@ -53,9 +73,26 @@ def test_the_variables_are_those_of_the_code() -> None:
     assert len(told & of_settings) == 1, "one stands for all of them"
 
 
+def test_other_variables_that_the_code_asks_for_are_told() -> None:
+    files = Path(PACKAGE_HOME, "queuectl").rglob("*.py")
+    asked = {name for path in files for name in _ASKED.findall(path.read_text(encoding="utf-8"))}
+    # What a shell tells its completion is between it and the script that we have given it.
+    asked -= {"COMP_WORDS", "COMP_CWORD"}
+    told = set(re.findall(r"`([A-Z_]+)`", read("docs/environment.md").partition("\n## What a command")[0]))
+    assert {"TERM", "SHELL", "COMSPEC"} <= asked
+    assert asked <= told, asked - told
+
+
 def test_json_of_all_pages_is_gathered() -> None:
     rows = dict(table_rows(read("docs/json.md")))
-    assert {"`status`", "`stats`", "`group list`", "`schedule show`", "`archive`"} <= set(rows)
+    told = {name for cell in rows for name in re.findall(r"`([a-z -]+)`", cell)}
+    speak = [
+        path.partition(" ")[2]
+        for path, command in generate().commands()
+        if any("--json" in option.opts for option in command.params)
+    ]
+    assert len(speak) > 20
+    assert set(speak) == told
 
 
 def test_each_guarantee_has_its_price_its_limit_and_its_proof() -> None:
