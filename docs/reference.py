@@ -125,8 +125,8 @@ _GROUPS = (
     _Group(
         "What is handed over",
         "The fields of a `Job` are those of [its file](job-file.md), those of a `Schedule` "
-        "[those of its](schedules.md#again-and-again). `JobLike` is a `Job`, or its fields by name; `Ids` is one "
-        "id or several; `Age` is seconds, or text such as `30d`; `Value` is what a setting can have.",
+        "[those of its](schedules.md#again-and-again). `JobLike` is a `Job`, or its fields by name; "
+        "`Ids` is one id or several; `Age` is seconds, or text such as `30d`; `Value` is that of a setting.",
         (queuectl.Job, Schedule, queuectl.Filter, Unique, queuectl.State),
     ),
     _Group(

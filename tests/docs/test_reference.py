@@ -16,6 +16,7 @@ from tests.support.program import PACKAGE_HOME
 
 _VARIABLE = re.compile(r"\bQUEUECTL_[A-Z_]*[A-Z]\b")
 _ASKED = re.compile(r"""environ(?:\.get\(|\[)"([A-Z_]+)""")
+_PEERS = ("pueue", "task-spooler", "nq", "huey", "RQ", "Celery", "Windows Task Scheduler")
 PROMISES = 9
 
 
@@ -132,7 +133,9 @@ def test_what_is_said_of_speed_was_measured() -> None:
     assert bare[huey] > bare["queuectl --count 2"]
 
 
-@pytest.mark.parametrize("name", ["pueue", "task-spooler", "nq", "huey", "RQ", "Celery"])
+@pytest.mark.parametrize("name", _PEERS)
 def test_each_peer_is_compared_fairly(name: str) -> None:
     text = section("docs/compare.md", name)
+    rows = [row for row in table_rows(read("docs/compare.md")) if name in row[0]]
+    assert len(rows) == 2, "one in each table"
     assert all(word in text for word in ("**Better there**", "**Better here**", "**Pick "))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, ROOT
+from tests.docs.documents import DOCUMENTS, ROOT, read, section
 from tests.support.program import environment
 
 needs_mkdocs = pytest.mark.skipif(
@@ -65,6 +67,29 @@ def test_the_site_is_built_and_its_links_lead_somewhere(tmp_path: Path, check_si
     assert str(ROOT) not in told
     overview = (tmp_path / "site" / "overview.html").read_text(encoding="utf-8")
     assert "queuectl run [FILE|DIR]..." in overview, "no backslash, which code hosts want there"
+
+
+def test_the_front_page_leads_to_every_page_in_the_order_of_the_menu() -> None:
+    menu = (ROOT / ".mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    pages = re.findall(r"([\w-]+\.md)$", menu, re.M)
+    assert len(pages) > 20
+    front = read("docs/index.md")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", front)]
+    made = {page: f"../{source}" for source, page in _made_pages().items()}
+    assert {made.get(page, page) for page in pages} - {"index.md"} == set(links)
+    how_to = re.findall(r"([\w-]+\.md)$", menu.partition("- How to:")[2].partition("\n  - ")[0], re.M)
+    listed = re.findall(r"\]\(([^)]+)\)", section("docs/index.md", "How to"))
+    assert listed == how_to
+
+
+def _made_pages() -> dict[str, str]:
+    """`DOCUMENTS` of docs/mkdocs_hook.py, which only mkdocs can import."""
+    tree = ast.parse(read("docs/mkdocs_hook.py"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTS":
+            found: dict[str, str] = ast.literal_eval(node.value)
+            return found
+    raise LookupError("DOCUMENTS")
 
 
 @needs_mkdocs
