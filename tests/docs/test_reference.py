@@ -104,10 +104,15 @@ def test_each_guarantee_has_its_price_its_limit_and_its_proof() -> None:
         assert text.strip().startswith("> "), number
         for word in ("It costs", "It does not hold", "Proved by"):
             assert f"- **{word}**" in text, number
-        links = re.findall(r"\]\(\.\./(tests/[a-z0-9_]+/test_\w+\.py)\)", text.partition("Proved by")[2])
-        assert links, number
-        for link in links:
-            assert re.search(r"^ *def test_", read(link), re.M), link
+        proofs = re.findall(
+            r"\]\(\.\./(tests/[a-z0-9_]+/test_\w+\.py)\)([^\[]*)", text.partition("Proved by")[2]
+        )
+        assert proofs, number
+        for link, words in proofs:
+            named = re.findall(r"`(test_\w+)`", words)
+            assert named, (number, link)
+            there = set(re.findall(r"^ *def (test_\w+)\(", read(link), re.M))
+            assert set(named) <= there, (number, set(named) - there)
 
 
 def test_the_figures_of_the_guarantees_are_those_of_the_tests() -> None:
