@@ -65,6 +65,10 @@ def test_the_site_is_built_and_its_links_lead_somewhere(tmp_path: Path, check_si
     assert "QUEUECTL_STORM_SECONDS" in proof.read_text(encoding="utf-8")
     told = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "site").glob("*.html"))
     assert str(ROOT) not in told
+    # From a disk the search reads this, in a frame that a script of ours makes.
+    assert (tmp_path / "site" / "search" / "search_index.js").read_text(encoding="utf-8").startswith("var ")
+    assert 'src="iframe-worker.js"' in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert (tmp_path / "site" / "iframe-worker.js").is_file()
     overview = (tmp_path / "site" / "overview.html").read_text(encoding="utf-8")
     assert "queuectl run [FILE|DIR]..." in overview, "no backslash, which code hosts want there"
 
