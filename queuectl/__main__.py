@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from queuectl.cli import main
+import os
+import sys
 
 if __name__ == "__main__":
+    # `-m` has put the folder that one is in first: a `queue.py` there would be what we import.
+    if not getattr(sys.flags, "safe_path", False) and sys.path[0] in ("", os.getcwd()):
+        sys.path.append(sys.path.pop(0))
+
+    from queuectl.cli import main
+
     main()

@@ -17,6 +17,7 @@ __all__ = [
     "environment",
     "hangs_up_within",
     "own_environment",
+    "python_words",
     "shell_argv",
     "start",
 ]
@@ -29,6 +30,15 @@ def environment(own: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, s
         # Windows: `Path` and `PATH` are one variable, and os.environ keeps names in upper case.
         merged[name.upper() if sys.platform == "win32" else name] = value
     return merged
+
+
+def python_words(module: str, function: str) -> tuple[str, ...]:
+    """What a Python is to be told to call this function of ours, which then reads the words behind.
+
+    Not `-m MODULE`: by that a `types.py` or `queue.py` in the folder that one is in comes before what Python
+    and we have of that name. So it comes last.
+    """
+    return ("-c", f"import sys; sys.path.sort(key=''.__eq__); from {module} import {function}; {function}()")
 
 
 def own_environment() -> dict[str, str]:

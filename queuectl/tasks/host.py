@@ -1,4 +1,4 @@
-"""What calls tasks with `--processes`: `python -m queuectl.tasks.host ROOT LOCK MODULE...`, one a worker.
+"""What calls tasks with `--processes`: `serve` with ROOT LOCK MODULE..., one a worker.
 
 It reads a run a line on standard input, and says how it ended in a line on standard output; both are JSON.
 What the tasks print goes to the logs of their jobs, also where it is no Python that prints.
@@ -158,7 +158,8 @@ def _stop(number: int, frame: object) -> NoReturn:
     raise Stopped
 
 
-if __name__ == "__main__":
+def serve() -> NoReturn:
+    """Be such a program, by what it was told."""
     # Not ended in the usual way: what a task has left running, a thread for example, must not hold it up.
     try:
         code = main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

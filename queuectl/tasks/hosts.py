@@ -29,6 +29,7 @@ from queuectl.tidings import Tidings, forget_progress
 if TYPE_CHECKING:
     from queuectl.system.process import Process
 
+_HOST = ("queuectl.tasks.host", "serve")
 _START = 120.0
 """Seconds that the modules with the tasks may take to be imported."""
 _STEP = 0.25
@@ -90,7 +91,7 @@ class Host:
             inherit = None if self._lock is None else self._lock.fileno()
             lock = str(-1 if inherit is None else inherit)
             process = processes.start(
-                [sys.executable, "-m", "queuectl.tasks.host", program.root, lock, *program.modules],
+                [sys.executable, *processes.python_words(*_HOST), program.root, lock, *program.modules],
                 cwd=os.getcwd(),
                 env=processes.own_environment(),
                 stdin=theirs_in,

@@ -25,8 +25,8 @@ def load(modules: Sequence[str], root: str) -> dict[str, Task[Any, Any]]:
             register two by one name.
     """
     os.environ["QUEUECTL_SPOOL"] = root
-    # As `python -m` has it: the folder that one is in.
-    if "" not in sys.path and os.getcwd() not in sys.path:
+    # As `python -m` has it: the folder that one is in, first.
+    if sys.path[0] not in ("", os.getcwd()):
         sys.path.insert(0, os.getcwd())
     output.install()
     for name in modules:

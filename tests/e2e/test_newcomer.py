@@ -61,3 +61,11 @@ def test_queuectl_is_quick_to_say_what_it_can(program: Program) -> None:
     assert program.ok("--version", spool=False).out.startswith("queuectl ")
     assert "run examples" in program.ok(spool=False).out
     assert not program.spool.exists()
+
+
+def test_files_that_bear_names_of_pythons_own_or_ours_are_not_taken_for_those(program: Program) -> None:
+    for name in ("queue", "logging", "click", "msgspec"):
+        (program.here / f"{name}.py").write_text("raise SystemExit('not this one')")
+    program.ok("enqueue", "--id", "job", "--", sys.executable, "-I", "-S", "-c", "pass")
+    program.ok("worker", "start", "--drain")
+    assert program.names("done") == ["job.json"]

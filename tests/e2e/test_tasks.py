@@ -57,6 +57,17 @@ def counts(program: Program, job_id: str) -> tuple[int, int]:
 
 
 @both
+def test_files_beside_them_that_bear_names_of_what_we_import_are_not_taken_for_it(
+    program: Program, tasks: Tasks, tmp_path: Path, mode: str
+) -> None:
+    for name in ("click", "msgspec", "portalocker"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
+    program.drop("job.json", tasks.job("quick", "job"))
+    program.ok("worker", "start", "--drain", "--tasks", MODULE, mode, "1")
+    assert program.names("done") == ["job.json"]
+
+
+@both
 def test_they_run_are_tried_again_and_leave_their_results(
     program: Program, ledger: Ledger, tasks: Tasks, mode: str
 ) -> None:

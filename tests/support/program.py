@@ -26,10 +26,16 @@ PACKAGE_HOME = str(Path(queuectl.__file__).resolve().parents[1])
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# In full: `.` is the folder of the tests, not that which a child is started in.
+_PYTHONPATH = os.pathsep.join(
+    [PACKAGE_HOME, *map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))]
+)
+
+
 def environment(**changes: str) -> dict[str, str]:
     """What the children of a test see: this package, and no spool of the person who runs the tests."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("QUEUECTL_")}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_HOME, env.get("PYTHONPATH")]))
+    env["PYTHONPATH"] = _PYTHONPATH
     if env.pop("PYTHONDONTWRITEBYTECODE", None):
         # Else each of some hundred processes would compile the whole package.
         env["PYTHONPYCACHEPREFIX"] = os.path.join(tempfile.gettempdir(), "queuectl-tests-pycache")
