@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Optional
 from queuectl import locks, system
 from queuectl.errors import InvalidInput, QueueError
 from queuectl.moment import format_moment
+from queuectl.names import id_problem
 from queuectl.spool import layout
 from queuectl.spool.tmp import TmpFolder
 
@@ -26,7 +27,8 @@ LOCK_PATIENCE = 5.0
 """Seconds that a service waits for its own lock, which who looks holds for a moment."""
 _LARGEST = 1 << 16
 _RECORD, _RUN = ".json", ".run.json"
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
+_NAME = r"(?!.*--)[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
+"""Two hyphens would end the note in an agent of launchd: no XML has them there."""
 _KEY_LENGTH = 12
 
 _UNREADABLE = (OSError, ValueError, TypeError)
@@ -43,6 +45,8 @@ class Installed(NamedTuple):
     starter: str
     entry: str
     since: str
+    python: Optional[str] = None
+    """The program that it is started by."""
 
 
 class Exit(NamedTuple):
@@ -158,10 +162,10 @@ def check_name(name: str) -> str:
     Raises:
         InvalidInput: it may not.
     """
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(_NAME, name) or id_problem(name):
         raise InvalidInput(
             f"a service cannot be called {name!r}",
-            hint="letters, digits, '-' and '_', at most 60, no '-' first",
+            hint="letters, digits, '_', and '-' between them, at most 60; no name of a device (con, nul)",
         )
     return name
 

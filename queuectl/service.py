@@ -15,7 +15,7 @@ from queuectl.moment import format_moment
 from queuectl.queue import Queue
 from queuectl.service_report import Report, ServiceReports
 from queuectl.spool import access
-from queuectl.system.starting import Call, Remove, Service, Step, Write
+from queuectl.system.starting import Call, Remove, Service, Step, Write, can_be_told
 
 _STEP = 0.05
 _PATIENCE = 1.0
@@ -87,6 +87,7 @@ class Services(ServiceReports):
                 starter=self.starter.called,
                 entry=self.starter.entry(name),
                 since=format_moment(system.now()),
+                python=self.starter.python,
             )
         )
         steps = self.steps(wish, name)
@@ -95,9 +96,9 @@ class Services(ServiceReports):
         except BaseException:
             self._take_back(papers, steps, wholly=not before)
             raise
-        if before:
-            # By name: those of now may be there already.
-            self._ask_to_stop(run, kill=False)
+        # By name: those of now may be there already. Also where the starter had nothing: somebody may have
+        # deleted what it had, and what it has started lives.
+        self._ask_to_stop(run, kill=False)
         return before
 
     def await_start(self, name: str, before: Optional[LastRun]) -> Optional[Report]:
@@ -180,9 +181,10 @@ class Services(ServiceReports):
 
     def _service(self, wish: Wish, name: str) -> Service:
         cwd, papers = os.path.abspath(wish.cwd), Papers(self.root, name)
-        for path in (self.root, cwd, self.starter.python):
-            if not path.isprintable():
-                raise InvalidInput(f"a service cannot be told of {path!r}", hint="rename that folder")
+        for text in (self.root, cwd, self.starter.python, *self._arguments(wish)):
+            if not can_be_told(text):
+                hint = "rename it: it has control characters, or is no Unicode"
+                raise InvalidInput(f"a service cannot be told of {text!r}", hint=hint)
         if not os.path.isdir(cwd):
             raise InvalidInput(f"there is no folder {cwd} to work in")
         return Service(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 from queuectl import locks
-from queuectl.duty import KILLED, LastRun, Papers, default_name, key_of, names_of
+from queuectl.duty import KILLED, Installed, LastRun, Papers, default_name, key_of, names_of
 from queuectl.errors import SpoolUnusable
 from queuectl.queue import Queue
 from queuectl.queue.report import WorkerRow
@@ -92,14 +93,8 @@ class ServiceReports:
             lines.append("it is uninstalled; its workers finish what they run")
         elif ours and not installed:
             lines.append("what it was installed with is gone from the spool: queuectl service install again")
-        if installed and not installed.trust_writers:
-            # As workers do; they end at once, and the starter tries again and again.
-            try:
-                access.refuse_strangers(self.root)
-            except SpoolUnusable as error:
-                lines.append(f"its workers refuse to run: {error}")
-        if installed and any(os.path.isfile(os.path.join(self.root, name)) for name in layout.PAUSED):
-            lines.append("paused: no new job starts until queuectl resume")
+        if installed:
+            lines += _hindrances(self.root, installed)
         return [*lines, *(self.starter.remarks() if ours else [])]
 
     def workers(self, run: Optional[LastRun]) -> list[WorkerRow]:
@@ -116,6 +111,21 @@ class ServiceReports:
     def is_ours(self, name: str) -> bool:
         """Whether what the starter has under this name was made by us for this spool."""
         return self.mark(name) in (self.starter.found(name) or "")
+
+
+def _hindrances(root: str, installed: Installed) -> Iterator[str]:
+    """Why its workers end at once, and the starter tries again and again, or why they do nothing."""
+    if not os.path.isdir(str(installed.cwd)):
+        yield f"the folder that it works in is gone: {installed.cwd}"
+    if installed.python and not os.path.isfile(str(installed.python)):
+        yield f"the Python that it is started by is gone: {installed.python}: queuectl service install again"
+    if not installed.trust_writers:
+        try:
+            access.refuse_strangers(root)
+        except SpoolUnusable as error:
+            yield f"its workers refuse to run: {error}"
+    if any(os.path.isfile(os.path.join(root, name)) for name in layout.PAUSED):
+        yield "paused: no new job starts until queuectl resume"
 
 
 def _exit_of(papers: Papers, run: Optional[LastRun]) -> Optional[dict[str, object]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from queuectl.system.starting import (
+    PROGRAM,
     Call,
     Remove,
     Run,
@@ -95,12 +96,14 @@ class Launchd(Starter):
         data = plistlib.dumps(
             {
                 "Label": _label(service.name),
-                "ProgramArguments": [self.python, "-m", "queuectl", *service.arguments],
+                "ProgramArguments": [self.python, *PROGRAM, *service.arguments],
                 "WorkingDirectory": service.cwd,
                 "EnvironmentVariables": kept_variables(self._own),
                 "RunAtLoad": True,
                 "KeepAlive": True,
                 "ThrottleInterval": _PAUSE,
+                # As what a person starts: others are held back, in what they compute, read and write.
+                "ProcessType": "Interactive",
                 "ExitTimeOut": round(service.patience + _SPARE),
             },
             sort_keys=False,

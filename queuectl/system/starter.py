@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from queuectl.system.starting import Run, Starter, run_program
 
@@ -17,7 +18,7 @@ def starter(run: Run = run_program) -> Starter:
         # It is a program without a console, and so has no window.
         python = os.path.join(os.path.dirname(sys.executable), "pythonw.exe")
         folder = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
-        return TaskScheduler(run, python=python, user=this_user(), system_folder=folder)
+        return TaskScheduler(run, python=python, own=os.environ, user=this_user(), system_folder=folder)
     else:
         import pwd
 
@@ -26,10 +27,12 @@ def starter(run: Run = run_program) -> Starter:
             from queuectl.system.launchd import Launchd
 
             return Launchd(run, python=sys.executable, own=os.environ, user_id=user_id, home=home)
-        from queuectl.system.systemd import Systemd
+        from queuectl.system.systemd import Systemd, way_to_manager
 
         try:
             user = pwd.getpwuid(user_id).pw_name
         except KeyError:
             user = str(user_id)
+        if run is run_program:
+            run = partial(run_program, more=way_to_manager(os.environ, f"/run/user/{user_id}"))
         return Systemd(run, python=sys.executable, own=os.environ, user=user, home=home)

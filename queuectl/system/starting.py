@@ -7,15 +7,23 @@ them needs an administrator.
 from __future__ import annotations
 
 import abc
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple, Optional, Union
 
+from queuectl.system.process import python_words
+
+PROGRAM = python_words("queuectl.cli", "main")
+"""What Python is told to be `queuectl`."""
 _PATIENCE = 120.0
-_NOT_FOUND, _NO_ANSWER = 127, 124
-KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL")
+NOT_FOUND, NO_ANSWER = 127, 124
+"""Codes of answers that are none."""
+KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ")
 """What programs expect of a terminal, and a starter does not know. Not all: some are secrets."""
+_UNTOLD = "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef]"
 
 
 class Service(NamedTuple):
@@ -28,7 +36,7 @@ class Service(NamedTuple):
     about: str
     """A line for people."""
     arguments: tuple[str, ...]
-    """Of `python -m queuectl`."""
+    """Of `queuectl`."""
     cwd: str
     folder: str
     """For files that the starter reads once."""
@@ -79,8 +87,8 @@ class Answer(NamedTuple):
 Run = Callable[[Sequence[str]], Answer]
 
 
-def run_program(argv: Sequence[str]) -> Answer:
-    """Run a program of the system to its end, with no window."""
+def run_program(argv: Sequence[str], more: Optional[Mapping[str, str]] = None) -> Answer:
+    """Run a program of the system to its end, with no window; `more` goes over our environment."""
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW
@@ -88,15 +96,16 @@ def run_program(argv: Sequence[str]) -> Answer:
         done = subprocess.run(
             list(argv),
             stdin=subprocess.DEVNULL,
+            env={**os.environ, **more} if more else None,
             capture_output=True,
             timeout=_PATIENCE,
             creationflags=flags,
             check=False,
         )
     except OSError as error:
-        return Answer(_NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
+        return Answer(NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:
-        return Answer(_NO_ANSWER, "", f"{argv[0]} has not ended within {_PATIENCE:.0f} s")
+        return Answer(NO_ANSWER, "", f"{argv[0]} has not ended within {_PATIENCE:.0f} s")
     return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
@@ -158,9 +167,17 @@ class Starter(abc.ABC):
         return []
 
 
+def can_be_told(text: str) -> bool:
+    """Whether each of the three takes it as it is: it has no controls, and nothing that is no Unicode."""
+    return not re.search(_UNTOLD, text) and not any(ord(letter) & 0xFFFE == 0xFFFE for letter in text)
+
+
 def kept_variables(own: Mapping[str, str]) -> dict[str, str]:
-    """Those of `KEPT_VARIABLES` that are set."""
-    return {name: own[name] for name in KEPT_VARIABLES if own.get(name)}
+    """Those of `KEPT_VARIABLES` that are set; of the folders in them those that can be told."""
+    kept = {
+        name: ":".join(filter(can_be_told, own[name].split(":"))) for name in KEPT_VARIABLES if name in own
+    }
+    return {name: text for name, text in kept.items() if text}
 
 
 def read_text(path: str) -> Optional[str]:

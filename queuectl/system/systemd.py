@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from queuectl.system.starting import (
+    PROGRAM,
     Call,
     Remove,
     Run,
@@ -35,7 +36,10 @@ class Systemd(Starter):
         """`own` are the variables that the service is to know, too."""
         super().__init__(run, python)
         self._own, self._user = own, user
-        config = own.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        config = own.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(config):
+            # Like systemd, by the rules of freedesktop.org.
+            config = os.path.join(home, ".config")
         self._folder = os.path.join(config, "systemd", "user")
 
     def trouble(self) -> Optional[str]:
@@ -45,7 +49,9 @@ class Systemd(Starter):
 
     def instead(self, argv: Sequence[str], cwd: str) -> str:
         """As `Starter.instead`."""
-        where = "log on as this user at the screen or by ssh, not by su or sudo"
+        where = (
+            f"log on as this user at the screen or by ssh, or first: sudo loginctl enable-linger {self._user}"
+        )
         line = f"@reboot cd {shlex.quote(cwd)} && {shlex.join(argv)}".replace("%", "\\%")
         return f"{where}; where there is no systemd (a container), have cron start it (crontab -e): {line}"
 
@@ -83,6 +89,8 @@ class Systemd(Starter):
             # One that waited for its next start.
             _call("stop", "--no-block", _unit(name), may_fail=True),
             _call("reset-failed", _unit(name), may_fail=True),
+            # Once more, where somebody has deleted the unit: systemd's link to it is left then.
+            _call("disable", _unit(name), may_fail=True),
         ]
 
     def says(self, name: str) -> str:
@@ -109,7 +117,7 @@ class Systemd(Starter):
 
     def unit(self, service: Service) -> str:
         """The unit's file."""
-        command = [self.python, "-m", "queuectl", *service.arguments]
+        command = [self.python, *PROGRAM, *service.arguments]
         program, *arguments = (_quoted(word) for word in command)
         # A variable is not looked for in the program's own name.
         line = " ".join([program, *(word.replace("$", "$$") for word in arguments)])
@@ -118,12 +126,12 @@ class Systemd(Starter):
 # {service.mark}
 
 [Unit]
-Description={_literal(service.about)}
+Description={_line(service.about)}
 StartLimitIntervalSec=0
 
 [Service]
 ExecStart={line}
-WorkingDirectory={_literal(service.cwd)}
+WorkingDirectory={_line(service.cwd)}
 {_environment(kept_variables(self._own))}
 Restart=always
 RestartSec={_PAUSE}
@@ -137,6 +145,13 @@ OOMPolicy=continue
 [Install]
 WantedBy=default.target
 """
+
+
+def way_to_manager(own: Mapping[str, str], folder: str) -> dict[str, str]:
+    """The variable by which systemctl finds this user's manager, where none is set: in cron, after `su -` or
+    `sudo`. `folder` is where it is as a rule; the manager may run all the same.
+    """
+    return {} if own.get("XDG_RUNTIME_DIR") or not os.path.isdir(folder) else {"XDG_RUNTIME_DIR": folder}
 
 
 def _unit(name: str) -> str:
@@ -153,6 +168,11 @@ def _environment(variables: Mapping[str, str]) -> str:
 
 def _quoted(word: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", _literal(word)) + '"'
+
+
+def _line(folder: str) -> str:
+    """The rest of a line, where a backslash at its end goes on in the next one, and a space is left out."""
+    return _literal(folder) + ("/" if folder.endswith(("\\", " ")) else "")
 
 
 def _literal(text: str) -> str:

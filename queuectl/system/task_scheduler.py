@@ -8,21 +8,40 @@ from __future__ import annotations
 
 import csv
 import ntpath
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 from xml.etree import ElementTree as XML
 
-from queuectl.system.starting import Call, Remove, Run, Service, Starter, Step, Write
+from queuectl.errors import InvalidInput, QueueError
+from queuectl.system.starting import (
+    NO_ANSWER,
+    NOT_FOUND,
+    PROGRAM,
+    Call,
+    Remove,
+    Run,
+    Service,
+    Starter,
+    Step,
+    Write,
+)
 
 _NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 _RESULT = 6
 """The column of `schtasks /Query /V` that has the last result; their headings are in the user's language."""
-_RESULTS = {
-    "0": "has ended with 0",
-    "267009": "runs",  # SCHED_S_TASK_RUNNING
-    "267011": "has never run",  # SCHED_S_TASK_HAS_NOT_RUN
-    "267014": "was ended by a person",  # SCHED_S_TASK_TERMINATED
+_RESULTS: dict[Optional[int], str] = {
+    0: "has ended with 0",
+    267009: "runs",  # SCHED_S_TASK_RUNNING
+    267010: "is disabled",  # SCHED_S_TASK_DISABLED
+    267011: "has never run",  # SCHED_S_TASK_HAS_NOT_RUN
+    267014: "was ended by a person",  # SCHED_S_TASK_TERMINATED
+    0x8004131F: "was not started once more, since it runs",  # SCHED_E_ALREADY_RUNNING
+    # What IgnoreNew says of a second one, too.
+    0x800710E0: "was not started once more: it runs, or may not",  # ERROR_REQUEST_REFUSED
+    0x80070002: "its program is not there: queuectl service install again",  # ERROR_FILE_NOT_FOUND
+    0x8007010B: "the folder that it works in is not there",  # ERROR_DIRECTORY
 }
 _LONG_AGO = "2020-01-01T00:00:00"
 
@@ -33,10 +52,14 @@ class TaskScheduler(Starter):
     called = "Task Scheduler"
     again = "within a minute"
 
-    def __init__(self, run: Run, *, python: str, user: str, system_folder: str) -> None:
-        """`python` is the program that opens no window, `user` the SID, or a name, of who runs it."""
+    def __init__(
+        self, run: Run, *, python: str, own: Mapping[str, str], user: str, system_folder: str
+    ) -> None:
+        """`python` is the program that opens no window, `own` our environment, `user` the SID, or a name, of
+        who runs it.
+        """
         super().__init__(run, python)
-        self._user = user
+        self._user, self._variables = user, {name.upper() for name in own}
         # In full: else Windows takes one that lies in the current folder.
         self._schtasks = ntpath.join(system_folder, "schtasks.exe")
 
@@ -58,6 +81,9 @@ class TaskScheduler(Starter):
     def found(self, name: str) -> Optional[str]:
         """As `Starter.found`."""
         answer = self.run([self._schtasks, "/Query", "/TN", self.entry(name), "/XML"])
+        if answer.code in (NOT_FOUND, NO_ANSWER):
+            # Not to be taken for none: it would be left behind, to be started for ever.
+            raise QueueError(answer.said)
         # In the console's code page, by which letters beyond ASCII are lost.
         return None if answer.code or not answer.out else answer.out
 
@@ -86,7 +112,7 @@ class TaskScheduler(Starter):
         row = next(csv.reader(answer.out.splitlines()), [])
         if answer.code or len(row) <= _RESULT:
             return answer.said
-        return _RESULTS.get(row[_RESULT].strip(), f"last result {row[_RESULT].strip()}")
+        return _result(row[_RESULT].strip())
 
     def task(self, service: Service) -> bytes:
         """The task's file."""
@@ -104,12 +130,30 @@ class TaskScheduler(Starter):
         _add_settings(task)
         actions = _add(task, "Actions")
         actions.set("Context", "Author")
-        arguments = subprocess.list2cmdline(["-m", "queuectl", *service.arguments])
+        arguments = subprocess.list2cmdline([*PROGRAM, *service.arguments])
         action = {"Command": self.python, "Arguments": arguments, "WorkingDirectory": service.cwd}
+        for text in action.values():
+            self._refuse_variables(text)
         _add(actions, "Exec", action)
         XML.indent(task)
         text = XML.tostring(task, encoding="unicode")
         return f'<?xml version="1.0" encoding="UTF-16"?>\n{text}\n'.encode("utf-16")
+
+    def _refuse_variables(self, text: str) -> None:
+        # There is no way to have it take them as they are.
+        for name in re.findall("(?=%([^%]+)%)", text):
+            if name.upper() in self._variables:
+                what = f"Task Scheduler takes %{name}% for a variable of the environment, in {text}"
+                raise InvalidInput(what, hint="rename that folder")
+
+
+def _result(text: str) -> str:
+    """What the last result means, as `schtasks` prints it: a signed number."""
+    code = int(text) & 0xFFFFFFFF if re.fullmatch(r"-?\d+", text) else None
+    if code is None or code < 1 << 31:
+        return _RESULTS.get(code, f"last result {text}")
+    # People look for it as Windows shows it elsewhere.
+    return f"{_RESULTS.get(code, 'last result')} (0x{code:08X})"
 
 
 def _add_settings(task: XML.Element) -> None:

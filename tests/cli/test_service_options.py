@@ -43,6 +43,18 @@ def test_a_folder_that_cannot_be_written_down_is_refused(cli: CommandLine) -> No
     assert list(cli.here.iterdir()) == []
 
 
+def test_so_is_a_module_whose_name_would_be_a_line_of_its_own(cli: CommandLine) -> None:
+    line = cli.fails(2, "service", "install", "--tasks", "work\nExecStart=/bin/sh")
+    assert "cannot be told of 'work\\nExecStart" in line
+    assert list(cli.here.iterdir()) == []
+
+
+@pytest.mark.parametrize("letter", ["\u3000", "\xa0", "\U0001fae9"], ids=ascii)
+def test_one_that_is_only_unusual_is_not(cli: CommandLine, letter: str) -> None:
+    """A wide space, one that does not break, a face that this Python's Unicode may not have yet."""
+    assert f"a{letter}b" in cli.ok("--spool", f"a{letter}b", "service", "install", "--dry-run").out
+
+
 def test_nothing_is_told_of_a_spool_that_is_not_there_and_none_is_made(cli: CommandLine) -> None:
     result = cli("service", "status")
     assert result.code == 1
@@ -57,6 +69,15 @@ def test_a_log_that_cannot_be_written_is_told_at_once(cli: CommandLine) -> None:
     assert not cli.spool.exists()
 
 
-def test_settings_for_one_call_are_those_of_its_workers(cli: CommandLine) -> None:
+def test_settings_for_one_call_are_those_of_its_workers(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = cli.ok("service", "install", "--set", "max_retries=1", "--dry-run").out
     assert "--set max_retries=1 worker start" in shown.replace('"', "")
+    # The system starts them in an environment that has none of this.
+    monkeypatch.setenv("QUEUECTL_TIMEOUT", "10m")
+    monkeypatch.setenv("QUEUECTL_MAX_RETRIES", "7")
+    shown = cli.ok("service", "install", "--set", "max_retries=1", "--dry-run").out.replace('"', "")
+    assert "--set timeout=10m" in shown
+    assert "--set max_retries=1" in shown
+    assert "=7" not in shown

@@ -7,6 +7,7 @@ import re
 from queuectl import duty, rotating
 from queuectl.service_report import Report
 from queuectl.system.launchd import Launchd
+from queuectl.system.starting import KEPT_VARIABLES
 from queuectl.system.systemd import Systemd
 from queuectl.system.task_scheduler import TaskScheduler
 from tests.docs.documents import read, section, table_rows
@@ -20,6 +21,7 @@ def test_its_numbers() -> None:
     assert [rows["they come again when they die"][2], Launchd.again] == ["after 10 seconds", "after 10 s"]
     assert rows["they come again when they die"][0] == TaskScheduler.again
     assert rows["at logoff what runs has"][1:] == [f"{duty.PATIENCE:.0f} seconds"] * 2
+    assert re.findall(r"`(\w+)`", rows["environment"][1]) == list(KEPT_VARIABLES)
     log = section(PAGE, "The log")
     assert f"At {rotating.LARGEST >> 20} MB" in log
     assert ("three older ones" in log) == (rotating.KEPT == 3)

@@ -218,6 +218,41 @@ def test_what_still_runs_is_killed_at_no_cost_where_that_is_asked(desk: Desk, le
     assert desk.cli.json("show", "job")["attempts"] == 0
 
 
+def test_what_bears_names_of_pythons_own_in_the_folder_it_works_in_is_no_trouble(each: Desk) -> None:
+    for name in ("types", "queue", "logging", "click", "msgspec", "queuectl"):
+        (each.cli.here / f"{name}.py").write_text("raise SystemExit('not this one')")
+    each.cli.ok("service", "install")
+    assert each.lives()
+    each.cli.ok("service", "uninstall")
+
+
+def test_one_whose_entry_somebody_has_deleted_is_installed_again_and_those_of_before_end(desk: Desk) -> None:
+    desk.cli.ok("service", "install")
+    before = desk.report()["pid"]
+    if isinstance(desk.manager, FakeSystemd):
+        Path(desk.report()["entry"]).unlink()
+    elif isinstance(desk.manager, FakeTaskScheduler):
+        desk.manager.tasks.clear()
+    assert "has it no more" in " ".join(desk.report()["problems"])
+    desk.cli.ok("service", "install", "--count", "2")
+    wait_until(lambda: desk.lives(2, besides=before), "the new ones have come", PATIENCE)
+    desk.cli.ok("service", "uninstall")
+    assert desk.manager.entries() == []
+
+
+def test_what_it_cannot_be_started_without_is_missed_by_status(desk: Desk, tmp_path: Path) -> None:
+    desk.cli.ok("service", "install")
+    record = desk.spool / "service" / f"{desk.name}.json"
+    for key, told in (("cwd", "the folder that it works in"), ("python", "the Python that it is started by")):
+        assert "is gone" not in " ".join(desk.report()["problems"])
+        kept = record.read_text()
+        gone = str(tmp_path / "gone")
+        record.write_text(json.dumps({**json.loads(kept), key: gone}))
+        assert f"{told} is gone: {gone}" in " ".join(desk.report()["problems"])
+        record.write_text(kept)
+    desk.cli.ok("service", "uninstall")
+
+
 def test_a_spool_may_have_several(desk: Desk) -> None:
     desk.cli.ok("service", "install", "--name", "one")
     desk.cli.ok("service", "install", "--name", "two", "--count", "2")
@@ -348,7 +383,9 @@ def test_worker_stop_says_that_they_come_again(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["-x", "a b", "a/b", "..", "", "x" * 61, "ä", "a.b", "a\nb", "$(x)"], ids=ascii
+    "name",
+    ["-x", "a b", "a/b", "..", "", "x" * 61, "ä", "a.b", "a\nb", "$(x)", "a--b", "nul", "Com1"],
+    ids=ascii,
 )
 def test_a_name_that_not_every_system_takes_is_refused(desk: Desk, name: str) -> None:
     for verb in ("install", "uninstall"):

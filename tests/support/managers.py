@@ -154,12 +154,14 @@ class FakeSystemd(Manager):
 
 
 def read_unit(text: str) -> Definition:
-    """What a unit says, by systemd's rules of quoting."""
-    lines = [line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    """What a unit says, by systemd's rules of quoting; a backslash at a line's end goes on in the next."""
+    told_lines = text.replace("\\\n", " ").splitlines()
+    lines = [line.strip().split("=", 1) for line in told_lines if "=" in line and not line.startswith("#")]
     told = {name: value.replace("%%", "%") for name, value in lines}
     words = [word.replace("$$", "$") for word in shlex.split(told["ExecStart"])]
     given = [shlex.split(value.replace("%%", "%"))[0] for name, value in lines if name == "Environment"]
-    return Definition(words, told["WorkingDirectory"], dict(one.split("=", 1) for one in given))
+    cwd = told["WorkingDirectory"].rstrip("/")
+    return Definition(words, cwd, dict(one.split("=", 1) for one in given))
 
 
 class FakeLaunchd(Manager):
@@ -215,7 +217,8 @@ class FakeTaskScheduler(Manager):
         self.tasks: dict[str, str] = {}
 
     def starter(self) -> Starter:
-        return TaskScheduler(self, python=sys.executable, user="S-1-5-21-1", system_folder="C:\\Windows")
+        user, folder = "S-1-5-21-1", "C:\\Windows"
+        return TaskScheduler(self, python=sys.executable, own=os.environ, user=user, system_folder=folder)
 
     def entries(self) -> list[str]:
         return sorted(self.tasks)

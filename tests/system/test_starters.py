@@ -15,10 +15,25 @@ from xml.etree import ElementTree as XML
 
 import pytest
 
+from queuectl.errors import InvalidInput, QueueError
 from queuectl.system.launchd import Launchd
 from queuectl.system.starter import starter
-from queuectl.system.starting import Answer, Call, Remove, Run, Service, Starter, Write, run_program, shown
-from queuectl.system.systemd import Systemd
+from queuectl.system.starting import (
+    NO_ANSWER,
+    PROGRAM,
+    Answer,
+    Call,
+    Remove,
+    Run,
+    Service,
+    Starter,
+    Write,
+    can_be_told,
+    kept_variables,
+    run_program,
+    shown,
+)
+from queuectl.system.systemd import Systemd, way_to_manager
 from queuectl.system.task_scheduler import TaskScheduler
 from tests.support.managers import TASKS, read_task, read_unit
 
@@ -53,7 +68,8 @@ def launchd(run: Run = FINE) -> Launchd:
 
 def task_scheduler(run: Run = FINE) -> TaskScheduler:
     python = r"C:\Program Files\Python\pythonw.exe"
-    return TaskScheduler(run, python=python, user="S-1-5-21-1-2-3-1001", system_folder=r"C:\Windows\System32")
+    user, folder = "S-1-5-21-1-2-3-1001", r"C:\Windows\System32"
+    return TaskScheduler(run, python=python, own={"Temp": "x"}, user=user, system_folder=folder)
 
 
 EACH = [systemd, launchd, task_scheduler]
@@ -86,9 +102,36 @@ class TestEach:
 class TestSystemd:
     def test_the_unit_starts_exactly_that(self) -> None:
         known = read_unit(systemd().unit(SERVICE))
-        assert known.command == [sys.executable, "-m", "queuectl", *SERVICE.arguments]
+        assert known.command == [sys.executable, *PROGRAM, *SERVICE.arguments]
         assert known.cwd == SERVICE.cwd
         assert known.env == {"PATH": OWN["PATH"], "LANG": "C.UTF-8"}
+
+    @pytest.mark.parametrize("end", ["\\", " ", "\\ ", "%"])
+    def test_a_folder_whose_end_would_go_on_in_the_next_line_or_be_left_out(self, end: str) -> None:
+        unit = systemd().unit(SERVICE._replace(cwd=f"/a{end}", about=f"queuectl: workers on /b{end}"))
+        assert read_unit(unit).cwd == f"/a{end}"
+        assert "LANG" in read_unit(unit).env
+        assert not re.search(r"(?m)[\\ ]$", unit)
+
+    def test_its_file_is_where_systemd_looks(self) -> None:
+        for config, folder in [
+            ("/etc/mine", "/etc/mine"),
+            ("", "/home/me/.config"),
+            ("relative", "/home/me/.config"),
+        ]:
+            made = Systemd(FINE, python="python", own={"XDG_CONFIG_HOME": config}, user="me", home="/home/me")
+            assert made.entry("x").replace("\\", "/") == f"{folder}/systemd/user/queuectl-x.service"
+
+    def test_the_manager_is_found_where_nothing_tells_where_it_is(self, tmp_path: Path) -> None:
+        there, nowhere = str(tmp_path), str(tmp_path / "nowhere")
+        assert way_to_manager({}, there) == {"XDG_RUNTIME_DIR": there}
+        assert way_to_manager({"XDG_RUNTIME_DIR": ""}, there) == {"XDG_RUNTIME_DIR": there}
+        assert way_to_manager({}, nowhere) == {}
+        assert way_to_manager({"XDG_RUNTIME_DIR": "/run/user/7"}, there) == {}
+
+    def test_what_is_left_of_a_unit_that_somebody_has_deleted_is_removed(self) -> None:
+        calls = [step.argv[2:] for step in systemd().clear("x") if isinstance(step, Call)]
+        assert ("disable", "queuectl-x.service") in calls
 
     def test_it_is_started_again_and_given_longer_than_it_takes_to_end(self) -> None:
         lines = systemd().unit(SERVICE).splitlines()
@@ -142,12 +185,13 @@ class TestSystemd:
 class TestLaunchd:
     def test_the_agent_is_a_property_list_that_starts_exactly_that(self) -> None:
         known = plistlib.loads(launchd().agent(SERVICE))
-        assert known["ProgramArguments"] == ["/opt/venv/bin/python", "-m", "queuectl", *SERVICE.arguments]
+        assert known["ProgramArguments"] == ["/opt/venv/bin/python", *PROGRAM, *SERVICE.arguments]
         assert known["Label"] == "queuectl.jobs-1a2b3c"
         assert known["WorkingDirectory"] == SERVICE.cwd
         assert known["EnvironmentVariables"] == {"PATH": OWN["PATH"], "LANG": "C.UTF-8"}
         assert known["RunAtLoad"] is known["KeepAlive"] is True
         assert known["ExitTimeOut"] == 90
+        assert known["ProcessType"] == "Interactive", "launchd holds others back"
 
     def test_the_name_of_one_that_ends_is_waited_for(self) -> None:
         calls = [step for step in launchd().install(SERVICE) if isinstance(step, Call)]
@@ -203,18 +247,41 @@ class TestTaskScheduler:
         known = read_task(task_scheduler().task(SERVICE).decode("utf-16"))
         assert known.cwd == SERVICE.cwd
         arguments = split(self.text("Actions/Exec/Arguments") or "")
-        assert arguments == ["-m", "queuectl", *SERVICE.arguments]
+        assert arguments == [*PROGRAM, *SERVICE.arguments]
         assert self.text("Actions/Exec/Command") == r"C:\Program Files\Python\pythonw.exe"
 
     def test_its_result_is_read_in_whatever_language(self) -> None:
         row = (
             '"PC","\\queuectl-x","Nicht zutreffend","Wird ausgeführt","Nur interaktiv","30.11.2026","{}"\r\n'
         )
-        for result, says in [("267009", "runs"), ("-2147024894", "last result -2147024894")]:
+        for result, says in [
+            ("267009", "runs"),
+            ("1", "last result 1"),
+            ("N/A", "last result N/A"),
+            ("-1073741510", "last result (0xC000013A)"),
+            ("-2147024894", "its program is not there: queuectl service install again (0x80070002)"),
+            ("2147942402", "its program is not there: queuectl service install again (0x80070002)"),
+            ("-2147216609", "was not started once more, since it runs (0x8004131F)"),
+        ]:
             assert task_scheduler(answering(out=row.format(result))).says("x") == says
         assert (
             task_scheduler(answering(1, err="FEHLER: nicht gefunden")).says("x") == "FEHLER: nicht gefunden"
         )
+
+    @pytest.mark.parametrize("cwd", [r"C:\50%TEMP%", r"C:\a%b%temp%", r"C:\%%Temp%"])
+    def test_what_it_would_take_for_a_variable_is_refused(self, cwd: str) -> None:
+        with pytest.raises(InvalidInput, match="for a variable of the environment") as told:
+            task_scheduler().task(SERVICE._replace(cwd=cwd))
+        assert "rename" in str(told.value.hint)
+
+    @pytest.mark.parametrize("cwd", [r"C:\100%", r"C:\%TEMPO%", r"C:\5% or 7%", r"C:\%%", r"C:\TEMP%TEMP"])
+    def test_other_signs_of_that_kind_are_not(self, cwd: str) -> None:
+        assert read_task(task_scheduler().task(SERVICE._replace(cwd=cwd)).decode("utf-16")).cwd == cwd
+
+    def test_no_answer_is_not_taken_for_no_task(self) -> None:
+        with pytest.raises(QueueError, match="has not ended"):
+            task_scheduler(answering(NO_ANSWER, err="schtasks.exe has not ended within 120 s")).found("x")
+        assert task_scheduler(answering(1, err="ERROR: not found")).found("x") is None
 
 
 def split(line: str) -> list[str]:
@@ -241,6 +308,24 @@ def split(line: str) -> list[str]:
         else:
             word += letter
     return [*words, word]
+
+
+def test_of_a_variable_is_kept_what_can_be_told() -> None:
+    own = {"PATH": "/a:/caf\udce9:/b\nExecStart=/bin/sh:/c", "LANG": "\udce9", "TZ": ":Europe/Berlin"}
+    assert kept_variables(own) == {"PATH": "/a:/c", "TZ": ":Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    "letter", ["\n", "\0", "\x1b", "\x7f", "\x85", "\udcff", "\ufdd0", "\ufffe", "\U0001ffff"]
+)
+def test_what_cannot_be_told_to_each_of_them(letter: str) -> None:
+    assert not can_be_told(f"a{letter}b")
+    assert can_be_told(NASTY)
+
+
+def test_a_program_is_run_with_more_variables_than_ours() -> None:
+    code = "import os; print(os.environ['MORE'], 'PATH' in os.environ)"
+    assert run_program([sys.executable, "-c", code], {"MORE": "x"}).out.split() == ["x", "True"]
 
 
 def test_a_program_that_is_not_there_is_an_answer() -> None:

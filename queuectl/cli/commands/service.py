@@ -63,7 +63,8 @@ def install_service(
 
     check_processes(count, processes, tasks)
     root = spool_path()
-    ours = tuple(layers().options.items())
+    # The system starts them in another environment than this one.
+    ours = tuple(layers().over({}).items())
     wish = Wish(processes or count, tasks, processes is not None, trust_writers, settings=ours)
     chosen = default_name(root) if name is None else check_name(name)
     services = _services(root)
