@@ -50,18 +50,27 @@ class RotatingLog(logging.Handler):
 
     def _current(self) -> int:
         """The file that has the name now: another process may have begun it, or somebody deleted ours."""
-        if self._descriptor is not None:
+        before = self._descriptor
+        if before is not None:
             with suppress(OSError):
-                if os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
-                    return self._descriptor
-            os.close(self._descriptor)
-            self._descriptor = None
-        self._descriptor = system.open_to_append(self.path)
+                if os.path.samestat(os.fstat(before), os.stat(self.path)):
+                    return before
+        try:
+            self._descriptor = system.open_to_append(self.path)
+        except OSError:
+            if before is None:
+                raise
+            # Its folder has been moved, or nothing more can be opened: no line is to be lost.
+            return before
+        if before is not None:
+            os.close(before)
         return self._descriptor
 
     def _begin_another(self, more: int) -> None:
         # Where that cannot be done, or another process does it just now, the line goes into the one there is.
         with suppress(QueueError, OSError):
+            # Else a lock would be made, with its folder, where somebody has moved all of it away.
+            os.stat(self.path)
             held = locks.try_lock(f"{self.path}.lock")
             if held is None:
                 return

@@ -82,6 +82,18 @@ def test_one_that_somebody_has_deleted_is_made_anew(path: Path, log: RotatingLog
     assert numbers(path) == [2]
 
 
+@pytest.mark.skipif(WINDOWS, reason="there no folder is moved in which a file is open")
+def test_one_whose_folder_has_been_moved_is_gone_on_with(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    with closing(RotatingLog(str(before / "w.log"), largest=100, kept=2)) as log:
+        write(log, 1)
+        before.rename(after)
+        write(log, *range(2, 10))
+    assert numbers(after / "w.log") == [*range(1, 10)]
+    assert os.listdir(tmp_path) == ["after"]
+
+
 def test_text_that_is_no_unicode_is_no_trouble(path: Path, log: RotatingLog) -> None:
     say(log, "\udcff ä")
     assert path.read_text(encoding="utf-8") == "\\udcff ä\n"
