@@ -113,6 +113,13 @@ def _file(ctx: click.Context, incomplete: str) -> Items:
     return [CompletionItem(incomplete, type="file")]
 
 
+def _words(ctx: click.Context, incomplete: str) -> Items:
+    from queuectl.cli.job_options import given_program
+
+    # Behind a program: a file is what it is most likely given.
+    return _file(ctx, incomplete) if given_program() else []
+
+
 def _files(folder: str) -> list[str]:
     """What the files of a folder that holds few are called. Those of jobs are not looked at."""
     names = system.names_in(os.path.join(spool_path(), folder))
@@ -151,4 +158,5 @@ _SOURCES: dict[str, Source] = {
     "log_file": _file,
     "files": _file,
     "paths": _file,
+    "source": _words,
 }

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import split_arg_string
 
 from queuectl.cli import completing, run
 from queuectl.cli.candidates import source_of
+from queuectl.cli.completing import escaped
 from queuectl.cli.root import root
 from queuectl.config import SETTINGS
 from queuectl.queue.store import Store
+from queuectl.state import State
 from queuectl.system import shells
 from tests.support.commandline import CommandLine
 
@@ -42,7 +45,6 @@ FREE = {
         "on_success",
         "on_failure",
         "on_dead",
-        "source",
         "value",
         "task",
     ),
@@ -61,7 +63,7 @@ class Typing:
         self._capsys.readouterr()
         with self._monkeypatch.context() as patch:
             patch.setenv(completing.VARIABLE, f"{shell}_complete")
-            patch.setenv("COMP_WORDS", words)
+            patch.setenv("COMP_LINE" if shell == "bash" else "COMP_WORDS", words)
             patch.setenv("COMP_CWORD", word)
             code = run([])
         out, err = self._capsys.readouterr()
@@ -71,8 +73,28 @@ class Typing:
 
     def bash(self, *words: str) -> list[str]:
         """What may stand for the last word."""
-        out = self.asked("bash", "\n".join(f"'{word}'" for word in ["queuectl", *words]), str(len(words)))
-        return [line.partition(",")[2] for line in out.splitlines() if line.startswith("plain,")]
+        *before, last = words
+        line = " ".join(["queuectl", *(f"'{word}'" for word in before), escaped(last, "")])
+        told = self.line_of_bash(line, escaped(last, ""))
+        return ["".join(split_arg_string(one)) for one in told]
+
+    def line_of_bash(self, line: str, word: str) -> list[str]:
+        """What bash puts in place of `word`, the end of the line."""
+        out = self.asked("bash", line, word)
+        return [one.partition(",")[2] for one in out.splitlines() if one.startswith("plain,")]
+
+    def kinds(self, *words: str) -> set[str]:
+        """Of what may stand for the last word."""
+        out = self.asked("bash", " ".join(["queuectl", *words]), words[-1])
+        return {line.partition(",")[0] for line in out.splitlines()}
+
+    def fish(self, *words: str) -> list[str]:
+        out = self.asked("fish", "\n".join(["queuectl", *words[:-1]]), words[-1])
+        return [line.partition(",")[2].partition("\t")[0] for line in out.splitlines()]
+
+    def zsh(self, *words: str) -> list[str]:
+        out = self.asked("zsh", " ".join(["queuectl", *words]), str(len(words)))
+        return out.split("\n")[1::3]
 
     def powershell(self, *words: str) -> list[dict[str, str]]:
         out = self.asked("powershell", "\n".join(["queuectl", *words[:-1]]), words[-1])
@@ -99,10 +121,52 @@ def test_commands_options_and_choices(typing: Typing) -> None:
     assert typing.bash("hook", "set", "on_f") == ["on_failure"]
     assert typing.bash("enqueue", "--shell", "p") == ["powershell", "pwsh"]
     assert typing.bash("list", "--state", "failed,de") == ["failed,dead"]
-    assert typing.bash("list", "--state", "=", "de") == ["dead"], "as bash splits it"
     for verb in ("get", "set", "unset"):
         assert typing.bash("config", verb, "max_r") == ["max_retries"]
     assert typing.bash("--set", "backoff_b") == ["backoff_base="]
+
+
+def test_an_option_and_its_value_in_one_word(typing: Typing) -> None:
+    """Three shells put what they are told in place of all of it, bash in place of what is behind the `=`."""
+    assert typing.line_of_bash("queuectl list --state=failed,de", "failed,de") == ["failed,dead"]
+    assert typing.line_of_bash("queuectl list --state=", "") == [state.value for state in State]
+    assert typing.line_of_bash("queuectl list --state=de", "--state=de") == ["--state=dead"], (
+        "if it is told so"
+    )
+    for asked in (typing.zsh, typing.fish):
+        assert asked("list", "--state=failed,de") == ["--state=failed,dead"]
+        assert asked("--set=max_r") == ["--set=max_retries="]
+    assert typing.powershell("list", "--state=de")[0]["text"] == "--state=dead"
+    assert typing.powershell("show", "--spool=spool", "my")[0]["text"] == "'my job'"
+    assert typing.powershell("list", "--group=v")[0]["text"] == "--group=video"
+    typing.cli.ok("enqueue", "--batch", "b 2", "--", "x")
+    assert [one["text"] for one in typing.powershell("list", "--batch=b ")] == ["'--batch=b 2'"]
+
+
+def test_what_bash_would_cut_into_more_words(typing: Typing) -> None:
+    assert typing.line_of_bash("queuectl --set max_retries=5 stat", "stat") == ["status", "stats"]
+    assert typing.line_of_bash("queuectl --spool=./spool show wai", "wai") == ["wails", "waits"]
+    assert typing.line_of_bash("queuectl enqueue --at 2027-01-01T09:00 --after go", "go") == ["gone"]
+    typing.cli.ok("enqueue", "--id", "a=b,", "--", "x")
+    assert typing.line_of_bash("queuectl show a=", "") == ["b,"]
+    assert typing.line_of_bash("queuectl show a", "a") == ["a=b,"]
+
+
+def test_a_word_of_bash_in_which_a_quote_is_open(typing: Typing) -> None:
+    typing.cli.ok("enqueue", "--id", "it's $5 `x`", "--", "x")
+    assert typing.line_of_bash("queuectl show my", "my") == ["my\\ job"]
+    assert typing.line_of_bash('queuectl show "my', "my") == ["my job"]
+    assert typing.line_of_bash("queuectl show my\\ j", "my\\ j") == ["my\\ job"]
+    assert typing.line_of_bash("queuectl show it", "it") == ["it\\'s\\ \\$5\\ \\`x\\`"]
+    assert typing.line_of_bash('queuectl show "it', "it") == ["it's \\$5 \\`x\\`"]
+    assert typing.line_of_bash("queuectl show 'it", "it") == ["it'\\''s $5 `x`"]
+
+
+def test_files_behind_a_program(typing: Typing) -> None:
+    assert typing.kinds("enqueue", "--", "python", "x") == {"file"}
+    assert typing.kinds("schedule", "add", "n", "--every", "1d", "--", "python", "x") == {"file"}
+    assert typing.kinds("hook", "set", "on_dead", "--", "python", "x") == {"file"}
+    assert typing.kinds("enqueue", "x") == {""}, "no file is a job in itself there"
 
 
 def test_ids_that_a_command_may_be_meant_for(typing: Typing) -> None:
@@ -196,7 +260,8 @@ def test_powershell_is_told_texts_names_and_tips(typing: Typing) -> None:
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("a-b_c.d", "a-b_c.d"), ("it's", "'it''s'"), ("a,b", "'a,b'"), ("$x", "'$x'"), ("\u00e4", "'\u00e4'")],
+    [("a-b_c.d", "a-b_c.d"), ("it's", "'it''s'"), ("a,b", "'a,b'"), ("$x", "'$x'"), ("\u00e4", "'\u00e4'")]
+    + [(f"it{quote}s", f"'it{quote}{quote}s'") for quote in "\u2018\u2019\u201a\u201b"],
 )
 def test_a_word_of_powershell(word: str, told: str) -> None:
     assert completing.quoted(word) == told
@@ -209,7 +274,7 @@ def test_the_script_for_powershell() -> None:
     for opening, closing in ("{}", "()", "[]"):
         assert script.count(opening) == script.count(closing)
     assert script.count("$env:_QUEUECTL_COMPLETE") == 3, "kept, set, given back"
-    assert re.search(r"finally \{[^}]*= \$before", script)
+    assert re.search(r"finally \{[^}]*= \$before\n +\$global:LASTEXITCODE = \$code", script)
 
 
 @pytest.mark.parametrize("shell", shells.NAMES)

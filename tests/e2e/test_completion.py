@@ -117,15 +117,38 @@ def test_tab_completes_and_uninstall_takes_it_out_again(spool: Program, shell: S
     home.typed("queuectl list --sta\tcomp\t", "<list><--state><completed>")
     home.typed("queuectl --spool spo\t show it\t", "<--spool><spool><show><it's>")
     home.typed("queuectl run told\t", "<run><told>")
+    home.typed("queuectl list --state=comp\t", "<list><--state=completed>")
+    home.typed("queuectl --set=max_r\t5 status", "<--set=max_retries=5><status>")
+    home.typed("queuectl --spool=spo\t status", "<--spool=spool><status>")
+    home.typed("queuectl enqueue --file=tol\t", "<enqueue><--file=told>")
     spool.ok("completion", "uninstall", shell.name)
     assert home.content() == before
 
 
-def test_bash_takes_an_equals_sign_for_a_word(spool: Program) -> None:
-    home = Home(spool, SHELLS[0])
-    spool.ok("completion", "install", "bash")
-    home.typed("queuectl list --state=comp\t", "<list><--state=completed>")
+@both
+def test_whatever_is_before_the_word_and_within_a_quote(spool: Program, shell: Shell) -> None:
+    spool.ok("enqueue", "--id", "a=b,", "--", "x")
+    home = Home(spool, shell)
+    spool.ok("completion", "install", shell.name)
     home.typed("queuectl --set max_r\t5 status", "<--set><max_retries=5><status>")
+    home.typed("queuectl --set max_retries=5 statu\t", "<--set><max_retries=5><status>")
+    home.typed("queuectl --spool=./spool show it\t", "<--spool=./spool><show><it's>")
+    home.typed('A=b queuectl show "my\t', "<show><my job [1], late>")
+    home.typed("queuectl show 'my\t", "<show><my job [1], late>")
+    home.typed("queuectl show a=\t", "<show><a=b,>")
+    home.typed("queuectl enqueue -- cat tol\t", "<enqueue><--><cat><told>")
+
+
+@both
+def test_the_program_that_is_typed_is_the_one_that_is_asked(spool: Program, shell: Shell) -> None:
+    home = Home(spool, shell)
+    spool.ok("completion", "install", shell.name)
+    shutil.copytree(spool.here / "bin", spool.here / "elsewhere")
+    # fish loads nothing for a name that is not on the PATH.
+    (spool.here / "bin" / "queuectl").write_text("#!/bin/sh\n")
+    home.typed("./elsewhere/queuectl show back\t", "<show><back-up>")
+    (home.folder / "mine").symlink_to(spool.here / "elsewhere")
+    home.typed("~/mine/queuectl show back\t", "<show><back-up>")
 
 
 @both
@@ -137,3 +160,24 @@ def test_the_shell_that_is_used_is_found(spool: Program, shell: Shell) -> None:
     with Terminal(spool, command=[shell.name, str(script)]) as terminal:
         assert terminal.end() == 0, terminal.text
     assert b"_QUEUECTL_COMPLETE" in home.content()
+
+
+@both
+def test_where_the_program_is_gone_nothing_is_said(spool: Program, shell: Shell) -> None:
+    """It would be said in the middle of the line that somebody types."""
+    home = Home(spool, shell)
+    spool.ok("completion", "install", shell.name)
+    asks = {
+        "bash": "{ . ~/.bashrc; COMP_LINE='queuectl sho' COMP_POINT=12; _queuectl_completion queuectl sho; }",
+        "zsh": "{ . ~/.zshrc; words=(queuectl sho) CURRENT=2 PREFIX=sho; _queuectl_completion || true; }",
+        "fish": "begin; source ~/.config/fish/completions/queuectl.fish; complete -C 'queuectl sho'; end",
+    }
+    (spool.here / "bin" / "queuectl").unlink()
+    started = str(shutil.which(shell.name))
+    for name in ("env", "mv", "rm"):
+        (spool.here / "bin" / name).symlink_to(str(shutil.which(name)))
+    spool.env["PATH"] = str(spool.here / "bin")
+    with Terminal(spool, command=[started, "-c", f"{asks[shell.name]}; echo said nothing"]) as terminal:
+        assert terminal.end() == 0
+    assert terminal.text.split() == ["said", "nothing"]
+    assert home.content()
