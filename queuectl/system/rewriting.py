@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import suppress
@@ -29,9 +30,12 @@ def rewrite(path: str, data: bytes) -> None:
     """Let the file hold ``data``; it, and its folders, are made where they are not there.
 
     A link stays and what it leads to is written; who may read the file, and whose it is, stays as well.
-    Raises OSError.
+    Raises OSError, also for a file that is read-only: it could be replaced, and is not meant to be.
     """
     path = os.path.realpath(path)
+    with suppress(FileNotFoundError):
+        if not os.stat(path).st_mode & 0o222:
+            raise PermissionError(errno.EACCES, "it is read-only", path)
     _make_folders(os.path.dirname(path))
     new = f"{path}.queuectl-{os.getpid()}"
     write_file(new, data)

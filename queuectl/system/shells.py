@@ -21,6 +21,10 @@ _ASK = (
     "[Convert]::ToBase64String([Text.Encoding]::UTF8.GetBytes("
     '"$(Get-ExecutionPolicy)`n$($PROFILE.CurrentUserCurrentHost)"))'
 )
+_OF_ONE = ("PSMODULEPATH", "PSEXECUTIONPOLICYPREFERENCE")
+"""What a PowerShell leaves to what it starts: where its modules are, which Windows PowerShell must not take for
+its own, and the policy of that one window, which is not that of the next.
+"""
 _PROFILE = "Microsoft.PowerShell_profile.ps1"
 
 
@@ -46,16 +50,29 @@ def used_shell() -> Optional[str]:
     return _shell_named(_name_of_parent()) or _shell_named(os.environ.get("SHELL", ""))
 
 
-def startup_file(shell: str) -> str:
-    """What bash, zsh or fish reads when it starts for a person, or a file of our own that it looks for."""
+def startup_files(shell: str) -> list[str]:
+    """What bash, zsh or fish reads when it starts for a person, or a file of our own that it looks for.
+
+    The first is the one that it reads as things are; it would read the others if those before were not there.
+    """
     home = os.path.expanduser("~")
     if shell == ZSH:
-        return os.path.join(os.environ.get("ZDOTDIR") or home, ".zshrc")
+        return [os.path.join(os.environ.get("ZDOTDIR") or home, ".zshrc")]
     if shell == FISH:
         config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        return os.path.join(config, "fish", "completions", "queuectl.fish")
-    # A terminal of macOS starts a login shell, which reads the other file.
-    return os.path.join(home, ".bash_profile" if sys.platform == "darwin" else ".bashrc")
+        return [os.path.join(config, "fish", "completions", "queuectl.fish")]
+    if sys.platform != "darwin":
+        return [os.path.join(home, ".bashrc")]
+    # A terminal of macOS starts a login shell. `~/.profile` is for other shells, too.
+    found = [os.path.join(home, name) for name in (".bash_profile", ".bash_login")]
+    return sorted(found, key=lambda path: not os.path.exists(path))
+
+
+def hidden_by(path: str) -> Optional[str]:
+    """What a login shell does not read where this file is; None if there is no such."""
+    folder, name = os.path.split(path)
+    hidden = os.path.join(folder, ".profile")
+    return hidden if name == ".bash_profile" and os.path.exists(hidden) else None
 
 
 def powershells() -> list[PowerShell]:
@@ -119,8 +136,7 @@ def _documents() -> str:
 
 
 def _asked(program: str, folder: str) -> PowerShell:
-    # Windows PowerShell that PowerShell 7 has started, by way of us, would take its modules for its own.
-    environment = {name: text for name, text in os.environ.items() if name.upper() != "PSMODULEPATH"}
+    environment = {name: text for name, text in os.environ.items() if name.upper() not in _OF_ONE}
     try:
         told = subprocess.run(
             [program, "-NoProfile", "-NonInteractive", "-Command", _ASK],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -352,7 +354,7 @@ def test_a_link_stays_one_and_modes_stay(cli: CommandLine, home: Path) -> None:
     kept.parent.mkdir()
     kept.write_text("x\n")
     kept.chmod(0o600)
-    link = home / os.path.basename(shells.startup_file("bash"))
+    link = home / os.path.basename(shells.startup_files("bash")[0])
     link.symlink_to(kept)
     cli.ok("completion", "install", "bash")
     assert link.is_symlink()
@@ -361,6 +363,74 @@ def test_a_link_stays_one_and_modes_stay(cli: CommandLine, home: Path) -> None:
     cli.ok("completion", "uninstall", "bash")
     assert kept.read_text() == "x\n"
     assert os.listdir(kept.parent) == ["bashrc"]
+
+
+def test_a_file_that_is_read_only_is_let_alone_and_nothing_is_claimed(cli: CommandLine, home: Path) -> None:
+    zshrc = home / ".zshrc"
+    zshrc.write_text("mine\n")
+    zshrc.chmod(0o444)
+    try:
+        told = cli.fails(1, "completion", "install", "zsh")
+    finally:
+        zshrc.chmod(0o644)
+    assert f"cannot change {zshrc}: it is read-only" in told
+    assert "queuectl completion show zsh prints what would be in it" in told
+    assert zshrc.read_text() == "mine\n"
+    assert os.listdir(home) == [".zshrc"]
+
+
+def test_a_path_that_is_told_can_be_typed(
+    cli: CommandLine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZDOTDIR", str(home / "my shell"))
+    assert f"source '{home / 'my shell' / '.zshrc'}'" in cli.ok("completion", "install", "zsh").err
+
+
+@pytest.fixture
+def mac(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of somebody whose terminal starts a login shell."""
+    monkeypatch.setattr(shells.sys, "platform", "darwin")
+    return home
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
+def test_a_profile_that_the_new_file_would_hide_is_read_all_the_same(cli: CommandLine, mac: Path) -> None:
+    """bash reads the first of .bash_profile, .bash_login and .profile, and no other."""
+    (mac / ".profile").write_text("echo of the profile\n")
+    cli.ok("completion", "install", "bash")
+    once = (mac / ".bash_profile").read_bytes()
+    assert "has it already" in cli.ok("completion", "install", "bash").err
+    assert (mac / ".bash_profile").read_bytes() == once
+    bash = shutil.which("bash")
+    if bash is not None:
+        environment = {**os.environ, "HOME": str(mac)}
+        told = subprocess.run(
+            [bash, "-l", "-c", "complete -p queuectl"], env=environment, stdout=-1, check=True
+        )
+        assert told.stdout.startswith(b"of the profile\n")
+        assert b"-F _queuectl_completion queuectl" in told.stdout
+    cli.ok("completion", "uninstall", "bash")
+    assert os.listdir(mac) == [".profile"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
+def test_the_file_that_bash_reads_has_it_and_loses_it_whatever_came_since(
+    cli: CommandLine, mac: Path
+) -> None:
+    login, profile = mac / ".bash_login", mac / ".bash_profile"
+    login.write_text("login\n")
+    (mac / ".profile").write_text("profile\n")
+    cli.ok("completion", "install", "bash")
+    assert login.read_text().startswith("login\n# >>>")
+    assert ".profile" not in login.read_text()
+    profile.write_text("later\n")
+    cli.ok("completion", "install", "bash")
+    assert profile.read_text().startswith("later\n# >>>")
+    assert ".profile" not in profile.read_text(), "they did not have it read themselves"
+    cli.ok("completion", "uninstall", "bash")
+    assert (login.read_text(), profile.read_text()) == ("login\n", "later\n")
+    told = cli.ok("completion", "uninstall", "bash").err.splitlines()
+    assert told == [f"{profile} has nothing of it", f"{login} has nothing of it"]
 
 
 class Powers:

@@ -54,6 +54,7 @@ class Pwsh:
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("HOME", str(folder / "home"))
         monkeypatch.setenv("PSModulePath", "/of/another")
+        monkeypatch.setenv("PSExecutionPolicyPreference", "Bypass")
         self.fallback = str(folder / "home" / ".config" / "powershell" / "Microsoft.PowerShell_profile.ps1")
 
     def does(self, script: str) -> None:
@@ -61,7 +62,8 @@ class Pwsh:
         self.path.chmod(0o755)
 
     def says(self, text: str) -> None:
-        self.does(f'[ -z "$PSModulePath" ] && echo {b64encode(text.encode()).decode()}')
+        alone = '[ -z "$PSModulePath$PSExecutionPolicyPreference" ]'
+        self.does(f"{alone} && echo {b64encode(text.encode()).decode()}")
 
 
 @pytest.fixture
@@ -101,11 +103,11 @@ def test_startup_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/h")
     monkeypatch.delenv("ZDOTDIR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
-    assert shells.startup_file("zsh") == "/h/.zshrc"
-    assert shells.startup_file("fish") == "/c/fish/completions/queuectl.fish"
+    assert shells.startup_files("zsh") == ["/h/.zshrc"]
+    assert shells.startup_files("fish") == ["/c/fish/completions/queuectl.fish"]
     monkeypatch.setenv("ZDOTDIR", "/z")
-    assert shells.startup_file("zsh") == "/z/.zshrc"
+    assert shells.startup_files("zsh") == ["/z/.zshrc"]
     monkeypatch.setattr(shells.sys, "platform", "linux")
-    assert shells.startup_file("bash") == "/h/.bashrc"
+    assert shells.startup_files("bash") == ["/h/.bashrc"]
     monkeypatch.setattr(shells.sys, "platform", "darwin")
-    assert shells.startup_file("bash") == "/h/.bash_profile"
+    assert shells.startup_files("bash") == ["/h/.bash_profile", "/h/.bash_login"]

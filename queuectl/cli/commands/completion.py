@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 from typing import NamedTuple, Optional
 
 import click
@@ -25,6 +26,8 @@ class _File(NamedTuple):
     shell: str
     path: str
     new_line: str = "\n"
+    lead: str = ""
+    """What the script begins with in a file that has nothing else."""
 
     @property
     def ours(self) -> bool:
@@ -68,9 +71,8 @@ def install_completion(shell: Optional[str], dry_run: bool) -> None:
         if before == after:
             say(f"{cell(file.path)} has it already")
             continue
-        say(f"{'would change' if dry_run else 'changed'} {cell(file.path)}")
+        _change(file, after, dry_run=dry_run)
         if not dry_run:
-            rewrite(file.path, after)
             say(_now(file))
 
 
@@ -79,24 +81,15 @@ def install_completion(shell: Optional[str], dry_run: bool) -> None:
 @dry_run_option
 def uninstall_completion(shell: Optional[str], dry_run: bool) -> None:
     """Take out again what install has put there, and nothing else."""
-    for file in _files(shell or _used(), to_run=False):
-        before = read_through(file.path)
-        if file.ours:
-            after = b"" if before.startswith(OWN_FILE.encode()) else before
-        else:
-            after = without_script(before, file.path)
-        if before == after:
+    files = _files(shell or _used(), to_run=False)
+    befores = [read_through(file.path) for file in files]
+    found = [(file, before, _without(file, before)) for file, before in zip(files, befores)]
+    changes = [(file, after) for file, before, after in found if before != after]
+    for file, after in changes:
+        _change(file, after, dry_run=dry_run)
+    if not changes:
+        for file in files:
             say(f"{cell(file.path)} has nothing of it")
-            continue
-        say(f"{'would change' if dry_run else 'changed'} {cell(file.path)}")
-        if not dry_run and after:
-            rewrite(file.path, after)
-        elif not dry_run:
-            # Nothing else was in it. What a link leads to is emptied: it may be kept elsewhere.
-            if os.path.islink(file.path):
-                rewrite(file.path, after)
-            else:
-                system.remove(file.path)
 
 
 def _used() -> str:
@@ -106,8 +99,30 @@ def _used() -> str:
     return used
 
 
+def _change(file: _File, after: bytes, *, dry_run: bool) -> None:
+    if not dry_run:
+        try:
+            # One that holds nothing else goes. What a link leads to is emptied: it may be kept elsewhere.
+            if after or os.path.islink(file.path):
+                rewrite(file.path, after)
+            else:
+                system.remove(file.path)
+        except OSError as error:
+            hint = f"queuectl completion show {file.shell} prints what would be in it"
+            raise QueueError(f"cannot change {file.path}: {error.strerror or error}", hint=hint) from error
+    say(f"{'would change' if dry_run else 'changed'} {cell(file.path)}")
+
+
+def _without(file: _File, before: bytes) -> bytes:
+    if file.ours:
+        return b"" if before.startswith(OWN_FILE.encode()) else before
+    return without_script(before, file.path)
+
+
 def _changed(file: _File, before: bytes, script: str) -> bytes:
     if not file.ours:
+        if file.lead and (not before or file.lead.encode() in before):
+            script = file.lead + script
         return with_script(before, script, file.new_line, file.path)
     if before and not before.startswith(OWN_FILE.encode()):
         raise Conflict(f"{file.path} is there and is not of queuectl completion install; move it away")
@@ -116,7 +131,8 @@ def _changed(file: _File, before: bytes, script: str) -> bytes:
 
 def _files(shell: str, *, to_run: bool) -> list[_File]:
     if shell != shells.POWERSHELL:
-        return [_File(shell, shells.startup_file(shell))]
+        paths = shells.startup_files(shell)
+        return [_startup(shell, path) for path in (paths[:1] if to_run else paths)]
     found = shells.powershells()
     if not found:
         raise QueueError("no PowerShell is here: neither powershell.exe nor a pwsh on the PATH")
@@ -133,9 +149,15 @@ def _files(shell: str, *, to_run: bool) -> list[_File]:
     return [_File(shell, one.profile, shells.NEW_LINE) for one in chosen]
 
 
+def _startup(shell: str, path: str) -> _File:
+    hidden = shells.hidden_by(path)
+    lead = "" if hidden is None else f"[ ! -r {quote(hidden)} ] || . {quote(hidden)}\n"
+    return _File(shell, path, lead=lead)
+
+
 def _now(file: _File) -> str:
     if file.ours:
         return "fish completes queuectl from now on"
     if file.shell == shells.POWERSHELL:
         return "new windows complete queuectl; this one does after: . $PROFILE"
-    return f"new terminals complete queuectl; this one does after: source {cell(file.path)}"
+    return f"new terminals complete queuectl; this one does after: source {cell(quote(file.path))}"

@@ -116,15 +116,15 @@ def tame() -> Iterator[list[Any]]:
         for show in ("show_folder", "show_file"):
             patches.enter_context(mock.patch.object(showing, show, return_value="nobody looks"))
         patches.enter_context(mock.patch.object(shells, "powershells", return_value=[]))
-        patches.enter_context(mock.patch.object(shells, "startup_file", _startup_file))
+        patches.enter_context(mock.patch.object(shells, "startup_files", _startup_files))
         for module in (logs, look):
             patches.enter_context(mock.patch.object(module, "system", _Impatient()))
         yield ran
 
 
-def _startup_file(shell: str) -> str:
+def _startup_files(shell: str) -> list[str]:
     # Of the home that a test stands in, whatever else the environment says.
-    return os.path.join(os.path.expanduser("~"), f"start-of-{shell}")
+    return [os.path.join(os.path.expanduser("~"), f"start-of-{shell}")]
 
 
 class _Impatient:
