@@ -196,7 +196,7 @@ def config_from(stored: Mapping[str, str]) -> Config:
     for name, text in stored.items():
         if name in SETTINGS:
             try:
-                values[name] = SETTINGS[name].parse(text)
+                values[name] = SETTINGS[name].parse(text.strip())
             except ValueError:
                 continue
     return Config(**values)

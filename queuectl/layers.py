@@ -93,7 +93,7 @@ def assigned(texts: Mapping[str, str], assignment: str) -> dict[str, str]:
     name = name.strip()
     if not equals:
         raise InvalidInput(f"{OPTION_NAME} {assignment} says no value: it must be {OPTION_NAME} KEY=VALUE")
-    parse_value(name, text)
+    parse_value(name, text, called=f"{OPTION_NAME} {name}")
     return {**texts, name: text}
 
 

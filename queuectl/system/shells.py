@@ -22,8 +22,8 @@ _ASK = (
     '"$(Get-ExecutionPolicy)`n$($PROFILE.CurrentUserCurrentHost)"))'
 )
 _OF_ONE = ("PSMODULEPATH", "PSEXECUTIONPOLICYPREFERENCE")
-"""What a PowerShell leaves to what it starts: where its modules are, which Windows PowerShell must not take for
-its own, and the policy of that one window, which is not that of the next.
+"""What a PowerShell leaves to what it starts: where its modules are, which an older one must not take for its
+own, and the policy of that one window, which is not that of the next.
 """
 _PROFILE = "Microsoft.PowerShell_profile.ps1"
 

@@ -414,9 +414,7 @@ def test_a_profile_that_the_new_file_would_hide_is_read_all_the_same(cli: Comman
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
-def test_the_file_that_bash_reads_has_it_and_loses_it_whatever_came_since(
-    cli: CommandLine, mac: Path
-) -> None:
+def test_the_file_that_bash_reads_has_it_and_all_lose_it(cli: CommandLine, mac: Path) -> None:
     login, profile = mac / ".bash_login", mac / ".bash_profile"
     login.write_text("login\n")
     (mac / ".profile").write_text("profile\n")

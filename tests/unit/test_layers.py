@@ -32,6 +32,19 @@ def test_each_value_tells_where_it_is_from() -> None:
     assert held["backoff_max"] == Held(3600, "default"), "what is unfit there does not hold"
 
 
+def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    """In cmd.exe `set QUEUECTL_TIMEOUT=5 && queuectl` leaves one behind the value."""
+    texts = {
+        name: f" {text}\t" for name, text in {"max_retries": "5", "timeout": "1m", "shell": "sh"}.items()
+    }
+    assert Layers(texts, {}).checked().held({})["max_retries"] == Held(
+        5, "environment", "QUEUECTL_MAX_RETRIES"
+    )
+    for layers, stored in ((Layers(texts, {}), {}), (Layers({}, texts), {}), (NO_LAYERS, texts)):
+        config = config_from(layers.checked().over(stored))
+        assert (config.max_retries, config.timeout, config.shell) == (5, 60, "sh")
+
+
 def test_a_bad_value_of_the_environment_names_the_variable() -> None:
     with pytest.raises(InvalidInput, match=r"^QUEUECTL_MAX_RETRIES cannot be 'x': it must be a whole number"):
         Layers({"max_retries": "x"}, {"max_retries": "1"}).checked()
@@ -63,7 +76,7 @@ def test_no_variable_of_a_setting_is_one_that_a_command_or_a_hook_is_told_someth
     [
         ("max_retries", "says no value"),
         ("max_retry=3", "did you mean 'max_retries'"),
-        ("max_retries=many", "it must be a whole number"),
+        ("max_retries=many", "--set max_retries cannot be 'many': it must be a whole number"),
         ("=3", "no setting ''"),
     ],
 )
