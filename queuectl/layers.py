@@ -13,6 +13,8 @@ from queuectl.errors import InvalidInput
 DEFAULT, SPOOL, ENVIRONMENT, OPTION = "default", "spool", "environment", "option"
 OPTION_NAME = "--set"
 _PREFIX = "QUEUECTL_"
+_ALIKE = 0.8
+"""From which share of their letters on one name may be meant for another: max_retry, timout; not timezone."""
 
 
 class Held(NamedTuple):
@@ -81,6 +83,21 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings that an environment gives, unchecked; an empty variable gives none."""
     found = ((name, environment.get(one)) for one, name in _VARIABLES)
     return {name: text for name, text in found if text}
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are no setting's and nearly one's, with that."""
+    known = dict(_VARIABLES)
+    others = [name for name, text in environment.items() if name.startswith(_PREFIX) and text]
+    others = [name for name in others if name not in known]
+    if not others:
+        return {}
+    from difflib import get_close_matches
+
+    # Without what all begin with, which would make all of them alike.
+    bare = [name.upper() for name in SETTINGS]
+    found = ((name, get_close_matches(name[len(_PREFIX) :], bare, n=1, cutoff=_ALIKE)) for name in others)
+    return {name: _PREFIX + close[0] for name, close in found if close}
 
 
 def assigned(texts: Mapping[str, str], assignment: str) -> dict[str, str]:

@@ -12,13 +12,13 @@ from typing import Any, Callable, Optional, TypeVar
 import click
 
 from queuectl import system
-from queuectl.cli.terminal import echo, forget
+from queuectl.cli.terminal import cell, echo, forget
 from queuectl.errors import Interrupted
-from queuectl.layers import OPTION_NAME, Layers, assigned, settings_in
+from queuectl.layers import OPTION_NAME, Layers, assigned, misspelt, settings_in
 from queuectl.queue import DEFAULT_SPOOL, Queue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-_SPOOL, _SETTINGS = "queuectl.spool", "queuectl.settings"
+_SPOOL, _SETTINGS, _TOLD = "queuectl.spool", "queuectl.settings", "queuectl.told"
 
 
 @cache
@@ -133,12 +133,17 @@ def spool_path() -> str:
 
 
 def layers() -> Layers:
-    """What of the settings holds for this call alone.
+    """What of the settings holds for this call alone; a variable that may be meant for one is told of.
 
     Raises:
         InvalidInput: a variable of the environment is not what its setting can be.
     """
-    options = click.get_current_context().meta.get(_SETTINGS, {})
+    meta = click.get_current_context().meta
+    if not meta.setdefault(_TOLD, False):
+        meta[_TOLD] = True
+        for name, meant in misspelt(os.environ).items():
+            say(f"{cell(name)} is no setting's; did you mean {meant}?")
+    options = meta.get(_SETTINGS, {})
     return Layers(settings_in(os.environ), options).checked()
 
 

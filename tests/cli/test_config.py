@@ -156,6 +156,20 @@ def test_a_bad_variable_is_told_before_anything_is_done(
     assert not cli.spool.exists()
 
 
+def test_a_variable_that_may_be_meant_for_a_setting_is_told_of_once(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("init")
+    monkeypatch.setenv("QUEUECTL_MAX_RETRY", "9")
+    monkeypatch.setenv("QUEUECTL_OF_MINE", "9")
+    told = "QUEUECTL_MAX_RETRY is no setting's; did you mean QUEUECTL_MAX_RETRIES?"
+    for words in (["config", "get"], ["run"], ["worker", "start", "--drain"], ["list", "--json"]):
+        answer = cli.ok(*words)
+        assert answer.err.splitlines().count(told) == 1
+        assert "OF_MINE" not in answer.err
+        assert told not in answer.out
+
+
 def test_what_is_set_where_a_stronger_layer_hides_it_is_stored_and_told(layered: CommandLine) -> None:
     hidden = "but QUEUECTL_MAX_RETRIES hides that here: max_retries = 5"
     assert layered.ok("config", "set", "max_retries", "2").err.splitlines() == ["max_retries = 2", hidden]

@@ -9,7 +9,7 @@ from queuectl.config import SETTINGS, config_from
 from queuectl.errors import InvalidInput
 from queuectl.hook import hook_job
 from queuectl.job import Run
-from queuectl.layers import NO_LAYERS, Held, Layers, assigned, settings_in, unfit, variable
+from queuectl.layers import NO_LAYERS, Held, Layers, assigned, misspelt, settings_in, unfit, variable
 from queuectl.state import State
 
 ALL = Layers({"max_retries": "5", "timeout": "1m"}, {"max_retries": "9"})
@@ -69,6 +69,17 @@ def test_no_variable_of_a_setting_is_one_that_a_command_or_a_hook_is_told_someth
     ours = {**_environment({}, job, conditions), **hook_job(Job(command="x"), job, "on_dead", "log").env}
     assert {"QUEUECTL_JOB_ID", "QUEUECTL_RESULT", "QUEUECTL_SCHEDULE", "QUEUECTL_HOOK"} <= ours.keys()
     assert not ours.keys() & {variable(name) for name in SETTINGS}
+    assert misspelt(dict.fromkeys(ours, "x")) == {}, "nor nearly one"
+
+
+def test_a_variable_that_is_nearly_a_settings() -> None:
+    given = ("MAX_RETRY", "TIMOUT", "KEEP_LOG", "TIMEZONE", "DATABASE_URL", "MAX_RETRIES", "")
+    environment = {"QUEUECTL_MAX_RETRYS": "", **{f"QUEUECTL_{name}": "5" for name in given}, "MAX_RETRY": "5"}
+    assert misspelt(environment) == {
+        "QUEUECTL_MAX_RETRY": "QUEUECTL_MAX_RETRIES",
+        "QUEUECTL_TIMOUT": "QUEUECTL_TIMEOUT",
+        "QUEUECTL_KEEP_LOG": "QUEUECTL_KEEP_LOGS",
+    }
 
 
 @pytest.mark.parametrize(
