@@ -180,6 +180,11 @@ def test_what_is_set_where_a_stronger_layer_hides_it_is_stored_and_told(layered:
     assert len(layered.ok("config", "set", "max_crashes", "2").err.splitlines()) == 1
 
 
+def test_what_a_job_says_itself_wins_over_every_layer(layered: CommandLine) -> None:
+    layered.ok("enqueue", "--id", "own", "--max-retries", "2", "--", "x")
+    assert [job["max_retries"] for job in layered.json("list", "--set", "max_retries=9")] == [2]
+
+
 def test_layers_are_stored_nowhere(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("QUEUECTL_MAX_RETRIES", "5")
