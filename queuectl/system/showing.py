@@ -7,6 +7,7 @@ that fails, and lets it begin a browser in the terminal where there is no displa
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -27,7 +28,7 @@ def show_folder(path: str) -> Optional[str]:
         return None
     if sys.platform == "darwin":
         return _start(["/usr/bin/open", path])
-    return _xdg_open(path)
+    return _show_on_linux(path)
 
 
 def show_file(path: str) -> Optional[str]:
@@ -36,7 +37,7 @@ def show_file(path: str) -> Optional[str]:
         return _start(explorer_line(path))
     if sys.platform == "darwin":
         return _start(["/usr/bin/open", "-R", path])
-    return _xdg_open(os.path.dirname(path))
+    return _show_on_linux(os.path.dirname(path))
 
 
 def explorer_line(path: str) -> str:
@@ -45,15 +46,34 @@ def explorer_line(path: str) -> str:
     return f'"{explorer}" /select,"{path}"'
 
 
-def _xdg_open(folder: str) -> Optional[str]:
+def _show_on_linux(folder: str) -> Optional[str]:
+    seen = _as_windows_sees(folder)
+    if seen is not None:
+        return _start(["explorer.exe", seen], tells=False)
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         # It would look for a browser that runs in the terminal.
         return "there is no display"
     return _start(["xdg-open", folder])
 
 
-def _start(command: Union[str, list[str]]) -> Optional[str]:
-    """Start a program that has nothing of ours, and is not waited for if it goes on."""
+def _as_windows_sees(folder: str) -> Optional[str]:
+    """Its path for the Explorer of the Windows that we run in (WSL); None if there is none to call."""
+    if not os.environ.get("WSL_DISTRO_NAME") or shutil.which("explorer.exe") is None:
+        return None
+    asked = ["wslpath", "-w", folder]
+    with suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(
+            asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=True
+        )
+        return told.stdout.decode("utf-8", "surrogateescape").rstrip("\n") or None
+    return None
+
+
+def _start(command: Union[str, list[str]], *, tells: bool = sys.platform != "win32") -> Optional[str]:
+    """Start a program that has nothing of ours, and is not waited for if it goes on.
+
+    One that does not tell by its exit code is believed: Explorer hands over to the one that runs, and says 1.
+    """
     try:
         started = subprocess.Popen(
             command,
@@ -68,8 +88,7 @@ def _start(command: Union[str, list[str]]) -> Optional[str]:
         return f"{name}: {error.strerror or error}"
     with suppress(subprocess.TimeoutExpired):
         code = started.wait(PATIENCE)
-        # Explorer has handed over to the one that runs, and says 1.
-        if code and sys.platform != "win32":
+        if code and tells:
             return f"{command[0]} ended with exit code {code}"
     # Else Python complains that it is left running.
     started.returncode = started.returncode or 0

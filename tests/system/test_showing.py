@@ -75,10 +75,14 @@ class Desktop:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.told = folder, folder / "told"
         monkeypatch.setenv("DISPLAY", ":7")
+        monkeypatch.delenv("WSL_DISTRO_NAME", raising=False)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
     def opens(self, script: str) -> None:
-        program = self.folder / "xdg-open"
+        self.has("xdg-open", script)
+
+    def has(self, name: str, script: str) -> None:
+        program = self.folder / name
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
 
@@ -123,3 +127,29 @@ def test_why_it_cannot_be_shown(desktop: Desktop, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("DISPLAY")
     monkeypatch.setenv("WAYLAND_DISPLAY", "")
     assert showing.show_folder("/s") == "there is no display"
+
+
+@linux_only
+def test_in_wsl_it_is_the_explorer_of_windows(desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.setenv("WSL_DISTRO_NAME", "Debian")
+    desktop.has("wslpath", '[ "$1" = -w ] && printf \'C:\\%s\\n\' "$2"')
+    desktop.has("explorer.exe", f'echo "$#" "$1" > {desktop.told}; exit 1')
+    assert showing.show_file("/s/my dead/a.json") is None, "it says 1 when all is well"
+    assert desktop.told.read_text() == "1 C:\\/s/my dead\n"
+    assert showing.show_folder("/s") is None
+    assert desktop.told.read_text() == "1 C:\\/s\n"
+
+
+@linux_only
+def test_in_wsl_that_cannot_call_it_linux_shows_what_it_can(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.opens(f'echo "$1" > {desktop.told}')
+    monkeypatch.setenv("WSL_DISTRO_NAME", "Debian")
+    assert showing.show_folder("/s") is None, "where the PATH of Windows is not appended"
+    assert desktop.told.read_text() == "/s\n"
+    desktop.has("explorer.exe", "exit 1")
+    desktop.has("wslpath", "exit 1")
+    assert showing.show_folder("/t") is None
+    assert desktop.told.read_text() == "/t\n"
