@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 import pytest
@@ -329,7 +330,7 @@ def test_install_says_what_it_did_and_a_dry_run_does_nothing(cli: CommandLine, h
     assert not zshrc.exists()
     told = cli.ok("completion", "install", "zsh").err.splitlines()
     assert told[0] == f"changed {zshrc}"
-    assert f"source {zshrc}" in told[1]
+    assert f"source {quote(str(zshrc))}" in told[1]
     assert cli.ok("completion", "install", "zsh").err == f"{zshrc} has it already\n"
     assert cli.ok("completion", "uninstall", "zsh", "--dry-run").err == f"would change {zshrc}\n"
     assert zshrc.exists()
