@@ -78,7 +78,7 @@ def test_other_variables_that_the_code_asks_for_are_told() -> None:
     files = Path(PACKAGE_HOME, "queuectl").rglob("*.py")
     asked = {name for path in files for name in _ASKED.findall(path.read_text(encoding="utf-8"))}
     # What a shell tells its completion is between it and the script that we have given it.
-    asked -= {"COMP_WORDS", "COMP_CWORD"}
+    asked -= {"COMP_LINE", "COMP_WORDS", "COMP_CWORD"}
     told = set(re.findall(r"`([A-Z_]+)`", read("docs/environment.md").partition("\n## What a command")[0]))
     assert {"TERM", "SHELL", "COMSPEC"} <= asked
     assert asked <= told, asked - told
