@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Optional
 
 from queuectl import system
 from queuectl.errors import Busy, SpoolUnusable
+from queuectl.uncut import uncut
 
 if TYPE_CHECKING:
     import portalocker
@@ -212,6 +213,12 @@ def exclusive(path: str, deadline: float = CLAIM_DEADLINE) -> Iterator[None]:
     Raises:
         Busy: it could not be had within `deadline` seconds.
     """
+    with uncut(), _exclusive(path, deadline):
+        yield
+
+
+@contextmanager
+def _exclusive(path: str, deadline: float) -> Iterator[None]:
     with _gates_guard:
         gate = _gates.setdefault(path, _Gate())
     end = system.monotonic() + deadline

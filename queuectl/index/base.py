@@ -13,6 +13,7 @@ from queuectl.index.connection import MUCH_LOGGED, identity_of, impatient
 from queuectl.index.opening import connect
 from queuectl.index.rows import Entry
 from queuectl.index.trouble import refusal, trouble
+from queuectl.uncut import uncut
 
 FIELDS = ", ".join(Entry._fields)
 WAITS = "state IN ('pending', 'failed')"
@@ -78,8 +79,9 @@ class Base:
         else:
             stays = identity_of(self._path) == self._identity
         if not stays:
-            self.close()
-            self._connect()
+            with uncut():
+                self.close()
+                self._connect()
 
     def stay(self) -> None:
         """Do not follow the file back from memory just now."""
@@ -92,22 +94,24 @@ class Base:
         """
         from queuectl.index.making import rebuild
 
-        self.close()
-        try:
-            rebuild(self._path, self._lock_path, self._identity).close()
-            self._connect()
-        except sqlite3.Error as error:
-            self.leave_disk(trouble(error, self._path))
-        except (OSError, QueueError) as error:
-            self.leave_disk(str(error))
+        with uncut():
+            self.close()
+            try:
+                rebuild(self._path, self._lock_path, self._identity).close()
+                self._connect()
+            except sqlite3.Error as error:
+                self.leave_disk(trouble(error, self._path))
+            except (OSError, QueueError) as error:
+                self.leave_disk(str(error))
 
     def leave_disk(self, why: str) -> None:
         """Go on in memory, with the settings as far as they can be read."""
         from queuectl.index.making import in_memory
 
-        self.close()
-        self.generation += 1
-        self._sql, self.why_in_memory = in_memory(self._path), why
+        with uncut():
+            self.close()
+            self.generation += 1
+            self._sql, self.why_in_memory = in_memory(self._path), why
         self._return_at = system.monotonic() + RETURN_AFTER
 
     def version(self) -> tuple[int, int]:
@@ -155,25 +159,27 @@ class Base:
         if self._sql.in_transaction:
             yield
             return
-        self._sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._sql.execute("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself where the disk is full.
-            if self._sql.in_transaction:
-                self._sql.execute("ROLLBACK")
-            raise
+        with uncut():
+            self._sql.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._sql.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself where the disk is full.
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def _durable_transaction(self) -> Iterator[None]:
         """One that outlives a power cut: rows can be read again from the files, settings cannot."""
-        self._sql.execute("PRAGMA synchronous = FULL")
-        try:
-            with self.transaction():
-                yield
-        finally:
-            self._sql.execute("PRAGMA synchronous = NORMAL")
+        with uncut():
+            self._sql.execute("PRAGMA synchronous = FULL")
+            try:
+                with self.transaction():
+                    yield
+            finally:
+                self._sql.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -181,9 +187,10 @@ class Base:
         if self._sql.in_transaction:
             yield
             return
-        self._sql.execute("BEGIN")
-        try:
-            yield
-        finally:
-            if self._sql.in_transaction:
-                self._sql.execute("ROLLBACK")
+        with uncut():
+            self._sql.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._sql.in_transaction:
+                    self._sql.execute("ROLLBACK")

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
+from queuectl.uncut import uncut
+
 VERSION = 3
 """Of the tables that we know, see `schema`."""
 MUCH_LOGGED = 4 << 20
@@ -104,11 +106,12 @@ def is_empty(path: str) -> bool:
 @contextmanager
 def impatient(connection: sqlite3.Connection) -> Iterator[None]:
     """Wait for nobody in the block."""
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+    with uncut():
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
 
 
 def identity_of(path: str) -> Optional[tuple[int, int]]:

@@ -31,6 +31,7 @@ from queuectl.queue.ties import (
     refuse_holder,
 )
 from queuectl.spool import Place, too_large
+from queuectl.uncut import uncut
 
 TRIES = 5
 _ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
@@ -66,7 +67,9 @@ def enqueue(
     refuse_doubles(jobs)
     for tries in range(TRIES):
         try:
-            return _enqueue(store, jobs, rename=rename, now=now, unique=unique or Unique())
+            # Nor is what was written to be left in `tmp/`.
+            with uncut():
+                return _enqueue(store, jobs, rename=rename, now=now, unique=unique or Unique())
         except _Taken:
             # RACE: somebody has taken a name that we had chosen before we had the lock again.
             ours = rename or any(job.id is None for job in jobs)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Callable, Optional
 
 from queuectl.queue.store import Store
+from queuectl.uncut import uncut
 
 _of_parents: list[Store] = []
 """Of the process that this one was forked from: SQLite must not be told of them, not even to let go of them
@@ -56,11 +57,12 @@ class Home:
         held: Optional[_Held] = getattr(self._local, "held", None)
         if held is not None and held.store is not None and held.process == os.getpid():
             return held.store
-        if held is not None:
-            held.close()
-        store = self._make()
-        self._local.held = held = _Held(store)
-        self._all.add(held)
+        with uncut():
+            if held is not None:
+                held.close()
+            store = self._make()
+            self._local.held = held = _Held(store)
+            self._all.add(held)
         return store
 
     def close(self) -> None:

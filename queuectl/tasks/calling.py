@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -67,9 +69,10 @@ def _call(
     print_to(log)
     be(here)
     try:
-        value = tasks[job.task or ""].function(*job.args, **job.kwargs)
-        if inspect.isawaitable(value):
-            value = asyncio.run(_awaited(value, stoppable))
+        with _ending_copies(log):
+            value = tasks[job.task or ""].function(*job.args, **job.kwargs)
+            if inspect.isawaitable(value):
+                value = asyncio.run(_awaited(value, stoppable))
         kept = keep(value, one.tidings)
     except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
         raised(error)
@@ -79,6 +82,26 @@ def _call(
         here.end()
         log.close()
     return End(result=kept.value, refused=kept.problem, silent=log.is_blank)
+
+
+@contextmanager
+def _ending_copies(log: TaskLog) -> Iterator[None]:
+    """A copy of this process that is forked within the block ends with it: what follows is not the copy's.
+
+    It would record how the run has ended, and call what comes next, beside us.
+    """
+    ours, code = os.getpid(), 0
+    try:
+        yield
+    except BaseException as error:
+        code = 1
+        if os.getpid() != ours:
+            _print_trace(error, log)
+        raise
+    finally:
+        if os.getpid() != ours:
+            log.close()
+            os._exit(code)
 
 
 async def _awaited(value: Any, stoppable: Stoppable) -> Any:

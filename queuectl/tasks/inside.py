@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Callable, Optional
 
@@ -18,6 +18,7 @@ from queuectl.job import Job
 from queuectl.system import now
 from queuectl.tasks.calling import Call, Stopped, call
 from queuectl.tasks.task import Task
+from queuectl.uncut import here
 
 _SOON = 0.01
 """Seconds until the next look where nothing runs just now."""
@@ -123,12 +124,14 @@ class CallRun:
 
     def __init__(self, tasks: Mapping[str, Task[Any, Any]], one: Call, now: _Now) -> None:
         self._tasks, self._call, self._now = tasks, one, now
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._thread: Optional[int] = None
         """The thread that calls, while it may be interrupted."""
         self._stop: Optional[Callable[[], object]] = None
         """What stops it where that is a coroutine."""
         self._unwanted = self._forced = False
+        self._uncut = 0
+        self._held_off = False
         self._end: Optional[End] = None
         self.ended = False
 
@@ -148,41 +151,71 @@ class CallRun:
         return self._end
 
     def _make(self) -> None:
-        self._now.run = self
-        left = False
-        while not left:
+        self._now.run = here.one = self
+        try:
             try:
-                if self._end is None:
-                    self._end = self._called()
+                self._end = self._called()
                 self._leave()
-                left = True
             except BaseException as error:  # noqa: BLE001 (our worker waits for us)
-                # RACE: it is to stop, and was just beginning, or over.
-                told = "stopped" if isinstance(error, Stopped) else type(error).__name__
-                self._end = self._end or End(error=told)
+                self._end_for(error)
+        except BaseException as error:  # noqa: BLE001
+            # RACE: as this was seen to, the second one came, of those by which it is to stop.
+            self._end_for(error)
+        here.one = None
         # Once nobody sees to others meanwhile.
         with self._now.guard:
             self._now.run = None
 
+    def _end_for(self, error: BaseException) -> None:
+        # RACE: it is to stop, and was just beginning, or over.
+        told = "stopped" if isinstance(error, Stopped) else type(error).__name__
+        self._end = self._end or End(error=told)
+        self._leave()
+
     def _called(self) -> End:
         return call(self._tasks, self._call, self._can_be_stopped) if self._begin() else End(error="stopped")
 
+    @contextmanager
+    def _unmolested(self) -> Iterator[None]:
+        """Nobody sends us an exception within this block; one that was sent before comes at its beginning."""
+        try:
+            # Not by `with`: it may come when this is taken, and before that sees to it (Python 3.14).
+            self._guard.acquire()
+            _nothing()
+            yield
+        finally:
+            # RACE: or before.
+            with suppress(RuntimeError):
+                self._guard.release()
+
     def _begin(self) -> bool:
-        with self._guard:
+        with self._unmolested():
             if not self._unwanted:
                 self._thread = threading.get_ident()
             return not self._unwanted
 
     def _can_be_stopped(self, stop: Optional[Callable[[], object]]) -> None:
-        with self._guard:
+        with self._unmolested():
             self._stop = stop
 
+    def hold_off(self) -> None:
+        """As `Cuttable.hold_off`."""
+        with self._unmolested():
+            self._uncut += 1
+
+    def let_come(self) -> None:
+        """As `Cuttable.let_come`."""
+        with self._unmolested():
+            self._uncut -= 1
+            comes = self._held_off and not self._uncut
+            if comes:
+                self._held_off = False
+        if comes:
+            raise Stopped
+
     def _leave(self) -> None:
-        with self._guard:
-            if self._thread is not None:
-                # One that was sent before and has not come yet.
-                _interrupt(self._thread, None)
-                self._thread = None
+        with self._unmolested():
+            self._thread = None
 
     # In any thread
 
@@ -203,11 +236,14 @@ class CallRun:
                 # RACE: its loop may be closed just now.
                 with suppress(RuntimeError):
                     self._stop()
+            elif self._uncut:
+                self._held_off = True
             elif self._thread is not None:
-                _interrupt(self._thread, Stopped)
+                # It is raised at that thread's next line of Python.
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(Stopped)
+                )
 
 
-def _interrupt(thread: int, error: Optional[type[BaseException]]) -> None:
-    """Have this thread raise this at its next line of Python; None takes back what is still to come."""
-    wanted = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), wanted)
+def _nothing() -> None:
+    """To call this is to let come what was sent to this thread."""

@@ -28,6 +28,23 @@ def waits_for_a_thread(name):
     '''Python waits for that thread, too, before it ends.'''
     executor.submit(time.sleep, 600)
     return runs(name, hears_nothing)
+
+
+@queue.task
+def forks():
+    '''The exit code of a copy of this process that returns, as this does.'''
+    copy = os.fork()
+    if copy == 0:
+        print("copied")
+        return None
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        ended, status = os.waitpid(copy, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.01)
+    os.kill(copy, signal.SIGKILL)
+    return "it goes on"
 """
 
 
@@ -105,6 +122,21 @@ def test_one_that_crashes_its_process_fails_and_others_go_on(
     told = "exit code 7" if WINDOWS else "killed by SIGSEGV"
     assert program.record("dead", "crashes")["error"] == f"its process has ended: {told}"
     assert counts(program, "crashes") == (2, 0), "failed attempts, and its worker lives"
+    assert program.left_behind() == []
+
+
+@both
+@pytest.mark.skipif(WINDOWS, reason="there nothing forks")
+def test_a_copy_that_a_task_forks_ends_with_the_task(program: Program, tasks: Tasks, mode: str) -> None:
+    """It would record its end as well, and run the next ones beside us."""
+    program.drop("forks.json", tasks.job("forks", priority=1))
+    for number in range(5):
+        program.drop(f"next-{number}.json", tasks.job("quick", f"next-{number}"))
+    program.ok("worker", "start", "--tasks", MODULE, mode, "1", "--drain")
+    assert program.record("done", "forks")["result"] == 0
+    assert program.ok("logs", "forks").out == "copied\n"
+    assert {tuple(program.where(f"next-{number}")) for number in range(5)} == {("done",)}
+    assert {counts(program, f"next-{number}") for number in range(5)} == {(1, 0)}
     assert program.left_behind() == []
 
 
