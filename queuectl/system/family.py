@@ -16,9 +16,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
+from functools import partial
 from typing import Callable, NoReturn
 
 from queuectl.system.patience import with_patience
+from queuectl.system.signals import block, hear, unblock
 
 _RING, _ASKED = b".", b"!"
 _SLOTS = 5
@@ -33,6 +35,27 @@ def cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return 1
+
+
+_ours: set[int] = set()
+"""The pipes to others of our family."""
+
+
+def _part() -> None:
+    """In a copy of this process, forked by a task perhaps: who waits for the end of a pipe waits for ours.
+
+    What was closed here might be another file by the time that its owner closes it.
+    """
+    if sys.platform != "win32" and _ours:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in _ours:
+            os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
+        _ours.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part)
 
 
 class Letter(Enum):
@@ -60,6 +83,7 @@ class Child:
         self.ended = False
         """Whether `await_end` has seen its end."""
         self._control, self._report, self._shared = control, report, shared
+        _ours.update((control, report))
 
     @property
     def rests(self) -> bool:
@@ -102,6 +126,7 @@ class Child:
     def close(self) -> None:
         """Let go of it: it ends as if it was killed if it has not ended yet."""
         for descriptor in (self._control, self._report):
+            _ours.discard(descriptor)
             with suppress(OSError):
                 os.close(descriptor)
 
@@ -111,6 +136,7 @@ class Parent:
 
     def __init__(self, control: int, report: int, shared: memoryview) -> None:
         self._control, self._report, self._shared = control, report, shared
+        _ours.update((control, report))
         self.waits_for_us = False
         """Whether the parent wants to know at once when we rest."""
 
@@ -154,9 +180,9 @@ class Parent:
         for name in (signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(name) != signal.SIG_IGN:
                 # No SIG_IGN, which the commands would inherit.
-                signal.signal(name, lambda *_: None)
+                hear(name, lambda: None)
         # Not as a signal, which would be its second one.
-        signal.signal(signal.SIGTERM, lambda *_: self._say(_ASKED))
+        hear(signal.SIGTERM, lambda: self._say(_ASKED))
 
 
 def fork(main: Callable[[Parent], bytes], siblings: Sequence[Child] = ()) -> Child:
@@ -169,27 +195,33 @@ def fork(main: Callable[[Parent], bytes], siblings: Sequence[Child] = ()) -> Chi
     shared = memoryview(mmap.mmap(-1, 8 * _SLOTS)).cast("Q")
     theirs, control = os.pipe()
     report, ours = os.pipe()
+    before = block()
     try:
         pid = with_patience(os.fork)
     except OSError:
         for descriptor in (theirs, control, report, ours):
             os.close(descriptor)
+        unblock(before)
         raise
     if not pid:
         for descriptor in (control, report):
             os.close(descriptor)
         for sibling in siblings:
             sibling.close()
-        _be_child(main, Parent(theirs, ours, shared), ours)
+        _be_child(main, Parent(theirs, ours, shared), ours, partial(unblock, before))
+    unblock(before)
     os.close(theirs)
     os.close(ours)
     return Child(pid, control, report, shared)
 
 
-def _be_child(main: Callable[[Parent], bytes], parent: Parent, report: int) -> NoReturn:
+def _be_child(
+    main: Callable[[Parent], bytes], parent: Parent, report: int, heard: Callable[[], None]
+) -> NoReturn:
     code = 1
     try:
         parent.hear_signals()
+        heard()
         os.write(report, main(parent))
         code = 0
     except BaseException:  # noqa: BLE001 (nobody else would tell of it)

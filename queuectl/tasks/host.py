@@ -20,6 +20,7 @@ from queuectl import system
 from queuectl.engine import End
 from queuectl.errors import QueueError
 from queuectl.job import Job
+from queuectl.system.signals import hear
 from queuectl.tasks.calling import Call, Stopped, call
 from queuectl.tasks.loading import load
 from queuectl.tidings import Tidings
@@ -57,7 +58,7 @@ def main(root: str, lock: int, modules: list[str]) -> int:
         os.dup2(null, 0)
         os.dup2(2, 1)
         _keep_to_us([requests.fileno(), replies.fileno(), *([lock] if lock >= 0 else [])], null)
-        signal.signal(signal.SIGTERM, _stop)
+        hear(signal.SIGTERM, _stop)
         try:
             with _ending_with_worker(requests.fileno()):
                 tasks = load(modules, root)
@@ -154,7 +155,7 @@ def _flush() -> None:
             continue
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+def _stop() -> NoReturn:
     raise Stopped
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -45,6 +46,33 @@ def forks():
         time.sleep(0.01)
     os.kill(copy, signal.SIGKILL)
     return "it goes on"
+
+
+@queue.task
+def ends_a_copy():
+    '''As `multiprocessing.Process.terminate` does it.'''
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(600)
+        os._exit(1)
+    os.kill(copy, signal.SIGTERM)
+    return os.waitpid(copy, 0)[1]
+
+
+@queue.task
+def leaves_a_copy(name, other):
+    def work(path):
+        copy = os.fork()
+        if copy == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in range(3):
+                os.dup2(null, number)
+            os.setsid()
+            time.sleep(600)
+        ledger_job.note(path, "copy", str(copy))
+        while not os.path.exists(os.path.join(LEDGER, other + ".txt")):
+            time.sleep(0.01)
+    return runs(name, work)
 """
 
 
@@ -138,6 +166,50 @@ def test_a_copy_that_a_task_forks_ends_with_the_task(program: Program, tasks: Ta
     assert {tuple(program.where(f"next-{number}")) for number in range(5)} == {("done",)}
     assert {counts(program, f"next-{number}") for number in range(5)} == {(1, 0)}
     assert program.left_behind() == []
+
+
+@both
+@pytest.mark.skipif(WINDOWS, reason="there nothing forks")
+def test_who_ends_a_copy_does_not_mean_its_worker(program: Program, tasks: Tasks, mode: str) -> None:
+    with started(program, mode, 2) as worker:
+        for number in range(6):
+            program.drop(f"ends-{number}.json", tasks.job("ends_a_copy"))
+        program.wait_in("done", *(f"ends-{number}" for number in range(6)))
+        if mode == THREADS:
+            results = {program.record("done", f"ends-{number}")["result"] for number in range(6)}
+            assert results == {signal.SIGTERM}
+        program.ok("worker", "stop")
+        ended = worker.end()
+    assert (ended.code, ended.err.count("stopping")) == (0, 0), ended.err
+    assert program.left_behind() == []
+
+
+@pytest.mark.skipif(WINDOWS, reason="there nothing forks")
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_copy_that_is_left_running_keeps_none_of_its_workers(
+    program: Program, ledger: Ledger, tasks: Tasks, how: str
+) -> None:
+    """They are of several processes, each of which learns from a pipe that another one has ended."""
+    with started(program, THREADS, 2) as worker:
+        program.drop("one.json", tasks.job("leaves_a_copy", "one", "two"))
+        program.drop("two.json", tasks.job("leaves_a_copy", "two", "one"))
+        try:
+            program.wait_in("done", "one", "two")
+            if how == "kill":
+                worker.kill()
+            else:
+                program.ok("worker", "stop")
+                assert worker.end().code == 0
+            wait_until(lambda: program.json("worker", "list") == [], "all have ended", PATIENCE)
+        finally:
+            for name in ("one", "two"):
+                os.kill(copy_of(ledger, name), signal.SIGKILL)
+
+
+def copy_of(ledger: Ledger, name: str) -> int:
+    lines = (ledger.folder / f"{name}.txt").read_text().splitlines()
+    (line,) = [one for one in lines if one.startswith("copy")]
+    return int(line.split()[-1])
 
 
 @pytest.mark.skipif(WINDOWS, reason="there the process dies with its worker")
