@@ -24,6 +24,10 @@ PATIENCE = 0.05
 """Seconds for which a claimed job waits for the run before it, and one that has ended to be recorded: one may
 come after the other.
 """
+OVERDUE = 4
+"""Times as long as `HORIZON`, after which what was claimed at once is not kept: each of them takes longer
+than the last one did, and less than `PATIENCE`.
+"""
 STALLED = 1.0
 """Seconds after which others see to those that wait: to start the one before them takes so long, perhaps."""
 
@@ -44,7 +48,7 @@ class Batch:
         `claim.lock`.
         """
         self._guard = threading.Lock()
-        self._began = self._since = 0.0
+        self._began = self._since = self._added = 0.0
         self._took: Optional[float] = None
         self._to_record = 0.0
         """Seconds that it took to record one, the last time: of slow disks it may be longer than the run."""
@@ -59,6 +63,7 @@ class Batch:
     def add(self, claims: Iterable[Claim]) -> None:
         """Let these wait for their turn."""
         with self._guard:
+            self._added = system.monotonic()
             self._waiting.extend(claims)
 
     def start_next(self) -> Optional[Claim]:
@@ -95,6 +100,11 @@ class Batch:
     def is_late(self) -> bool:
         """Whether what has ended waits for long to be recorded."""
         return bool(self.ended) and system.monotonic() - self._since >= PATIENCE
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether those that wait have done so for much longer than was thought when they were claimed."""
+        return self.waits and system.monotonic() - self._added >= OVERDUE * HORIZON
 
     @property
     def patience(self) -> float:

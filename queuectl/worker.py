@@ -107,6 +107,9 @@ class Worker:
             self._run_beside(self._beside, got)
         if not self.batch.waits:
             self.recorder.record()
+        elif self.batch.is_overdue:
+            # Others may be free for them; or others come before them by now.
+            self._thin_out()
         elif self._records_at_once:
             self.recorder.record(patiently=False)
         return True
@@ -195,7 +198,7 @@ class Worker:
 
     @property
     def _goes_on(self) -> bool:
-        halts = self._halts or self._records_at_once or self.hands.stops()
+        halts = self._halts or self._records_at_once or self.batch.is_overdue or self.hands.stops()
         return not halts and self.batch.next_is_task and not is_paused(self.store.spool, by_us=True)
 
     def _see_to_others(self, defies: bool) -> float:

@@ -24,6 +24,8 @@ class TaskLog:
         """What `mark` tells sets it apart from what an earlier run has left in the same log."""
         self._path, self._mark = path, mark
         self._file: Optional[TextIO] = None
+        self.is_closed = False
+        """Whether its run is over."""
 
     @property
     def is_blank(self) -> bool:
@@ -55,6 +57,7 @@ class TaskLog:
 
     def close(self) -> None:
         """Write what is left."""
+        self.is_closed = True
         if self._file is not None:
             # A full disk: the outcome of the run is not to hang on that.
             with suppress(OSError, ValueError):
@@ -77,7 +80,8 @@ class Router(io.TextIOBase):
 
     def _target(self) -> TextIO:
         log = _log.get()
-        return self.original if log is None else log.file
+        # What a run has left behind may know its log, and print on.
+        return self.original if log is None or log.is_closed else log.file
 
     def write(self, text: str) -> int:
         """As a file's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import io
 import os
@@ -193,6 +194,30 @@ def test_a_stream_that_a_task_has_replaced_and_closed_is_not_the_nexts(bench: Be
         printed = bench.run(prints)
     assert (printed.verdict, printed.error) == (COMPLETED, None)
     assert bench.log == "out\nerr\n"
+
+
+@pytest.mark.parametrize("before", [None, "now"])
+def test_what_it_has_left_behind_prints_where_the_worker_does(bench: Bench, before: Optional[str]) -> None:
+    """In a thread with the task's own context; not into a log that is closed, nor into one made anew."""
+    left, go = list[threading.Thread](), threading.Event()
+
+    def prints() -> None:
+        assert go.wait(30)
+        print("later", flush=True)
+
+    def leaves() -> None:
+        if before:
+            print(before)
+        left.append(threading.Thread(target=contextvars.copy_context().run, args=(prints,)))
+        left[0].start()
+
+    with streams():
+        assert bench.run(leaves).verdict == COMPLETED
+        go.set()
+        left[0].join()
+        assert sys.stdout.buffer.getvalue() == b"later\n"  # type: ignore[attr-defined]
+    log = bench.desk.root / "logs" / "a.log"
+    assert (log.read_text() if log.exists() else None) == (before and f"{before}\n")
 
 
 # Which of them there are
@@ -474,7 +499,10 @@ def several(
     for number in range(count):
         desk.put_job("pending", f"a{number}", command=None, task="t", priority=-number)
     desk.look()
-    patient = patch.multiple(batches, PATIENCE=patience), patch.object(workers, "PATIENCE", patience)
+    patient = (
+        patch.multiple(batches, PATIENCE=patience, HORIZON=1000.0),
+        patch.object(workers, "PATIENCE", patience),
+    )
     with patient[0], patient[1], Store.open(str(desk.root)) as store:
         worker = worker_with(desk, bench, store, **hands)
         worker.batch.most = count
@@ -571,6 +599,21 @@ def test_the_next_one_is_not_called_when(desk: Desk, bench: Bench, why: str) -> 
         assert worker.run_once()
         assert called == ["a0", "a1"]
         assert worker.batch.waits
+
+
+def test_where_each_takes_its_time_the_others_are_given_back(
+    desk: Desk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though none lasts so long that it is seen to meanwhile."""
+    called = list[str]()
+    bench.register(lambda: called.append(current().id))
+    with several(desk, bench, 4) as worker:
+        assert not worker.batch.is_overdue
+        monkeypatch.setattr(batches, "OVERDUE", 0.0)
+        assert worker.run_once()
+        assert (called, done(desk)) == (["a0"], ["a0"])
+        assert sorted(desk.files()["pending"]) == ["a1.json", "a2.json", "a3.json"]
+    assert {desk.record("pending", one)["attempts"] for one in ("a1", "a2", "a3")} == {0}
 
 
 def test_behind_one_that_is_left_behind_nothing_is_called(
