@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import (
     charts,
     enqueue,
+    flushing,
     idle,
     latency,
     measure,
@@ -45,6 +46,10 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
     "enqueue": (
         lambda: enqueue.run(5, 500, 10_000, install=True),
         lambda: enqueue.run(1, 5, 20, install=False),
+    ),
+    "flushing": (
+        lambda: flushing.run(21, (1, 2, 4, 8, 16, 64)),
+        lambda: flushing.run(1, (1, 8)),
     ),
     "size": (
         lambda: size.run([10**power for power in range(2, 7)], 200),

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Callable, Optional
 
-from queuectl.system.flushing import sync_descriptor, sync_folder
+from queuectl.system.flushing import sync_descriptors, sync_folder
 from queuectl.system.native import (
     REMOVES_AT_ONCE,
     is_link,
@@ -19,7 +19,6 @@ from queuectl.system.native import (
     make_writable,
     open_for_reading,
     open_plainly,
-    start_writing,
 )
 from queuectl.system.patience import with_patience
 
@@ -213,10 +212,7 @@ def _write_group(group: Sequence[tuple[str, bytes]], made: list[str]) -> list[os
             descriptors.append(descriptor)
             made.append(path)
             _write_all(descriptor, data)
-            if len(group) > 1:
-                start_writing(descriptor)
-        for descriptor in descriptors:
-            sync_descriptor(descriptor)
+        sync_descriptors(descriptors)
         return [os.fstat(descriptor) for descriptor in descriptors]
     finally:
         for descriptor in descriptors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from queuectl.system import native
@@ -14,6 +14,12 @@ def sync_descriptor(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
     if not _without:
         native.sync_descriptor(descriptor)
+
+
+def sync_descriptors(descriptors: Sequence[int]) -> None:
+    """The same of several files: many take hardly longer than one, where the system can. Raises OSError."""
+    if not _without:
+        native.sync_descriptors(descriptors)
 
 
 def sync_folder(path: str) -> None:

@@ -27,8 +27,8 @@ if sys.platform == "win32":
         open_to_append,
         open_to_read,
         seal_descriptors,
-        start_writing,
         sync_descriptor,
+        sync_descriptors,
         sync_folder,
     )
 else:
@@ -54,8 +54,8 @@ else:
         open_to_append,
         open_to_read,
         seal_descriptors,
-        start_writing,
         sync_descriptor,
+        sync_descriptors,
         sync_folder,
     )
 
@@ -81,7 +81,7 @@ __all__ = [
     "open_to_append",
     "open_to_read",
     "seal_descriptors",
-    "start_writing",
     "sync_descriptor",
+    "sync_descriptors",
     "sync_folder",
 ]

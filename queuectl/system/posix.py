@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any, Optional
 
@@ -32,6 +33,9 @@ _STREAMS = 2
 # Mostly nothing is there, and that raises no error. Not every C library on every kernel can ask so.
 _TELLS = os.access in os.supports_follow_symlinks and os.access(os.sep, os.F_OK, follow_symlinks=False)
 _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
+_FULL: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
+# Of fewer files each is synced by itself: that takes no longer (`benchmarks/run.py flushing`).
+MANY = 8
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 
@@ -180,11 +184,34 @@ def seal_descriptors() -> bool:
     return True
 
 
-def start_writing(descriptor: int) -> None:
-    """Let the system begin to write an open file to the disk: to sync many that have begun takes one flush.
+def sync_descriptors(descriptors: Sequence[int]) -> None:
+    """Bring what was written to these open files to the disk; of many, with one flush of the drive.
 
-    Only Linux is known to do so when told that the file's pages are not needed any more.
+    As git does it for many objects (core.fsyncMethod=batch); only where that is known to be as good as one by
+    one. Raises OSError.
     """
+    if len(descriptors) >= MANY and _are_synced(descriptors):
+        return
+    *first, last = descriptors
+    if _FULL is None:
+        for one in first:
+            _start_writing(one)
+    for one in first:
+        # macOS: the drive has it then, and the last one empties the drive's cache.
+        os.fsync(one)
+    sync_descriptor(last)
+
+
+def _are_synced(descriptors: Sequence[int]) -> bool:
+    if sys.platform != "linux" or len({os.fstat(one).st_dev for one in descriptors}) > 1:
+        return False
+    from queuectl.system.linux_sync import sync_file_system
+
+    return sync_file_system(descriptors[0])
+
+
+def _start_writing(descriptor: int) -> None:
+    # Only Linux is known to do so when told that the file's pages are not needed any more.
     if sys.platform == "linux":
         with suppress(OSError):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -192,11 +219,10 @@ def start_writing(descriptor: int) -> None:
 
 def sync_descriptor(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
-    full: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:
+    if _FULL is not None:
         try:
             # macOS: fsync stops at the drive's own cache.
-            fcntl.fcntl(descriptor, full)
+            fcntl.fcntl(descriptor, _FULL)
             return
         except OSError:
             # A network share does not know it.

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from typing import IO, Any, Optional
 
 # This also tells mypy which platforms the module is for.
@@ -179,8 +180,10 @@ def seal_descriptors() -> bool:
     return True
 
 
-def start_writing(descriptor: int) -> None:
-    """Nothing: Windows has no call for it."""
+def sync_descriptors(descriptors: Sequence[int]) -> None:
+    """Bring what was written to these open files to the disk, one by one. Raises OSError."""
+    for one in descriptors:
+        sync_descriptor(one)
 
 
 def sync_descriptor(descriptor: int) -> None:

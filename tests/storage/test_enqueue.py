@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -204,14 +204,14 @@ class TestAllOrNone:
 
     @pytest.mark.parametrize("which", [1, 3])
     def test_a_write_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
-        numbers, real = count(1), files.sync_descriptor
+        numbers, real = count(1), files.sync_descriptors
 
-        def failing(descriptor: int) -> None:
-            if next(numbers) == which:
+        def failing(descriptors: Sequence[int]) -> None:
+            if any(next(numbers) == which for _ in descriptors):
                 raise OSError(28, "No space left on device")
-            real(descriptor)
+            real(descriptors)
 
-        monkeypatch.setattr(files, "sync_descriptor", failing)
+        monkeypatch.setattr(files, "sync_descriptors", failing)
         self.refused(desk, SpoolUnusable, *({"id": name, "command": "x"} for name in "abc"))
 
     def test_a_folder_that_cannot_be_synced(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -240,15 +241,15 @@ class TestAFileThatChangesWhileItsCommandRuns:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int
     ) -> None:
         desk.add("a")
-        numbers, real = count(1), files.sync_descriptor
+        numbers, real = count(1), files.sync_descriptors
 
-        def full(descriptor: int) -> None:
-            if next(numbers) == which:
+        def full(descriptors: Sequence[int]) -> None:
+            if any(next(numbers) == which for _ in descriptors):
                 raise OSError(28, "No space left on device")
-            real(descriptor)
+            real(descriptors)
 
         with monkeypatch.context() as patch:
-            patch.setattr(files, "sync_descriptor", full)
+            patch.setattr(files, "sync_descriptors", full)
             run(desk, self.edited(desk, b"rubbish"))
         assert desk.folder_of("a") == ["failed"]
 

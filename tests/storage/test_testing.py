@@ -148,7 +148,7 @@ def test_nothing_is_flushed_and_everything_is_afterwards(
     queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[int] = []
-    monkeypatch.setattr("queuectl.system.native.sync_descriptor", flushed.append)
+    monkeypatch.setattr("queuectl.system.native.sync_descriptors", flushed.extend)
     monkeypatch.setattr("queuectl.system.native.sync_folder", lambda path: flushed.append(0))
     task = queue.task(name="t")(lambda: None)
     with rehearse(queue) as stage:

@@ -43,6 +43,7 @@ def die_at(spool: str, number: int) -> None:
 
     sys.addaudithook(hook)
     _before_fsync(step)
+    _before_syncfs(step)
     _before_each_statement(step)
 
 
@@ -54,6 +55,27 @@ def _before_fsync(step: Callable[[], None]) -> None:
         fsync(descriptor)
 
     os.fsync = stepping  # type: ignore[assignment]
+
+
+def _before_syncfs(step: Callable[[], None]) -> None:
+    if sys.platform == "linux":
+        from queuectl.system import linux_sync
+
+        sync = linux_sync.sync_file_system
+
+        def stepping(descriptor: int) -> bool:
+            step()
+            return sync(descriptor)
+
+        linux_sync.sync_file_system = stepping
+
+
+def _few_are_many() -> None:
+    """Sync the files of a few jobs as those of many are synced."""
+    if sys.platform != "win32":
+        from queuectl.system import posix
+
+        posix.MANY = 2
 
 
 def _before_each_statement(step: Callable[[str], None]) -> None:
@@ -489,6 +511,7 @@ def perform(spool: str, action: str) -> int:
     from queuectl.errors import QueueError, system_error
     from queuectl.index import usable_error
 
+    _few_are_many()
     try:
         ACTIONS[action](spool)
     except QueueError as error:

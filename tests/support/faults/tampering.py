@@ -15,7 +15,7 @@ WHY_NOT = None if STRACE else "needs strace, which Linux has"
 
 CHANGES = frozenset(
     (
-        *("write", "pwrite64", "pwritev", "ftruncate", "fallocate", "fsync", "fdatasync"),
+        *("write", "pwrite64", "pwritev", "ftruncate", "fallocate", "fsync", "fdatasync", "syncfs"),
         *("rename", "renameat", "renameat2", "link", "linkat"),
         *("unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"),
     )
@@ -28,6 +28,7 @@ ERRORS = {
     "ftruncate": ("ENOSPC",),
     "fsync": ("EIO",),
     "fdatasync": ("EIO",),
+    "syncfs": ("EIO",),
     "rename": ("EACCES", "ENOSPC"),
     "unlink": ("EACCES",),
     "mkdir": ("ENOSPC",),

@@ -157,6 +157,12 @@ class Disk:
     def sync(self, node: Node, name: str) -> None:
         node.syncs.append(self._pass(f"fsync {name}"))
 
+    def sync_all(self) -> None:
+        """Of everything that is there now, its data, and where it lies."""
+        moment = self._pass("syncfs")
+        for node in (self.root, *(node for _, node in walk(self.root))):
+            node.syncs.append(moment)
+
     def say(self, text: str) -> None:
         """Somebody was told something."""
         self.said.append((self._pass(f"say {text!r}"), text))

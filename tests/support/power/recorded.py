@@ -15,7 +15,7 @@ def no_fsync_of_files() -> None:
     """A file is moved in before what was written to it is on the disk."""
     from queuectl.system import files
 
-    vars(files)["sync_descriptor"] = lambda descriptor: None
+    vars(files)["sync_descriptors"] = lambda descriptors: None
 
 
 def no_fsync_of_folders() -> None:

@@ -24,7 +24,8 @@ PATIENCE = 60.0
 _CALLS = (
     "open openat creat close dup dup2 dup3 fcntl lseek write pwrite64 writev pwritev pwritev2 sendfile "
     "copy_file_range truncate ftruncate fallocate rename renameat renameat2 link linkat symlink symlinkat "
-    "unlink unlinkat mkdir mkdirat rmdir fsync fdatasync sync sync_file_range stat lstat fstat newfstatat"
+    "unlink unlinkat mkdir mkdirat rmdir fsync fdatasync sync syncfs sync_file_range "
+    "stat lstat fstat newfstatat"
 )
 _STRACE = ("strace", "-f", "-qq", "-v", "-xx", "-s", "99999999", "-e", "signal=none")
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
@@ -226,6 +227,10 @@ class _Player:
             self.disk.sync(found.node, os.path.relpath(found.path, self.box))
 
     _fdatasync = _fsync
+
+    def _syncfs(self, args: list[str], result: int) -> None:
+        if args[0] in self.open and self.open[args[0]].node is not None:
+            self.disk.sync_all()
 
     # Names
 
