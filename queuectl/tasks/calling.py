@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,7 +72,7 @@ def _call(
         with _ending_copies(log):
             value = tasks[job.task or ""].function(*job.args, **job.kwargs)
             if inspect.isawaitable(value):
-                value = asyncio.run(_awaited(value, stoppable))
+                value = _await(value, stoppable)
         kept = keep(value, one.tidings)
     except BaseException as error:  # noqa: BLE001 (also SystemExit: it must not end the worker)
         raised(error)
@@ -104,7 +104,16 @@ def _ending_copies(log: TaskLog) -> Iterator[None]:
             os._exit(code)
 
 
+def _await(value: Any, stoppable: Stoppable) -> Any:
+    # Lazily: it takes a tenth of the time in which a worker starts.
+    import asyncio
+
+    return asyncio.run(_awaited(value, stoppable))
+
+
 async def _awaited(value: Any, stoppable: Stoppable) -> Any:
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     # An event loop that waits for its selector would not meet an exception from another thread.
@@ -117,11 +126,16 @@ async def _awaited(value: Any, stoppable: Stoppable) -> Any:
 
 def _told(error: BaseException) -> str:
     """The last line of a traceback, in the words of which no record is damaged."""
-    if isinstance(error, (Stopped, asyncio.CancelledError)):
+    if isinstance(error, Stopped) or _is_cancelled(error):
         return "stopped"
     text = _words_of(error) or _line_of(error)
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def _words_of(error: BaseException) -> str:

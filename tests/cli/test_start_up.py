@@ -89,3 +89,24 @@ def test_workers_have_at_hand_what_they_need_in_trouble(spool: Path) -> None:
     """When nothing more can be opened a module cannot be imported, either."""
     question = "sorted({'queuectl.complaints', 'queuectl.index.making'} - set(sys.modules))"
     assert _told(spool, ["worker", "start", "--drain", "--quiet"], question) == "0 []"
+
+
+@pytest.mark.parametrize(("kind", "does"), [("", "False"), ("async ", "True")], ids=["function", "coroutine"])
+def test_workers_import_asyncio_for_coroutines_only(tmp_path: Path, kind: str, does: str) -> None:
+    (tmp_path / "of_tasks.py").write_text(
+        "from queuectl import Queue\n"
+        "queue = Queue('spool')\n"
+        "@queue.task\n"
+        f"{kind}def nothing() -> None:\n"
+        "    pass\n"
+    )
+    code = (
+        "import sys; from of_tasks import nothing, queue; made = nothing.enqueue()\n"
+        "from queuectl.cli import main\n"
+        "try: main(['worker', 'start', '--drain', '--quiet', '--tasks', 'of_tasks'])\n"
+        "except SystemExit as end: print(end.code, made.state.value, 'asyncio' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, check=True
+    )
+    assert done.stdout.decode().split() == ["0", "completed", does]
