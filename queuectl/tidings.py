@@ -5,6 +5,7 @@ written, not even by what that has left running, and what a death leaves there g
 worker's files. Named after the job, in `logs/`, they would have to be looked for and removed before each run.
 """
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -101,6 +102,9 @@ def keep(value: Any, tidings: Optional[Tidings]) -> Result:
         data = msgspec.json.encode(value)
     except Exception as error:  # noqa: BLE001 (what is in it may have a say in that, and fail)
         return Result(problem=f"JSON has no form for it: {error}")
+    # It would be written as null, and nobody told.
+    if b"null" in data and (number := _number_unknown(msgspec.to_builtins(value))) is not None:
+        return Result(problem=f"JSON has no form for it: the number {number} is in it")
     try:
         return Result(parse_result(data))
     except InvalidInput as error:
@@ -109,6 +113,18 @@ def keep(value: Any, tidings: Optional[Tidings]) -> Result:
         with suppress(OSError), open(tidings.result, "xb", opener=system.open_plainly) as file:
             file.write(data)
         return _set_aside(tidings, str(error))
+
+
+def _number_unknown(value: Any) -> Optional[float]:
+    """A number in this that JSON does not know (nan, inf), if there is one."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, float) and not math.isfinite(one):
+            return one
+        if isinstance(one, (dict, list, tuple)):
+            todo.extend(one.values() if isinstance(one, dict) else one)
+    return None
 
 
 def parse_result(data: bytes) -> Any:

@@ -81,9 +81,19 @@ class TestSuccess:
 
         assert run(desk, add, 1, 2)["result"] == 3
 
-    def test_what_json_has_no_form_for_is_told_and_the_run_is_a_success(self, desk: Desk) -> None:
-        record = run(desk, lambda: Path("a"))
-        assert (record["folder"], "result" in record) == ("done", False)
+    @pytest.mark.parametrize(
+        "value",
+        [Path("a"), float("nan"), {"a": [None, -float("inf")]}, Size(float("nan"), "a")],  # type: ignore[arg-type]
+        ids=str,
+    )
+    def test_what_json_has_no_form_for_is_told_and_the_run_is_a_success(self, desk: Desk, value: Any) -> None:
+        heard = Heard()
+        job_id = desk.queue.task(name="t")(lambda: value).enqueue().id
+        with desk.worker(tasks=desk.queue.tasks, emit=heard) as worker:
+            worker.run_once()
+        assert "result" not in desk.record("done", job_id)
+        (notice,) = [event.text for event in heard.events if event.kind == events.NOTICE]
+        assert notice.startswith("what it has returned is not kept: JSON has no form for it")
 
     def test_what_is_too_large_is_set_aside(self, desk: Desk) -> None:
         heard = Heard()
