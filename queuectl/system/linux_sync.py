@@ -12,7 +12,7 @@ assert sys.platform != "win32"
 
 _TELLS_SINCE = (5, 8)
 """The kernel whose syncfs(2) tells when something could not be written."""
-_DISKS = frozenset({0xEF53, 0x58465342, 0x9123683E})
+DISKS = frozenset({0xEF53, 0x58465342, 0x9123683E})
 """ext2 to ext4, XFS and btrfs (statfs(2)): what is synced there is on the disk. Over a network or in FUSE the
 other side need not have been asked."""
 
@@ -40,7 +40,7 @@ def _syncfs() -> Optional[Callable[[int], bool]]:
 
     def sync(descriptor: int) -> bool:
         found = told()
-        known = library.fstatfs(descriptor, found) == 0 and found[0] in _DISKS
+        known = library.fstatfs(descriptor, found) == 0 and found[0] in DISKS
         return known and library.syncfs(descriptor) == 0
 
     return sync if hasattr(library, "syncfs") else None

@@ -20,6 +20,7 @@ BROKEN = 70
 """The exit code of an error that nobody has thought of."""
 STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 TASK = "a.task"
+_TMPFS = 0x01021994
 PATIENCE = 3
 """Tries of a worker that meets errors, until it stops."""
 
@@ -71,11 +72,12 @@ def _before_syncfs(step: Callable[[], None]) -> None:
 
 
 def _few_are_many() -> None:
-    """Sync the files of a few jobs as those of many are synced."""
+    """Sync the files of a few jobs as those of many are synced on a disk, in memory too."""
     if sys.platform != "win32":
-        from queuectl.system import posix
+        from queuectl.system import linux_sync, posix
 
         posix.MANY = 2
+        linux_sync.DISKS |= {_TMPFS}
 
 
 def _before_each_statement(step: Callable[[str], None]) -> None:
