@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -223,6 +224,8 @@ _ONE_OF_THEM = {"oneOf": [{"required": ["command"]}, {"required": ["task"]}]}
 """What the types alone do not tell of a job."""
 
 
+# A program that makes many spools, such as tests, spends much of its time in here otherwise.
+@cache
 def schema_of(kind: type[msgspec.Struct], title: str) -> bytes:
     """JSON Schema of a kind of file, for editors that complete and check as one types."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
