@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.commandline import CommandLine, LivingWorker
+from tests.support.memory import in_memory
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with in_memory(request, tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture

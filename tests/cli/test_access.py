@@ -59,6 +59,14 @@ def spool(cli: CommandLine) -> Path:
     return cli.spool
 
 
+@pytest.fixture
+def hall(tmp_path: Path) -> Path:
+    """A folder beside the spool, on the same disk."""
+    made = tmp_path / "hall"
+    made.mkdir()
+    return made
+
+
 def test_a_new_spool_is_ones_own(cli: CommandLine, spool: Path) -> None:
     assert access.writers(str(spool), spool.stat()) == []
     for name in FOLDERS:
@@ -141,10 +149,9 @@ def test_a_folder_above_in_which_others_may_put_another_one(cli: CommandLine, sp
 
 @posix
 def test_a_folder_in_which_others_may_exchange_a_link_on_the_way(
-    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory
+    cli: CommandLine, spool: Path, hall: Path
 ) -> None:
     """Nobody could put another folder in the place of its own; but the link could lead elsewhere."""
-    hall = tmp_path_factory.mktemp("hall")
     hall.chmod(0o777)
     try:
         (hall / "spool").symlink_to(spool)
@@ -160,9 +167,8 @@ def test_a_folder_in_which_others_may_exchange_a_link_on_the_way(
 @posix
 @pytest.mark.parametrize("of_a_folder", [False, True], ids=["of the spool", "of a folder in it"])
 def test_a_link_behind_a_link_that_others_may_exchange(
-    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory, of_a_folder: bool
+    cli: CommandLine, spool: Path, hall: Path, of_a_folder: bool
 ) -> None:
-    hall = tmp_path_factory.mktemp("hall")
     hall.chmod(0o777)
     try:
         target = spool / "pending" if of_a_folder else spool
@@ -175,11 +181,8 @@ def test_a_link_behind_a_link_that_others_may_exchange(
 
 
 @as_root
-def test_a_link_of_somebody_else_on_the_way(
-    cli: CommandLine, spool: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_link_of_somebody_else_on_the_way(cli: CommandLine, spool: Path, hall: Path) -> None:
     """In a folder as /tmp everybody may exchange what is theirs."""
-    hall = tmp_path_factory.mktemp("hall")
     (hall / "link").symlink_to(spool)
     hall.chmod(0o1777)
     cli.ok("--spool", str(hall / "link"), "status")

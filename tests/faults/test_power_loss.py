@@ -6,7 +6,6 @@ found in (`powerloss`, which says by what rules); each is made, and judged (`out
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 from tests.support.faults.afterwards import carry_on, places, run_all
 from tests.support.faults.scenarios import Scenario, one_waits
 from tests.support.invariants import job_files
+from tests.support.memory import memory
 from tests.support.power.outages import OUTAGES, before, judge, take_in, wait_for_owners
 from tests.support.power.powerloss import losses
 from tests.support.power.recorder import record, why_not
@@ -39,7 +39,6 @@ STRIDE = 3
 """The same for the controls that look for torn files."""
 PARTS = {"a whole life": 4, "a batch": 3, "a batch with hooks": 6, "recover": 2}
 """Sweeps that are cut into several tests, so that none takes much longer than the others."""
-MEMORY = Path("/dev/shm")
 
 Figure = Callable[[str, int], None]
 
@@ -47,8 +46,7 @@ Figure = Callable[[str, int], None]
 @pytest.fixture
 def found() -> Iterator[Path]:
     """Where states are made: thousands, so in memory where that can be."""
-    where = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="queuectl-", dir=where) as folder:
+    with tempfile.TemporaryDirectory(prefix="queuectl-", dir=memory()) as folder:
         yield Path(folder) / "found"
 
 

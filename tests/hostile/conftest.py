@@ -9,6 +9,13 @@ import pytest
 
 from tests.support.hostile.calls import tame
 from tests.support.hostile.indexes import make_original
+from tests.support.memory import in_memory
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with in_memory(request, tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

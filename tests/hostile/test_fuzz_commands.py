@@ -33,6 +33,7 @@ from tests.support.hostile.command_lines import (
     value,
 )
 from tests.support.hostile.zoo import RECORD, small
+from tests.support.memory import memory
 from tests.support.spools import Desk
 
 Figure = Callable[[str, int], None]
@@ -92,7 +93,7 @@ def standing_in(folder: Path) -> Iterator[None]:
 
 def expect_safe(original: Desktop, lines: list[list[str]], stdin: bytes) -> None:
     """Call each; afterwards every job is there that was not to be deleted, and nothing is outside."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
         desktop = original.copy(Path(folder) / "outer")
         with standing_in(desktop.here):
             expected, asked = {*IDS}, False
@@ -219,7 +220,7 @@ class TestSettings:
     def test_are_told_by_the_command_line_as_they_were_set(
         self, original: Desktop, pairs: list[tuple[str, str]]
     ) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=memory()) as folder:
             desktop = original.copy(Path(folder) / "outer")
             held = dict(call(desktop.spool, "config", "get", "--json").json)
             for name, text in pairs:

@@ -28,6 +28,7 @@ from queuectl.names import (
 )
 from queuectl.retry import Policy, after_crash, after_failure, backoff
 from queuectl.state import State
+from tests.support.memory import memory
 
 settings.register_profile(
     "queuectl", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -54,7 +55,7 @@ class TestNames:
     @example(job_id="é" * 100)
     @example(job_id="a-")
     def test_an_id_can_be_a_files_name_on_this_system(self, job_id: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=memory()) as folder:
             for ending in (".json", ".log", ".error.txt", "-9999.json"):
                 with open(os.path.join(folder, job_id + ending), "xb"):
                     pass

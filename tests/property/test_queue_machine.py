@@ -34,6 +34,7 @@ from queuectl.job import Job
 from queuectl.queue import claims, verbs
 from queuectl.queue.store import Store
 from queuectl.system import SHARES_LOCKS
+from tests.support.memory import memory
 from tests.support.play.choices import Choice, choices
 from tests.support.play.model import HOWS, World
 from tests.support.play.play import Play
@@ -67,8 +68,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         # The disk would take more time than everything else.
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.home = tempfile.TemporaryDirectory(dir=memory, prefix="queuectl-")
+        self.home = tempfile.TemporaryDirectory(dir=memory(), prefix="queuectl-")
         self.play = Play(Path(self.home.name).resolve(), figures)
         self.slots: dict[str, str] = {}
         """The worker in each."""

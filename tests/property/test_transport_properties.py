@@ -19,6 +19,7 @@ from queuectl.names import fold
 from queuectl.queue import Queue
 from queuectl.state import State
 from tests.property.test_pure_properties import PROFILE, ids, jobs
+from tests.support.memory import memory
 
 NEWEST = latest_at("\U0010ffff")
 RESTING = (State.PENDING, State.FAILED, State.COMPLETED, State.DEAD)
@@ -62,7 +63,7 @@ def write(spool: Path, some: list[tuple[Job, Any]]) -> None:
 @settings(PROFILE, max_examples=20)
 @given(some=spools(*RESTING))
 def test_what_is_exported_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
         one, other = Path(folder) / "one", Path(folder) / "other"
         with Queue.open(str(one)) as queue, Queue.open(str(other)) as target:
             write(one, some)
@@ -81,7 +82,7 @@ def test_what_is_exported_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) 
 @settings(PROFILE, max_examples=15)
 @given(some=spools(State.COMPLETED, State.DEAD))
 def test_what_is_archived_comes_back_byte_for_byte(some: list[tuple[Job, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
         spool = Path(folder) / "spool"
         with Queue.open(str(spool)) as queue:
             write(spool, some)
@@ -113,7 +114,7 @@ def test_any_two_positions_have_an_order(one: Position, two: Position) -> None:
     kept=st.integers(0, 9),
 )
 def test_the_index_goes_through_all_in_the_same_order(times: list[Any], most: int, kept: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, Queue.open(str(Path(folder) / "spool")) as queue:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder, Queue.open(f"{folder}/spool") as queue:
         for number, at in enumerate(times):
             job = Job(id=f"j{number}", command="x", state=State.DEAD, updated_at=at)
             (Path(folder) / "spool" / "dead" / f"j{number}.json").write_bytes(encode_job(job))

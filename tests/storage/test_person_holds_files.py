@@ -22,6 +22,7 @@ from queuectl.queue.recovery import recover
 from queuectl.spool.layout import FOLDERS
 from queuectl.sweep import Sweep
 from tests.support.invariants import check
+from tests.support.memory import memory
 from tests.support.person.hands import what_lies_where
 from tests.support.person.moments import MOMENTS, WORKER, Scene
 from tests.support.spools import Desk, Heard, during, succeeding
@@ -197,7 +198,7 @@ def plain_desk() -> Iterator[Desk]:
     """A spool of a user who is not allowed everything, which root is."""
     if WINDOWS:
         pytest.skip("permissions are another matter there")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=memory()) as folder:
         root = os.geteuid() == 0
         if root:
             _import_all(Path(folder) / "first")

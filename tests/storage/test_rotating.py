@@ -159,6 +159,7 @@ if guarded == "careless":
 log = logging.getLogger("test")
 log.setLevel(logging.INFO)
 log.addHandler(RotatingLog(path, largest=2000, kept=100))
+print("ready", flush=True)
 sys.stdin.readline()
 for number in range(lines):
     log.info("%d-%05d-%s", who, number, "x" * 11)
@@ -172,9 +173,15 @@ def written_by_many(path: Path, guarded: str) -> list[str]:
             [sys.executable, "-c", WRITER, str(path), str(who), str(LINES), guarded],
             env=environment(),
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for who in range(PROCESSES)
     ]
+    # They write at the same time, though one starts later than the other.
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        writer.stdout.close()
     for writer in writers:
         assert writer.stdin is not None
         writer.stdin.write(b"\n")
