@@ -4,8 +4,10 @@ errors injected, jobs)."""
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -15,6 +17,7 @@ from queuectl import pytest_plugin
 from queuectl.config import SETTINGS
 from queuectl.layers import variable
 from tests.support.orphans import end_orphans
+from tests.support.program import PYCACHE
 
 # A red run must be red again: by default every example is the same each time.
 settings.register_profile("same", derandomize=True, database=None)
@@ -24,7 +27,13 @@ settings.load_profile("same")
 for _name in SETTINGS:
     os.environ.pop(variable(_name), None)
 
+if sys.dont_write_bytecode:
+    # Else each process of each run would rewrite and compile every test anew: half a minute together.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, PYCACHE
+
 _FIGURE = "figure"
+_LONG = ("e2e", "faults", "races", "docs")
+"""The folders whose tests take seconds rather than milliseconds."""
 
 
 @pytest.fixture(autouse=os.name == "nt")
@@ -63,6 +72,23 @@ def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: many tests wait for timers and for programs of their own."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, an equal share for each process of xdist: a long one at the end keeps all waiting.
+
+    xdist gives each a stretch of this list to begin with.
+    """
+    here, count = Path(__file__).parent, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.path.relative_to(here).parts[0] in _LONG]
+    chosen = {*long}
+    quick = [item for item in items if item not in chosen]
+    piece = -(-len(quick) // count)
+    items[:] = [
+        item
+        for number in range(count)
+        for item in (*long[number::count], *quick[number * piece : (number + 1) * piece])
+    ]
 
 
 @pytest.hookimpl(trylast=True)  # after the terminal is there

@@ -24,6 +24,8 @@ _ERROR_INTERNAL_ERROR = 1359
 STATE_FOLDERS = ("pending", "processing", "done", "failed", "dead")
 PACKAGE_HOME = str(Path(queuectl.__file__).resolve().parents[1])
 ROOT = Path(__file__).resolve().parents[2]
+PYCACHE = os.path.join(tempfile.gettempdir(), "queuectl-tests-pycache")
+"""Where bytecode goes for those who want none beside their sources."""
 
 
 # In full: `.` is the folder of the tests, not that which a child is started in.
@@ -38,7 +40,7 @@ def environment(**changes: str) -> dict[str, str]:
     env["PYTHONPATH"] = _PYTHONPATH
     if env.pop("PYTHONDONTWRITEBYTECODE", None):
         # Else each of some hundred processes would compile the whole package.
-        env["PYTHONPYCACHEPREFIX"] = os.path.join(tempfile.gettempdir(), "queuectl-tests-pycache")
+        env["PYTHONPYCACHEPREFIX"] = PYCACHE
     return {**env, **changes}
 
 
