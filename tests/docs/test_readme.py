@@ -44,6 +44,7 @@ from tests.docs.documents import (
     section,
     table_rows,
 )
+from tests.support.commandline import CommandLine
 from tests.support.program import PACKAGE_HOME, PATIENCE, ROOT, WINDOWS, Program
 
 _COMMAND = re.compile(r"\bqueuectl(?:\.exe)? (?!is |from |must )(.+)$")
@@ -239,7 +240,7 @@ def test_the_spool_that_is_checked_in() -> None:
     assert {path.name for path in (ROOT / "spool").iterdir() if path.is_dir()} >= set(layout.FOLDERS)
 
 
-def test_the_json_contract_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_names_what_is_printed(program: CommandLine) -> None:
     table = dict(table_rows(section("README.md", "JSON, for programs")))
     listed = set(_JSON_FIELDS.findall(table["`list`, `dlq list`, `run`"]))
     [enqueued] = program.ok("enqueue", "--json", "--id", "one", "--", "echo").json
@@ -251,11 +252,11 @@ def test_the_json_contract_names_what_is_printed(program: Program) -> None:
     assert {"history", "worker", "file", "log"} <= set(program.json("show", "one"))
     assert set(program.json("config", "get")) == set(SETTINGS)
     (program.spool / "pending" / "stray.txt").write_text("x", encoding="utf-8")
-    found = program.call("doctor", "--json")
+    found = program("doctor", "--json")
     assert (found.code, [set(one) for one in found.json]) == (1, [{"text", "fixed"}])
 
 
-def test_the_json_contract_of_schedules_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_of_schedules_names_what_is_printed(program: CommandLine) -> None:
     table = dict(table_rows(section("docs/schedules.md", "JSON, for programs")))
     added = program.json("schedule", "add", "s", "--every", "1h", '{"command": "x"}')
     assert set(added) == set(_JSON_FIELDS.findall(table["`schedule add`"]))
@@ -268,8 +269,10 @@ def test_the_json_contract_of_schedules_names_what_is_printed(program: Program) 
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Program:
-    made = Program(tmp_path)
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    made = CommandLine(tmp_path, monkeypatch, capsys)
     made.ok("init")
     return made
 
@@ -292,7 +295,7 @@ def test_the_python_example_of_hooks_runs(
     assert capsys.readouterr().out == "['on_dead']\n"
 
 
-def test_the_json_contract_of_hooks_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_of_hooks_names_what_is_printed(program: CommandLine) -> None:
     made = program.json("hook", "set", "on_dead", '{"command": "x"}')
     assert set(made) == {"event", "file"}
     [row] = program.json("hook", "list")
@@ -327,7 +330,7 @@ def test_the_python_example_of_order_runs(
     assert capsys.readouterr().out == "video 1 1\n"
 
 
-def test_the_json_contract_of_groups_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_of_groups_names_what_is_printed(program: CommandLine) -> None:
     table = dict(table_rows(section("docs/order.md", "JSON, for programs")))
     made = program.json("group", "set", "g", "--limit", "1")
     assert set(made) == set(_JSON_FIELDS.findall(table["`group list`"]))
@@ -342,7 +345,7 @@ def test_the_python_example_of_many_runs(
     assert capsys.readouterr().out.splitlines() == ["['frame-2', 'frame-1']", "frame-1 frame-2", "0 None"]
 
 
-def test_the_json_contract_of_many_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_of_many_names_what_is_printed(program: CommandLine) -> None:
     table = dict(table_rows(section("docs/many.md", "JSON, for programs")))
     fields = {command: set(_JSON_FIELDS.findall(cell)) for command, cell in table.items()}
     numbers = program.json("stats", "--by", "group")
@@ -351,7 +354,7 @@ def test_the_json_contract_of_many_names_what_is_printed(program: Program) -> No
     acts = "`retry`, `cancel`, `hold`, `release`, `dlq retry`, `dlq purge`"
     program.ok("enqueue", "--id", "one", "--tag", "t", "--", "echo")
     (program.spool / "dead" / "bad.json").write_bytes(b"{")
-    told = program.call("dlq", "retry", "--all", "--json").json
+    told = program("dlq", "retry", "--all", "--json").json
     assert {*told, *told["reasons"][0]} == fields[acts] - {"list"}
     assert [job["id"] for job in program.json("cancel", "--tag", "t", "--dry-run")] == ["one"]
 
@@ -376,7 +379,7 @@ def test_the_python_example_of_schedules_runs(
     assert all(re.search(r"T0[01]:30:00.000Z$", line) for line in lines), "02:30 in Berlin"
 
 
-def test_the_json_contract_of_housekeeping_names_what_is_printed(program: Program) -> None:
+def test_the_json_contract_of_housekeeping_names_what_is_printed(program: CommandLine) -> None:
     table = dict(table_rows(section("docs/housekeeping.md", "JSON, for programs")))
     program.ok("enqueue", "--id", "one", "--", "echo")
     told = {

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
+from tests.support.memory import in_memory
+
 if TYPE_CHECKING:
     from tests.support.faults.bench import Bench, Doer
 
 # Before anything imports them: what does not hold is then told in full.
 for _name in ("afterwards", "judges", "judges_house", "tampering"):
     pytest.register_assert_rewrite(f"tests.support.faults.{_name}")
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with in_memory(request, tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
