@@ -86,7 +86,7 @@ def test_logs_follow_a_running_job_and_the_worker_can_be_quiet(program: Program,
     code += " time.sleep(.01)\nprint('two', flush=True)\nsys.exit(5)"
     go = program.here / "go"
     command = [sys.executable, "-I", "-S", "-c", code, str(go)]
-    program.ok("init")
+    program.make()
     with program.workers(1, "--quiet") as worker:
         program.drop("talks.json", {"command": command, "max_retries": 0})
         program.drop("fine.json", ledger.job("fine"))

@@ -18,7 +18,7 @@ JOBS = 120 if WINDOWS else 500
 
 def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Program) -> None:
     """Each job writes a line with the shell that the system has; one that ran twice would leave two."""
-    program.ok("config", "set", "settle_time", "60")
+    program.make(settle_time="60")
     runs = program.here / "runs"
     runs.mkdir()
     names = [f"job-{number:03}" for number in range(JOBS)]
@@ -43,7 +43,7 @@ def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Progra
 def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(backoff_base="0.1")
     count = 40 if WINDOWS else 120
     names = [f"job-{number:03}" for number in range(count)]
     with program.workers(4) as victim, program.workers(4) as witness:
@@ -68,7 +68,7 @@ def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(
 
 def test_a_command_that_outlives_its_worker_still_owns_its_job(program: Program, ledger: Ledger) -> None:
     """POSIX: it is waited for. Windows: it dies with its worker."""
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(backoff_base="0.1")
     with program.workers() as victim:
         program.drop("runs.json", ledger.job("runs", "hold"))
         ledger.wait_started("runs")
@@ -105,7 +105,7 @@ def test_a_command_that_outlives_its_worker_still_owns_its_job(program: Program,
 def test_a_daemon_that_an_earlier_job_left_does_not_hold_up_a_later_one(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(backoff_base="0.1")
     try:
         with program.workers() as victim:
             program.drop("starter.json", ledger.job("starter", "daemon"))
@@ -129,8 +129,7 @@ def test_a_daemon_that_an_earlier_job_left_does_not_hold_up_a_later_one(
 
 
 def test_a_job_that_kills_its_worker_each_time_ends_in_dead(program: Program, ledger: Ledger) -> None:
-    program.ok("config", "set", "max_crashes", "2")
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(max_crashes="2", backoff_base="0.1")
     mode = "hold" if WINDOWS else "crash"
     program.drop("killer.json", ledger.job("killer", mode))
     for crash in (1, 2):
@@ -159,8 +158,7 @@ def test_a_job_that_kills_its_worker_each_time_ends_in_dead(program: Program, le
 @pytest.mark.slow
 def test_a_job_that_kills_its_worker_takes_nobody_with_it(program: Program, ledger: Ledger) -> None:
     """What runs beside it each time crashes too, and would be dead with it if they met again and again."""
-    program.ok("config", "set", "max_crashes", "2")
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(max_crashes="2", backoff_base="0.1")
     others = ["one", "two", "three"]
     for name in others:
         program.drop(f"{name}.json", ledger.job(name, "run", 2.0 if WINDOWS else 0.7, priority=1))
@@ -187,8 +185,7 @@ def test_a_job_that_kills_its_worker_takes_nobody_with_it(program: Program, ledg
 @pytest.mark.slow
 def test_killers_in_two_programs_at_once_hold_up_nobody(program: Program, ledger: Ledger) -> None:
     """Both programs are started again whenever they die, as a service is."""
-    program.ok("config", "set", "max_crashes", "2")
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(max_crashes="2", backoff_base="0.1")
     others = [f"job-{number}" for number in range(8 if WINDOWS else 24)]
     killers = ["killer-a", "killer-b"]
     for name in others:

@@ -31,7 +31,7 @@ def write_slowly(path: Path, data: bytes, *, parts: int, pause: float) -> None:
 
 
 def test_each_file_runs_once_however_it_comes(program: Program, ledger: Ledger) -> None:
-    program.ok("config", "set", "settle_time", "4")
+    program.make(settle_time="4")
     pending = program.spool / "pending"
 
     def text(name: str, **fields: Any) -> str:
@@ -97,7 +97,7 @@ def test_each_file_runs_once_however_it_comes(program: Program, ledger: Ledger) 
 def test_a_file_that_is_no_job_is_kept_told_of_and_taken_again_once_mended(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("config", "set", "settle_time", "0.2")
+    program.make(settle_time="0.2")
     bad = b'{\r\n  "command": ["x"],\r\n  "priorty": 5\r\n}\r\n'
     torn = b'\xff\xfe{\x00"\x00'
     with program.workers(1, "--log-format", "json") as worker:
@@ -136,8 +136,7 @@ def test_a_file_that_is_no_job_is_kept_told_of_and_taken_again_once_mended(
 
 def test_what_a_person_does_in_the_folders_is_done(program: Program, ledger: Ledger) -> None:
     """Drag, rename, edit and delete, with a worker and without one."""
-    program.ok("config", "set", "max_retries", "1")
-    program.ok("config", "set", "backoff_base", "1000")
+    program.make(max_retries="1", backoff_base="1000")
     program.ok("pause")
     with program.workers() as worker:
         for name in ("deleted", "renamed", "edited"):
@@ -174,7 +173,7 @@ def test_what_a_person_does_in_the_folders_is_done(program: Program, ledger: Led
 
 @pytest.mark.skipif(WINDOWS, reason="FIFOs, and links that need no rights")
 def test_what_is_no_plain_file_is_never_followed_and_blocks_nobody(program: Program, ledger: Ledger) -> None:
-    program.ok("config", "set", "settle_time", "0.2")
+    program.make(settle_time="0.2")
     pending = program.spool / "pending"
     outside = program.here / "outside.json"
     outside.write_text(json.dumps(ledger.job("outside")), encoding="utf-8")

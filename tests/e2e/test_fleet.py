@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(cores() < 2, reason="one process runs them all h
 
 @pytest.fixture
 def spool(program: Program) -> Program:
-    program.ok("init")
+    program.make()
     return program
 
 
@@ -63,7 +63,7 @@ def test_a_job_that_is_dropped_starts_in_whichever_is_free(spool: Program, ledge
 
 
 def test_a_drain_waits_for_all_of_them_and_for_retries_that_are_due(spool: Program, ledger: Ledger) -> None:
-    spool.ok("config", "set", "backoff_base", "0")
+    spool.make(backoff_base="0")
     spool.drop("a.json", ledger.job("a", "hold"))
     spool.drop("b.json", ledger.job("b", "hold"))
     with spool.workers(2, "--drain") as worker:
@@ -186,8 +186,7 @@ def test_who_rests_takes_its_lock_and_its_folder_anew(spool: Program, ledger: Le
 
 def test_a_retry_is_run_in_time_wherever_it_failed(spool: Program) -> None:
     """Only the first one knows when something is due."""
-    spool.ok("config", "set", "poll_interval", "3600")
-    spool.ok("config", "set", "backoff_base", "1")
+    spool.make(poll_interval="3600", backoff_base="1")
     with spool.workers(2):
         for name in ("a", "b", "c", "d"):
             spool.drop(f"{name}.json", {"command": "exit 1", "max_retries": 1})
@@ -202,7 +201,7 @@ def test_the_others_die_with_the_first(spool: Program, ledger: Ledger) -> None:
         wait_until(lambda: all(map(is_gone, others)), "they are gone")
         ledger.let_go("a")
         ledger.let_go("b")
-    spool.ok("config", "set", "backoff_base", "0")
+    spool.make(backoff_base="0")
     spool.ok("worker", "start", "--drain", "--count", "2")
     assert (spool.where("a"), spool.where("b")) == (["done"], ["done"])
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 def test_a_hook_is_run_and_told_of_what(program: Program) -> None:
     code = "import os, sys; print(os.environ['QUEUECTL_HOOK_JOB_ID'], sys.stdin.read())"
-    program.ok("init")
+    program.make()
     (program.spool / "hooks" / "on_dead.json").write_text(
         json.dumps({"command": python(code)}), encoding="utf-8"
     )

@@ -29,7 +29,7 @@ def ended(program: Program, job_id: str, ago: float, folder: str = "done") -> No
 
 
 def test_workers_delete_what_is_kept_no_longer_and_nothing_else(program: Program) -> None:
-    program.ok("init")
+    program.make()
     for number in range(120):
         ended(program, f"old-{number}", 40 * 86400)
     ended(program, "young", 60)
@@ -55,8 +55,7 @@ def test_workers_delete_what_is_kept_no_longer_and_nothing_else(program: Program
 
 
 def test_a_job_goes_in_its_time_though_nothing_happens(program: Program) -> None:
-    program.ok("init")
-    program.ok("config", "set", "keep_done", "1s")
+    program.make(keep_done="1s")
     with program.workers() as workers:
         program.ok("enqueue", "--id", "a", "--", *python("print('hi')"))
         wait_until(lambda: program.where("a") == ["done"], "it has run", PATIENCE)
@@ -70,8 +69,7 @@ def test_a_job_goes_in_its_time_though_nothing_happens(program: Program) -> None
 def test_jobs_run_once_while_all_that_has_ended_is_deleted_exported_and_archived(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("init")
-    program.ok("config", "set", "keep_done", "0")
+    program.make(keep_done="0")
     ids = [f"job-{number}" for number in range(12)]
     with program.workers(2) as workers:
         for job_id in ids:
@@ -103,7 +101,7 @@ def test_a_queue_moves_to_another_folder(program: Program, ledger: Ledger) -> No
 
 def test_an_export_that_nobody_reads_to_its_end_has_failed(program: Program) -> None:
     """Else `queuectl export | head` would look like all jobs to who keeps it."""
-    program.ok("init")
+    program.make()
     for number in range(1000):
         ended(program, f"job-{number}", 60)
     command = [sys.executable, "-m", "queuectl", "--spool", str(program.spool), "export"]

@@ -14,7 +14,7 @@ def attempts(program: Program) -> dict[str, int]:
 
 
 def test_all_workers_of_one_start_have_the_environments_settings(program: Program) -> None:
-    program.ok("init")
+    program.make()
     for name in ALL:
         program.ok("enqueue", "--id", name, "--", sys.executable, "-c", "raise SystemExit(1)")
     program.env["QUEUECTL_MAX_RETRIES"] = "0"

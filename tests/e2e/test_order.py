@@ -51,7 +51,7 @@ def test_a_limit_holds_over_all_programs(program: Program, tmp_path: Path) -> No
 def test_a_chain_goes_from_worker_to_worker_without_waiting_for_a_look(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("config", "set", "poll_interval", "30")
+    program.make(poll_interval="30")
     with program.workers(2) as workers, program.workers(1) as others:
         chain = [
             ledger.job(f"c{number}", id=f"c{number}", after=[f"c{number - 1}"] if number else [])
@@ -68,7 +68,7 @@ def test_a_chain_goes_from_worker_to_worker_without_waiting_for_a_look(
 
 
 def test_a_group_that_is_resumed_and_a_job_that_is_released_start_at_once(program: Program) -> None:
-    program.ok("config", "set", "poll_interval", "30")
+    program.make(poll_interval="30")
     program.ok("group", "pause", "g")
     program.ok("enqueue", "--id", "grouped", "--group", "g", "--", *python(""))
     program.ok("enqueue", "--id", "held", "--hold", "--", *python(""))

@@ -23,8 +23,7 @@ Figure = Callable[[str, int], None]
 @pytest.fixture
 def spool(program: Program) -> Program:
     """A spool whose workers look often, so that nothing here depends on events."""
-    program.ok("config", "set", "poll_interval", "0.1")
-    program.ok("config", "set", "backoff_base", "0.1")
+    program.make(poll_interval="0.1", backoff_base="0.1")
     return program
 
 

@@ -33,7 +33,7 @@ def moments(program: Program, name: str) -> list[float]:
 def test_many_programs_make_one_job_of_each_moment_though_one_of_them_is_killed(
     program: Program, ledger: Ledger
 ) -> None:
-    program.ok("init")
+    program.make()
     job = {"command": ledger.command("tick")}
     with program.workers(2) as first, program.workers(1) as second, program.workers(1) as third:
         put(program, "tick", every="1s", overlap="allow", catch_up="all", job=job)
@@ -71,7 +71,7 @@ def test_a_schedule_that_is_dropped_edited_and_deleted_while_workers_run(program
 
 def test_the_job_knows_its_moment(program: Program) -> None:
     code = "import os; print(os.environ['QUEUECTL_SCHEDULE'], os.environ['QUEUECTL_SCHEDULED_AT'])"
-    program.ok("init")
+    program.make()
     put(program, "s", every=1, job={"command": python(code)})
     with program.workers() as workers:
         wait_until(lambda: program.names("done"), "one has run", PATIENCE)
@@ -83,7 +83,7 @@ def test_the_job_knows_its_moment(program: Program) -> None:
 
 
 def test_stop_ends_the_command_that_runs_and_the_next_one_follows(program: Program, ledger: Ledger) -> None:
-    program.ok("init")
+    program.make()
     with program.workers() as workers:
         put(program, "s", every="1s", overlap="stop", job={"command": ledger.command("s", "tree")})
         ledger.wait_started("s", times=2)

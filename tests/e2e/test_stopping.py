@@ -139,7 +139,7 @@ def test_a_signal_ends_an_idle_worker_and_run_at_once(program: Program, ledger: 
 
 @pytest.mark.skipif(WINDOWS, reason="there a folder with an open file in it cannot be taken away")
 def test_workers_whose_spool_has_gone_stop_and_say_so(program: Program, ledger: Ledger) -> None:
-    program.ok("config", "set", "poll_interval", "0.1")
+    program.make(poll_interval="0.1")
     with program.workers(2) as worker:
         program.drop("fine.json", ledger.job("fine"))
         program.wait_in("done", "fine")

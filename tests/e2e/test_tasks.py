@@ -78,8 +78,7 @@ def leaves_a_copy(name, other):
 
 @pytest.fixture
 def tasks(tmp_path: Path, ledger: Ledger, program: Program) -> Tasks:
-    program.ok("config", "set", "poll_interval", "0.1")
-    program.ok("config", "set", "backoff_base", "0")
+    program.make(poll_interval="0.1", backoff_base="0")
     return Tasks(tmp_path, ledger, EXECUTOR)
 
 

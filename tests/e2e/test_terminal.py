@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def test_run_shows_progress_and_then_what_became_of_each(program: Program) -> None:
-    program.ok("config", "set", "max_retries", "0")
+    program.make(max_retries="0")
     jobs = [str(ROOT / "examples" / f"{name}.json") for name in ("job_success", "job_fail")]
     with Terminal(program, "run", *jobs) as terminal:
         assert terminal.end() == 0
@@ -48,7 +48,7 @@ def test_run_shows_progress_and_then_what_became_of_each(program: Program) -> No
 
 
 def test_status_watch_renews_itself_until_ctrl_c(program: Program) -> None:
-    program.ok("init")
+    program.make()
     with Terminal(program, "status", "--watch") as terminal:
         wait_until(lambda: "pending     0" in terminal.text, "the first picture", PATIENCE)
         program.drop("new.json", {"command": "x"})
@@ -59,7 +59,7 @@ def test_status_watch_renews_itself_until_ctrl_c(program: Program) -> None:
 
 
 def test_status_watch_shows_what_runs_and_what_comes(program: Program) -> None:
-    program.ok("config", "set", "backoff_base", "1000")
+    program.make(backoff_base="1000")
     program.ok("enqueue", "--id", "fails", "--", *python("raise SystemExit(3)"))
     tells = "import os, time\nopen(os.environ['QUEUECTL_PROGRESS'], 'w').write('40 copying')\ntime.sleep(600)"
     with program.workers(), Terminal(program, "status", "--watch", columns=100) as terminal:
@@ -151,7 +151,7 @@ def test_a_reader_that_goes_away_is_no_error(program: Program) -> None:
 
 
 def test_what_acts_on_many_asks_and_numbers_are_drawn(program: Program) -> None:
-    program.ok("config", "set", "max_retries", "0")
+    program.make(max_retries="0")
     jobs = [f'{{"id": "{name}", "command": "exit 7", "group": "g"}}' for name in "abc"]
     program.ok("enqueue", "-", stdin="\n".join(jobs).encode())
     program.ok("run")

@@ -43,7 +43,7 @@ def assert_shown(text: str) -> None:
 @pytest.fixture
 def evil(program: Program) -> Program:
     """A dead job whose every text is evil, and rubbish of an evil name."""
-    program.ok("init")
+    program.make()
     run = {"attempt": 1, "outcome": "failed", "error": EVIL}
     job = {"command": [EVIL, EVIL], "state": "dead", "attempts": 1, "error": EVIL, "history": [run]}
     program.drop("evil.json", {**job, "tags": [EVIL], "meta": {EVIL: EVIL}})
@@ -88,7 +88,7 @@ def test_status_that_renews_itself(evil: Program) -> None:
 
 @pytest.mark.parametrize("words", [["worker", "start", "--drain"], ["run"]], ids=" ".join)
 def test_what_the_workers_say_of_a_run(program: Program, words: list[str]) -> None:
-    program.ok("config", "set", "max_retries", "0")
+    program.make(max_retries="0")
     program.drop("bad.json", {"command": [EVIL]})
     assert f"program not found: {SHOWN}" in seen(program, *words)
 

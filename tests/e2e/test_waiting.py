@@ -28,7 +28,7 @@ raise SystemExit(0 if os.environ["QUEUECTL_ATTEMPT"] == "2" else 7)
 
 
 def test_a_script_waits_through_a_retry_for_a_result(program: Program) -> None:
-    program.ok("config", "set", "backoff_base", "0.2")
+    program.make(backoff_base="0.2")
     with program.workers():
         program.ok("enqueue", "--id", "report", "--", *python(REPORT))
         program.ok("enqueue", "--id", "fails", "--max-retries", "0", "--", *python("raise SystemExit(9)"))
@@ -74,7 +74,7 @@ def test_a_timeout_of_the_job_is_124_and_of_the_wait_125(program: Program) -> No
 
 @pytest.mark.skipif(WINDOWS, reason="Ctrl+C to a process of its own needs a console")
 def test_ctrl_c_leaves_the_job(program: Program) -> None:
-    program.ok("init")
+    program.make()
     waiting = program.start("enqueue", "--wait", "--id", "a", "--", "x")
     wait_until(lambda: waiting.out == "a\n", "its id", PATIENCE)
     waiting.interrupt()
@@ -84,7 +84,7 @@ def test_ctrl_c_leaves_the_job(program: Program) -> None:
 
 
 def test_a_log_is_followed_through_its_retry(program: Program) -> None:
-    program.ok("config", "set", "backoff_base", "0.5")
+    program.make(backoff_base="0.5")
     program.ok("enqueue", "--id", "report", "--", *python("import os\nprint('told')\n" + REPORT))
     following = program.start("logs", "report", "--follow")
     with program.workers():

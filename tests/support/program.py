@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import queuectl
+from queuectl.queue import Queue
 from tests.support import orphans
 from tests.support.waiting import wait_until
 
@@ -162,6 +163,12 @@ class Program:
         self.here = here
         self.spool = here / "spool"
         self.env = environment()
+
+    def make(self, **settings: str) -> None:
+        """The spool, with these settings: in this process, which is sooner than `init` and `config set`."""
+        with Queue(self.spool) as queue:
+            for name, text in settings.items():
+                queue.set_config(name, text)
 
     # Calls
 
