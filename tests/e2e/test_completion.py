@@ -61,8 +61,10 @@ class Home:
         self.program, self.shell = program, shell
         self.folder = program.here / "home"
         self.told = program.here / "told"
+        # Where it is missing, fish reads every page of the manual in the background, for twenty seconds.
+        (self.folder / ".local" / "share" / "fish" / "generated_completions").mkdir(parents=True)
         start = self.folder / shell.file
-        start.parent.mkdir(parents=True)
+        start.parent.mkdir(parents=True, exist_ok=True)
         start.write_bytes(shell.prompt)
         programs = program.here / "bin"
         programs.mkdir()
@@ -74,7 +76,7 @@ class Home:
         )
         ours.chmod(0o755)
         program.env.update(HOME=str(self.folder), PATH=f"{programs}:{program.env['PATH']}")
-        for variable in ("ZDOTDIR", "XDG_CONFIG_HOME", "ENV", "BASH_ENV"):
+        for variable in ("ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "ENV", "BASH_ENV"):
             program.env.pop(variable, None)
 
     def content(self) -> bytes:

@@ -27,10 +27,12 @@ def memory() -> Optional[str]:
 def in_memory(request: pytest.FixtureRequest, disk: Path) -> Iterator[Path]:
     """A folder for one test, in memory if there is any; of a test that fails it is copied to the disk.
 
-    As `disk` it lies in one that is the test's own, too. One that starts the program has the disk.
+    As `disk` it lies in one that is the test's own, too. One that starts the program, and a
+    long sweep, have the disk.
     """
+    on_disk = any(request.node.get_closest_marker(name) for name in ("e2e", "slow"))
     where, failed = memory(), request.session.testsfailed
-    if where is None or request.node.get_closest_marker("e2e") is not None:
+    if where is None or on_disk:
         yield disk
         return
     holder = tempfile.TemporaryDirectory(prefix="tests-", dir=where)

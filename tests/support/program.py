@@ -166,7 +166,7 @@ class Program:
 
     def make(self, **settings: str) -> None:
         """The spool, with these settings: in this process, which is sooner than `init` and `config set`."""
-        with Queue(self.spool) as queue:
+        with Queue.open(self.spool) as queue:
             for name, text in settings.items():
                 queue.set_config(name, text)
 
