@@ -285,8 +285,15 @@ def test_worker_stop_now_ends_what_runs_at_no_attempts_cost(
     assert program.left_behind() == []
 
 
-@pytest.mark.parametrize("task", ["stuck", "waits_for_a_thread"])
-@pytest.mark.parametrize("how", [pytest.param("signals", marks=signals), "stop"])
+@pytest.mark.parametrize(
+    ("how", "task"),
+    [
+        pytest.param("signals", "waits_for_a_thread", marks=signals),
+        ("stop", "stuck"),
+        pytest.param("signals", "stuck", marks=[signals, pytest.mark.slow]),
+        pytest.param("stop", "waits_for_a_thread", marks=pytest.mark.slow),
+    ],
+)
 def test_one_that_does_not_stop_ends_with_its_program_and_is_put_back(
     program: Program, ledger: Ledger, tasks: Tasks, task: str, how: str
 ) -> None:

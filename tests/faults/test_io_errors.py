@@ -28,7 +28,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 FEW = ("enqueue many", "run to success", "recover", "config set")
-SAMPLES = (7, 30)
+SAMPLES = (13, 50)
 """Of so many faults one is tried in the fast form, on files of jobs and on those of the index."""
 Make = Callable[[str], Bench]
 Figure = Callable[[str, int], None]

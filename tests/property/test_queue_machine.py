@@ -274,7 +274,7 @@ def play(examples: int, steps: int, figure: Callable[[str, int], None], *, same:
 
 
 def test_no_job_is_lost_or_doubled(figure: Callable[[str, int], None]) -> None:
-    play(8 if WINDOWS else 20, 30, figure, same=True)
+    play(8 if WINDOWS else 12, 30, figure, same=True)
 
 
 @pytest.mark.slow
