@@ -99,9 +99,8 @@ class Home:
 
 @pytest.fixture
 def spool(program: Program) -> Program:
-    program.ok("enqueue", "--id", "back-up", "--hold", "--", "x")
-    program.ok("enqueue", "--id", "my job [1], late", "--", "x")
-    program.ok("enqueue", "--id", "it's", "--", "x")
+    names = ("back-up", "my job [1], late", "it's")
+    program.put(*({"id": name, "command": ["x"]} for name in names))
     return program
 
 
@@ -129,7 +128,7 @@ def test_tab_completes_and_uninstall_takes_it_out_again(spool: Program, shell: S
 
 @both
 def test_whatever_is_before_the_word_and_within_a_quote(spool: Program, shell: Shell) -> None:
-    spool.ok("enqueue", "--id", "a=b,", "--", "x")
+    spool.put({"id": "a=b,", "command": ["x"]})
     home = Home(spool, shell)
     spool.ok("completion", "install", shell.name)
     home.typed("queuectl --set max_r\t5 status", "<--set><max_retries=5><status>")

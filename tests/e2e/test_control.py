@@ -138,16 +138,15 @@ def test_a_job_may_enqueue_others_and_priority_and_time_decide(program: Program,
 
 
 def test_the_index_may_be_deleted_while_nothing_runs(program: Program, ledger: Ledger) -> None:
-    program.ok("enqueue", "--id", "waits", "--run-at", "2999-01-01T00:00:00Z", "--tag", "t", "--", "x")
-    program.ok("enqueue", "--id", "fine", "--", *ledger.command("fine"))
-    program.ok("enqueue", "--id", "fails", "--", *ledger.command("fails", "run", 0, 9))
-    program.ok("enqueue", "--id", "gone", "--max-retries", "0", "--", *ledger.command("gone", "run", 0, 9))
-    program.ok("config", "set", "backoff_base", "1000")
+    fails = {"id": "fails", **ledger.job("fails", "run", 0, 9)}
+    program.put(
+        {"id": "waits", "command": ["x"], "run_at": "2999-01-01T00:00:00Z", "tags": ["t"]},
+        {"id": "fine", **ledger.job("fine")},
+        fails,
+        {**fails, "id": "gone", "max_retries": 0},
+    )
     program.drop("bad.json", b"{}")
-    program.ok("config", "set", "settle_time", "0")
-    program.ok("worker", "start", "--drain", "--count", "2")
-    program.ok("config", "unset", "backoff_base")
-    program.ok("config", "unset", "settle_time")
+    program.ok("worker", "start", "--drain", "--count", "2", "--set=backoff_base=1000", "--set=settle_time=0")
     calls = [("status",), ("list",), ("dlq", "list"), ("show", "fails"), ("config", "get")]
     before = [program.json(*call) for call in calls]
     assert before[0]["counts"] == {"pending": 1, "processing": 0, "completed": 1, "failed": 1, "dead": 2}
@@ -158,8 +157,7 @@ def test_the_index_may_be_deleted_while_nothing_runs(program: Program, ledger: L
 
 
 def test_a_spool_that_was_tampered_with_is_mended(program: Program) -> None:
-    for name in ("one", "two"):
-        program.ok("enqueue", "--id", name, "--", "x")
+    program.put({"id": "one", "command": ["x"]}, {"id": "two", "command": ["x"]})
     program.ok("worker", "start", "--drain", "--quiet")
     assert program.ok("doctor").code == 0
     (program.spool / "pending" / "job.json.txt").write_text('{"command": "x"}', encoding="utf-8")

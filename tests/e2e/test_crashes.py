@@ -44,7 +44,7 @@ def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(
     program: Program, ledger: Ledger
 ) -> None:
     program.make(backoff_base="0.1")
-    count = 40 if WINDOWS else 120
+    count = 40 if WINDOWS else 72
     names = [f"job-{number:03}" for number in range(count)]
     with program.workers(4) as victim, program.workers(4) as witness:
         for name in names:

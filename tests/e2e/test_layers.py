@@ -14,9 +14,8 @@ def attempts(program: Program) -> dict[str, int]:
 
 
 def test_all_workers_of_one_start_have_the_environments_settings(program: Program) -> None:
-    program.make()
-    for name in ALL:
-        program.ok("enqueue", "--id", name, "--", sys.executable, "-c", "raise SystemExit(1)")
+    fails = [sys.executable, "-c", "raise SystemExit(1)"]
+    program.put(*({"id": name, "command": fails} for name in ALL))
     program.env["QUEUECTL_MAX_RETRIES"] = "0"
     program.ok("worker", "start", "--count", "4", "--drain")
     assert attempts(program) == dict.fromkeys(ALL, 1), "none of them gave a job another try"

@@ -86,8 +86,7 @@ def test_a_group_that_is_resumed_and_a_job_that_is_released_start_at_once(progra
 
 def test_a_rate_lets_so_many_start_and_then_the_next(program: Program) -> None:
     program.ok("group", "set", "g", "--rate", "2/2s")
-    for number in range(5):
-        program.ok("enqueue", "--id", f"r{number}", "--group", "g", "--", *python(""))
+    program.put(*({"id": f"r{number}", "group": "g", "command": python("")} for number in range(5)))
     with program.workers(2) as workers:
         program.wait_in("done", *(f"r{number}" for number in range(5)))
         program.ok("worker", "stop")

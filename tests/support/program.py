@@ -170,6 +170,11 @@ class Program:
             for name, text in settings.items():
                 queue.set_config(name, text)
 
+    def put(self, *jobs: dict[str, Any]) -> None:
+        """These jobs, enqueued in this process: where it is not the command that is tried."""
+        with Queue.open(self.spool) as queue:
+            queue.enqueue(jobs)
+
     # Calls
 
     def start(
