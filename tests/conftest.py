@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import islice
 from typing import Any, Callable
 
 import pytest
@@ -75,20 +75,20 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, an equal share for each process of xdist: a long one at the end keeps all waiting.
+    """The long ones first: one that is begun last keeps all waiting.
 
-    xdist gives each a stretch of this list to begin with.
+    xdist gives each of its processes a stretch of this list to begin with. That of the last has no long ones:
+    they often wait, and the processor has something to do meanwhile.
     """
-    here, count = Path(__file__).parent, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    long = [item for item in items if item.path.relative_to(here).parts[0] in _LONG]
-    chosen = {*long}
-    quick = [item for item in items if item not in chosen]
-    piece = -(-len(quick) // count)
-    items[:] = [
-        item
-        for number in range(count)
-        for item in (*long[number::count], *quick[number * piece : (number + 1) * piece])
-    ]
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.path.parent.name in _LONG]
+    chosen, share, of_long = {*long}, -(-len(items) // count), max(1, count - 1)
+    quick = iter([item for item in items if item not in chosen])
+    items.clear()
+    for number in range(of_long):
+        first = long[number::of_long]
+        items += [*first, *islice(quick, max(0, share - len(first)))]
+    items += quick
 
 
 @pytest.hookimpl(trylast=True)  # after the terminal is there
