@@ -18,7 +18,7 @@ _ENOUGH = 1 << 30
 
 def memory() -> Optional[str]:
     """A folder whose files are in memory, for `dir=`; None where there is none, or little room in it."""
-    if not os.access(_SHARED, os.W_OK) or shutil.disk_usage(_SHARED).free < _ENOUGH:
+    if os.name == "nt" or not os.access(_SHARED, os.W_OK) or shutil.disk_usage(_SHARED).free < _ENOUGH:
         return None
     return _SHARED
 
