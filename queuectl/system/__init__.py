@@ -10,7 +10,6 @@ from __future__ import annotations
 from queuectl.system.clock import monotonic, now, sleep
 from queuectl.system.files import (
     NotARegularFile,
-    Overwritten,
     file_stamp,
     make_folder,
     names_in,
@@ -20,8 +19,6 @@ from queuectl.system.files import (
     remove_all,
     remove_folder,
     replace,
-    write_file,
-    write_files,
 )
 from queuectl.system.flushing import sync_descriptor, sync_folder, unflushed
 from queuectl.system.machine import host_name, is_interactive, process_id
@@ -41,6 +38,7 @@ from queuectl.system.native import (
     open_to_read,
 )
 from queuectl.system.patience import is_lack, is_transient, with_patience
+from queuectl.system.writing import Overwritten, write_file, write_files
 
 __all__ = [
     "FOLDERS_TELL",

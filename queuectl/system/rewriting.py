@@ -7,7 +7,8 @@ import os
 import shutil
 from contextlib import suppress
 
-from queuectl.system.files import make_folder, read_file, remove, replace, write_file
+from queuectl.system.files import make_folder, read_file, remove, replace
+from queuectl.system.writing import write_file
 
 _LARGEST = 16 << 20
 

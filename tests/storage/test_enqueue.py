@@ -14,7 +14,7 @@ from queuectl.job import Job
 from queuectl.queue import enqueue as enqueue_module
 from queuectl.spool import Spool
 from queuectl.state import State
-from queuectl.system import files
+from queuectl.system import writing
 from tests.support.invariants import check
 from tests.support.spools import START, Desk
 
@@ -204,14 +204,14 @@ class TestAllOrNone:
 
     @pytest.mark.parametrize("which", [1, 3])
     def test_a_write_that_fails(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
-        numbers, real = count(1), files.sync_descriptors
+        numbers, real = count(1), writing.sync_descriptors
 
         def failing(descriptors: Sequence[int]) -> None:
             if any(next(numbers) == which for _ in descriptors):
                 raise OSError(28, "No space left on device")
             real(descriptors)
 
-        monkeypatch.setattr(files, "sync_descriptors", failing)
+        monkeypatch.setattr(writing, "sync_descriptors", failing)
         self.refused(desk, SpoolUnusable, *({"id": name, "command": "x"} for name in "abc"))
 
     def test_a_folder_that_cannot_be_synced(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -519,7 +519,7 @@ def test_a_program_that_dies_in_the_middle_leaves_each_moment_settled_once(
 
     with monkeypatch.context() as patch:
         patch.setattr("queuectl.system.write_files", dying)
-        patch.setattr("queuectl.system.files.write_files", dying)
+        patch.setattr("queuectl.system.writing.write_files", dying)
         with pytest.raises(SystemExit):
             one.look(HOUR)
     with Store.open(str(desk.root)) as store:

@@ -11,7 +11,7 @@ import pytest
 from queuectl import events, system
 from queuectl.queue.claims import policy_of
 from queuectl.runner import CANCELLED, FAILED, TIMEOUT
-from queuectl.system import files
+from queuectl.system import writing
 from tests.support.invariants import check
 from tests.support.spools import Desk, Heard, Run, during, ending, failing, interrupted, succeeding
 
@@ -241,7 +241,7 @@ class TestAFileThatChangesWhileItsCommandRuns:
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, which: int
     ) -> None:
         desk.add("a")
-        numbers, real = count(1), files.sync_descriptors
+        numbers, real = count(1), writing.sync_descriptors
 
         def full(descriptors: Sequence[int]) -> None:
             if any(next(numbers) == which for _ in descriptors):
@@ -249,7 +249,7 @@ class TestAFileThatChangesWhileItsCommandRuns:
             real(descriptors)
 
         with monkeypatch.context() as patch:
-            patch.setattr(files, "sync_descriptors", full)
+            patch.setattr(writing, "sync_descriptors", full)
             run(desk, self.edited(desk, b"rubbish"))
         assert desk.folder_of("a") == ["failed"]
 

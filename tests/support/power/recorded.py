@@ -13,9 +13,9 @@ from tests.support.faults import careless, crasher
 
 def no_fsync_of_files() -> None:
     """A file is moved in before what was written to it is on the disk."""
-    from queuectl.system import files
+    from queuectl.system import writing
 
-    vars(files)["sync_descriptors"] = lambda descriptors: None
+    vars(writing)["sync_descriptors"] = lambda descriptors: None
 
 
 def no_fsync_of_folders() -> None:
