@@ -31,7 +31,12 @@ from queuectl.state import State
 from tests.support.memory import memory
 
 settings.register_profile(
-    "queuectl", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "queuectl",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    # It also tries what stands in the modules that are loaded: how much is filtered is up to the other tests.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 PROFILE = settings.get_profile("queuectl")
 quick = settings(PROFILE, max_examples=80)
