@@ -126,7 +126,7 @@ class Running:
             code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError(f"it has not ended; stderr so far:\n{self.err}") from None
+            raise AssertionError(f"{self.process.args} has not ended; stderr so far:\n{self.err}") from None
         for reader in self._readers:
             reader.join(PATIENCE)
         return Result(code, self.out, self.err)
