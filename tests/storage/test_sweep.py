@@ -190,7 +190,10 @@ class TestAFlood:
             return real(spool, state)
 
         monkeypatch.setattr(Spool, "scan_state", scan_state)
-        sweep.look(self.drops(desk, "a", 5), [])
+        more = sweep.look(self.drops(desk, "a", 5), [])
+        while more:
+            # It was interrupted: this machine is slow just now.
+            more = sweep.look((), [])
         assert (self.ready(desk), looked_into) == (5, {State.PENDING})
 
     def test_that_comes_while_another_is_taken_in_waits_for_that(
