@@ -19,8 +19,7 @@ from queuectl.layers import variable
 from tests.support.orphans import end_orphans
 from tests.support.program import PYCACHE
 
-# A red run must be red again: by default every example is the same each time, and how busy the machine is does
-# not matter.
+# A red run must be red again: by default every example is the same each time, however busy the machine is.
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
