@@ -13,6 +13,8 @@ from queuectl.errors import InvalidInput
 DEFAULT, SPOOL, ENVIRONMENT, OPTION = "default", "spool", "environment", "option"
 OPTION_NAME = "--set"
 _PREFIX = "QUEUECTL_"
+_OTHERS = ("SPOOL", "JOB_ID", "ATTEMPT", "RESULT", "PROGRESS", "SCHEDULE", "HOOK")
+"""What other variables of ours begin with: a shell, or the command of a job, has some of them in each call."""
 _ALIKE = 0.8
 """From which share of their letters on one name may be meant for another: max_retry, timout; not timezone."""
 
@@ -89,7 +91,7 @@ def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that are no setting's and nearly one's, with that."""
     known = dict(_VARIABLES)
     others = [name for name, text in environment.items() if name.startswith(_PREFIX) and text]
-    others = [name for name in others if name not in known]
+    others = [name for name in others if name not in known and not name[len(_PREFIX) :].startswith(_OTHERS)]
     if not others:
         return {}
     from difflib import get_close_matches

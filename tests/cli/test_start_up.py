@@ -29,7 +29,7 @@ LOOKS = pytest.mark.parametrize(
 )
 
 
-def _told(spool: Path, words: list[str], question: str) -> str:
+def _told(spool: Path, words: list[str], question: str, **changes: str) -> str:
     """What Python answers to this question after a command; `before` are the modules that click needs."""
     code = (
         "import gc, sys, typing, click, sqlite3; before = set(sys.modules)\n"
@@ -38,7 +38,8 @@ def _told(spool: Path, words: list[str], question: str) -> str:
         f"try: main(['--spool', {str(spool)!r}, *{words!r}])\n"
         f"except SystemExit as end: print(end.code, {question})"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=True)
+    env = environment(**changes)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
     return done.stdout.decode().splitlines()[-1]
 
 
@@ -59,6 +60,14 @@ def test_putting_a_job_in_imports_what_explains_bad_ones_for_these_only(spool: P
     question = "[name for name in ('queuectl.complaints', 'difflib') if name in sys.modules]"
     assert _told(spool, ["enqueue", "--", "true"], question) == "0 []"
     assert "difflib" in _told(spool, ["enqueue", '{"comand": "true"}'], question)
+
+
+@LOOKS
+def test_looking_explains_no_variable_that_every_call_has(spool: Path, words: list[str]) -> None:
+    known = {f"QUEUECTL_{name}": "x" for name in ("SPOOL", "JOB_ID", "RESULT", "PROGRESS")}
+    question = "'difflib' in sys.modules"
+    assert _told(spool, words, question, **known) == "0 False"
+    assert _told(spool, words, question, QUEUECTL_MAX_RETRY="5") == "0 True"
 
 
 @LOOKS
@@ -110,3 +119,17 @@ def test_workers_import_asyncio_for_coroutines_only(tmp_path: Path, kind: str, d
         [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, check=True
     )
     assert done.stdout.decode().split() == ["0", "completed", does]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no folder that somebody is in")
+def test_in_a_folder_that_is_gone_python_m_still_answers(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = (
+        f"import os, sys; os.rmdir({str(gone)!r}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    words = ["-m", "queuectl", "--version"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment(), cwd=gone, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
