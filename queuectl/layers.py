@@ -14,7 +14,7 @@ DEFAULT, SPOOL, ENVIRONMENT, OPTION = "default", "spool", "environment", "option
 OPTION_NAME = "--set"
 _PREFIX = "QUEUECTL_"
 _OTHERS = ("SPOOL", "JOB_ID", "ATTEMPT", "RESULT", "PROGRESS", "SCHEDULE", "HOOK")
-"""What other variables of ours begin with: a shell, or the command of a job, has some of them in each call."""
+"""What other variables of ours begin with: a shell, or the command of a job, has some in each call."""
 _ALIKE = 0.8
 """From which share of their letters on one name may be meant for another: max_retry, timout; not timezone."""
 
