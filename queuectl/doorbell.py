@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from queue import Empty, SimpleQueue
+from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
 from queuectl.names import CANCEL_SUFFIX, STOP_SUFFIX
@@ -48,8 +48,10 @@ class Doorbell:
 
     def __init__(self, root: str) -> None:
         self._root = os.path.abspath(root)
-        # SimpleQueue.put may be called in a signal handler, where taking a lock could wait for itself.
-        self._rings: SimpleQueue[None] = SimpleQueue()
+        # Held until it rings: a release may be made in a signal handler, where taking a lock could wait for
+        # itself. Not a SimpleQueue, whose wait for a few microseconds may never end (Python 3.9 and 3.10).
+        self._still = threading.Lock()
+        self._still.acquire()
         self._guard = threading.Lock()
         self._names: set[tuple[State, str]] = set()
         self._asked = False
@@ -82,7 +84,9 @@ class Doorbell:
 
     def ring(self) -> None:
         """Wake the waiter; may be called in a signal handler."""
-        self._rings.put(None)
+        # It is ringing already, where this is refused.
+        with suppress(RuntimeError):
+            self._still.release()
 
     def ask(self) -> None:
         """Wake the waiter: somebody may have asked for something."""
@@ -92,14 +96,7 @@ class Doorbell:
 
     def wait(self, timeout: float) -> Rings:
         """What came in, waited for at most `timeout` seconds."""
-        rung = False
-        try:
-            self._rings.get(timeout=timeout)
-            rung = True
-            while True:
-                self._rings.get_nowait()
-        except Empty:
-            pass
+        rung = self._still.acquire(timeout=max(timeout, 0.0))
         with self._guard:
             rings = Rings(frozenset(self._names), self._asked, rung)
             self._names.clear()

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING, Callable, NamedTuple, Optional, Union
 
 import msgspec
@@ -68,7 +68,8 @@ class Host:
         """
         self._program = program
         self._lock: Optional[locks.HeldLock] = None
-        self._replies: SimpleQueue[Union[Reply, int]] = SimpleQueue()
+        # Not a SimpleQueue, whose wait for a few microseconds may never end (Python 3.9 and 3.10).
+        self._replies: Queue[Union[Reply, int]] = Queue()
         """What it says, and in the end its exit code."""
         self._requests, self.process = self._start()
         try:

@@ -182,3 +182,14 @@ def test_the_locks_and_the_index_that_are_written_to_all_the_time_are_not_told(
     wait_until(lambda: "last.cancel" in told, "what comes is told", PATIENCE)
     bell.close()
     assert set(told) == {"last.cancel"}
+
+    def test_waits_as_briefly_as_it_is_told_to(self, still: Doorbell) -> None:
+        # SimpleQueue.get, for one, came back a few ten thousand times, and then never (Python 3.9 and 3.10).
+        for _ in range(100_000):
+            assert not still.wait(1e-6).rung
+
+    def test_rings_once_however_often_it_is_rung(self, still: Doorbell) -> None:
+        for _ in range(3):
+            still.ring()
+        assert still.wait(0).rung
+        assert not still.wait(0).rung
