@@ -123,8 +123,10 @@ class Shift:
 
     def stop(self, *, kill: bool = False) -> None:
         """Take no more jobs; with `kill` also end the running commands, at no attempt's cost."""
-        self.stops = max(self.stops, 2 if kill else 1)
-        self.bell.ring()
+        before, self.stops = self.stops, max(self.stops, 2 if kill else 1)
+        if self.stops > before:
+            # Not for the same wish once more: whoever minds us hears it at each look, and looks at each ring.
+            self.bell.ring()
 
     def fail(self, error: Exception) -> None:
         """Stop for this error, and raise it at the end."""

@@ -46,6 +46,18 @@ def test_who_stops_hears_what_else_is_asked_though_nobody_tells(desk: Desk, mind
     assert minder.shift.stops == 2
 
 
+@pytest.mark.parametrize("wish", [FINISH, KILL])
+def test_who_stops_does_not_look_again_at_once_because_the_request_still_lies_there(
+    desk: Desk, minder: Minder, wish: str
+) -> None:
+    """It did, one look after the other: a whole core, for as long as what ran went on."""
+    desk.ask(WORKER, ".stop", wish)
+    minder.attempt(ASKED)
+    assert minder.shift.bell.wait(0).rung, "it looks once more, for what it has just begun"
+    minder.attempt(RUNG)
+    assert not minder.shift.bell.wait(0).rung
+
+
 def test_a_request_is_heard_though_a_folder_cannot_be_made(
     desk: Desk, minder: Minder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
