@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from queuectl.queue import Queue
 from queuectl.queue.invariants import Ran, broken
@@ -35,15 +35,19 @@ def check(
     root = Path(spool_root)
     with Queue.open(str(root), create=False) as queue:
         faults = list(broken(queue.store, acknowledged_ids, runs))
-    assert not faults, "; ".join(faults)
+        assert not faults, "; ".join(faults)
+        _check_files(root, acknowledged_ids)
+        rows = _index_follows(queue)
+    if attempts_matter:
+        _attempts_in_limit(rows, max_attempts)
+
+
+def _check_files(root: Path, acknowledged_ids: Collection[str]) -> None:
     files = job_files(root)
     _each_in_one_place(files, acknowledged_ids)
     for path in files:
         _sound_record(root, path, path.stem in acknowledged_ids)
     assert not any((root / "tmp").iterdir()), f"left in tmp: {sorted((root / 'tmp').iterdir())}"
-    _index_follows(root)
-    if attempts_matter:
-        _attempts_in_limit(root, max_attempts)
 
 
 def job_files(root: Path) -> list[Path]:
@@ -78,17 +82,26 @@ def _record(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def _index_follows(root: Path) -> None:
-    with Queue.open(str(root), create=False) as queue:
-        before = _told(queue)
-        queue.reindex()
-        assert before == _told(queue), "the index built anew tells something else"
+def _index_follows(queue: Queue) -> Sequence[dict[str, Any]]:
+    """The rows of all jobs."""
+    before = _told(queue)
+    queue.reindex()
+    after = _told(queue)
+    assert before == after, "the index built anew tells something else"
+    return after.rows
 
 
-def _told(queue: Queue) -> tuple[Any, ...]:
+class _Told(NamedTuple):
+    counts: Mapping[str, int]
+    paused: bool
+    problems: list[str]
+    rows: list[dict[str, Any]]
+
+
+def _told(queue: Queue) -> _Told:
     rows = sorted(queue.jobs(), key=lambda row: str(row["id"]))
     status = queue.status()
-    return status.counts, status.paused, lasting_problems(status), rows
+    return _Told(status.counts, status.paused, lasting_problems(status), rows)
 
 
 def lasting_problems(status: Status) -> list[str]:
@@ -96,10 +109,7 @@ def lasting_problems(status: Status) -> list[str]:
     return [line for line in status.problems if not line.startswith("job ")]
 
 
-def _attempts_in_limit(root: Path, max_attempts: Optional[int]) -> None:
-    with Queue.open(str(root), create=False) as queue:
-        for row in queue.jobs():
-            limit = row["max_retries"] + 1 if max_attempts is None else max_attempts
-            assert row["attempts"] <= limit, (
-                f"{row['id']} has run {row['attempts']} times, the limit is {limit}"
-            )
+def _attempts_in_limit(rows: Iterable[dict[str, Any]], max_attempts: Optional[int]) -> None:
+    for row in rows:
+        limit = row["max_retries"] + 1 if max_attempts is None else max_attempts
+        assert row["attempts"] <= limit, f"{row['id']} has run {row['attempts']} times, the limit is {limit}"

@@ -40,6 +40,15 @@ ERRORS = {
 """What each of them may be answered; other names of the same call likewise (`unlinkat`)."""
 
 
+PAGES = ("pread64", "pwrite64")
+"""By these SQLite reads and writes the pages of the index, and the frames of its journal."""
+STRIDE_OF_PAGES = 5
+"""Of them one in so many is tried: what is half written there SQLite undoes, whichever page it is. Not an even
+number, since a frame's head and its page take turns."""
+OF_SETTINGS = ("config set",)
+"""The scenarios of what lies in the index alone: there each page counts."""
+
+
 class Call(NamedTuple):
     """The `number`-th call of this name that an action makes."""
 
@@ -51,6 +60,10 @@ class Call(NamedTuple):
     @property
     def creates(self) -> bool:
         return "O_CREAT" in self.text
+
+    @property
+    def of_index(self) -> bool:
+        return "index.sqlite3" in self.text
 
     @property
     def changes(self) -> bool:
@@ -80,6 +93,16 @@ def told_of(lines: Iterable[str], path: str) -> Iterator[Call]:
             yield Call(name, counted[name], line)
 
 
+def telling_calls(bench: Bench) -> list[Call]:
+    """As `calls_of`, but few of the many by which SQLite reads and writes pages."""
+    calls = calls_of(bench)
+    if bench.scenario.name in OF_SETTINGS:
+        return calls
+    pages = [call for call in calls if call.of_index and call.name in PAGES]
+    chosen = {*calls} - {*pages} | {*pages[::STRIDE_OF_PAGES]}
+    return [call for call in calls if call in chosen]
+
+
 def kill_at(bench: Bench, calls: Sequence[Call], variant: str = "sound") -> int:
     """Kill the process at each of these calls and judge what is left; how many deaths that were."""
     deaths = 0
@@ -103,10 +126,6 @@ class Fault(NamedTuple):
     @property
     def inject(self) -> str:
         return f"{self.call.name}:error={self.error}:when={self.call.number}{'+' if self.for_good else ''}"
-
-    @property
-    def of_index(self) -> bool:
-        return "index.sqlite3" in self.call.text
 
     def __str__(self) -> str:
         return f"{self.error}{' for good' if self.for_good else ''} from {self.call.text!r}"
