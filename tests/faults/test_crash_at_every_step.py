@@ -18,7 +18,7 @@ from tests.support.faults.scenarios import SCENARIOS
 
 MOST_STEPS = 400
 WINDOWS = sys.platform == "win32"
-STRIDE = 20
+STRIDE = 30
 """Of so many steps one is tried in the fast form."""
 FEW = ("enqueue many", "run to success", "recover")
 """Where each death costs the start of an interpreter, the fast form is of these."""
