@@ -65,6 +65,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
     for end, job, (path, version) in zip(ends, jobs, prepared):
         place = end.claim.place
         try:
+            store.freeing.hold(store.spool.path(place))
             # One that somebody holds must not keep the others waiting.
             store.spool.put_over(path, place, read=end.claim.version, patience=CLAIM_PATIENCE)
             fire(store, place, job, now, for_all=for_all)
@@ -75,6 +76,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
         befores.append(_stamp_of(end.claim))
+    store.freeing.let_go()
     store.record_changed(rows, befores)
     return settled
 

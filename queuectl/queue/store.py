@@ -16,6 +16,7 @@ from queuectl.index import Entry, Index, Stamp, is_damage, usable_error
 from queuectl.layers import NO_LAYERS, Layers
 from queuectl.names import fold, next_free
 from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
+from queuectl.system.freeing import Freeing
 
 if TYPE_CHECKING:
     from queuectl.job import Job
@@ -37,6 +38,7 @@ class Store:
         """Of runs that are recorded and whose files have not moved, the ids of hooks that were seen to."""
         self.told: dict[str, object] = {}
         """Of what may last, and concerns no single job, what was said of it last."""
+        self.freeing = Freeing()
         self._troubles: dict[str, str] = {}
         self._config: Optional[Config] = None
         self._stored: dict[str, str] = {}
@@ -68,8 +70,9 @@ class Store:
             raise SpoolUnusable(f"cannot open {path}: {error.strerror or error}") from error
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Let go of the index, and of what was replaced."""
         self.index.close()
+        self.freeing.close()
 
     def __enter__(self) -> Store:
         return self

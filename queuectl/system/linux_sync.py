@@ -1,11 +1,11 @@
-"""All that was written to a file system, brought to the disk at once (Linux)."""
+"""What kind of file system a file lies in, and the whole of one brought to the disk at once (Linux)."""
 
 from __future__ import annotations
 
 import os
 import sys
 from functools import lru_cache
-from typing import Callable, Optional
+from typing import Any
 
 # This also tells mypy which platforms the module is for.
 assert sys.platform != "win32"
@@ -23,27 +23,29 @@ def sync_file_system(descriptor: int) -> bool:
     False where that is not known to do what an fsync of each file does, or where something could not be
     written, of others perhaps: an fsync then tells of which.
     """
-    call = _syncfs()
-    return call is not None and call(descriptor)
+    return _can_sync() and is_on_disk(descriptor) and _library().syncfs(descriptor) == 0
+
+
+def is_on_disk(descriptor: int) -> bool:
+    """Whether this open file lies in one of the `DISKS`."""
+    import ctypes
+
+    # Longer than any system's; its first member is a word that names the kind.
+    told = (ctypes.c_long * 64)()
+    return _library().fstatfs(descriptor, told) == 0 and told[0] in DISKS
 
 
 @lru_cache(maxsize=1)
-def _syncfs() -> Optional[Callable[[int], bool]]:
-    if _kernel() < _TELLS_SINCE:
-        return None
+def _library() -> Any:
     # Lazily: who writes few files does without.
     import ctypes
 
-    library = ctypes.CDLL(None)
-    # Longer than any system's; its first member is a word that names the kind.
-    told = ctypes.c_long * 64
+    return ctypes.CDLL(None)
 
-    def sync(descriptor: int) -> bool:
-        found = told()
-        known = library.fstatfs(descriptor, found) == 0 and found[0] in DISKS
-        return known and library.syncfs(descriptor) == 0
 
-    return sync if hasattr(library, "syncfs") else None
+@lru_cache(maxsize=1)
+def _can_sync() -> bool:
+    return _kernel() >= _TELLS_SINCE and hasattr(_library(), "syncfs")
 
 
 def _kernel() -> tuple[int, ...]:

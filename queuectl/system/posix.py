@@ -36,6 +36,7 @@ _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
 _FULL: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
 # Of fewer files each is synced by itself: that takes no longer (`benchmarks/run.py flushing`).
 MANY = 8
+MOST_HELD = 256
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 
@@ -208,6 +209,26 @@ def _are_synced(descriptors: Sequence[int]) -> bool:
     from queuectl.system.linux_sync import sync_file_system
 
     return sync_file_system(descriptors[0])
+
+
+def most_to_hold(path: str) -> int:
+    """How many files on the file system of this one may be kept open by this process when they are replaced.
+
+    None where that leaves a file of another name behind (NFS, FUSE). Raises OSError.
+    """
+    if sys.platform != "linux":
+        return 0
+    import resource
+
+    from queuectl.system.linux_sync import is_on_disk
+
+    descriptor = open_plainly(path, os.O_RDONLY)
+    try:
+        known = is_on_disk(descriptor)
+    finally:
+        os.close(descriptor)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_HELD, allowed // 4) if known else 0
 
 
 def _start_writing(descriptor: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -824,3 +825,28 @@ class TestWhatManyCost:
         known = rows_of(desk)
         desk.queue.reindex()
         assert rows_of(desk) == known
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there it is known to help")
+def test_what_their_records_replace_is_freed_by_another_thread(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queuectl.system import freeing, linux_sync
+
+    freed: list[tuple[str, int]] = []
+    close = freeing._close
+
+    def seen(held: Sequence[int]) -> None:
+        freed.append((threading.current_thread().name, len(held)))
+        close(held)
+
+    monkeypatch.setattr(linux_sync, "is_on_disk", lambda descriptor: True)
+    monkeypatch.setattr(freeing, "_close", seen)
+    desk.add(*jobs(9))
+    desk.look()
+    with quick_worker(desk) as worker:
+        while worker.run_once():
+            pass
+    assert settled(desk) == jobs(9)
+    assert {name for name, _ in freed} == {"queuectl-free"}
+    assert sum(count for _, count in freed) == 8, "all but the first, which is recorded alone"

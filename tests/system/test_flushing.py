@@ -121,11 +121,11 @@ class TestOnLinux:
         self, release: str, does: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
-        linux_sync._syncfs.cache_clear()
+        linux_sync._can_sync.cache_clear()
         try:
-            assert (linux_sync._syncfs() is not None) is does
+            assert linux_sync._can_sync() is does
         finally:
-            linux_sync._syncfs.cache_clear()
+            linux_sync._can_sync.cache_clear()
 
 
 def test_macos_empties_the_cache_of_the_drive_with_the_last_one(

@@ -43,8 +43,8 @@ ERRORS = {
 PAGES = ("pread64", "pwrite64")
 """By these SQLite reads and writes the pages of the index, and the frames of its journal."""
 STRIDE_OF_PAGES = 5
-"""Of them one in so many is tried: what is half written there SQLite undoes, whichever page it is. Not an even
-number, since a frame's head and its page take turns."""
+"""Of them one in so many is tried: what is half written there SQLite undoes, whichever page it is. Not an
+even number, since a frame's head and its page take turns."""
 OF_SETTINGS = ("config set",)
 """The scenarios of what lies in the index alone: there each page counts."""
 
