@@ -23,13 +23,16 @@ def sync_file_system(descriptor: int) -> bool:
     False where that is not known to do what an fsync of each file does, or where something could not be
     written, of others perhaps: an fsync then tells of which.
     """
-    return _can_sync() and is_on_disk(descriptor) and _library().syncfs(descriptor) == 0
+    return is_on_disk(descriptor) and _can_sync() and _library().syncfs(descriptor) == 0
 
 
 def is_on_disk(descriptor: int) -> bool:
     """Whether this open file lies in one of the `DISKS`."""
-    import ctypes
-
+    try:
+        import ctypes
+    except ImportError:
+        # A Python that was built without libffi.
+        return False
     # Longer than any system's; its first member is a word that names the kind.
     told = (ctypes.c_long * 64)()
     return _library().fstatfs(descriptor, told) == 0 and told[0] in DISKS

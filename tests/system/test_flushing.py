@@ -95,6 +95,10 @@ class TestOnLinux:
         if kind_of(tmp_path) in ("ext4", "xfs", "btrfs"):
             assert self.synced(tmp_path)
 
+    def test_without_ctypes_none_is_known(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ctypes", None)
+        assert not self.synced(tmp_path)
+
     @staticmethod
     def synced(folder: Path) -> bool:
         with open(folder / "file", "wb") as file:
