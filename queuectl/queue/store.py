@@ -16,10 +16,10 @@ from queuectl.index import Entry, Index, Stamp, is_damage, usable_error
 from queuectl.layers import NO_LAYERS, Layers
 from queuectl.names import fold, next_free
 from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
-from queuectl.system.freeing import Freeing
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+    from queuectl.system.freeing import Freeing
 
 CLAIM_LOCK = "claim.lock"
 
@@ -38,7 +38,7 @@ class Store:
         """Of runs that are recorded and whose files have not moved, the ids of hooks that were seen to."""
         self.told: dict[str, object] = {}
         """Of what may last, and concerns no single job, what was said of it last."""
-        self.freeing = Freeing()
+        self._freeing: Optional[Freeing] = None
         self._troubles: dict[str, str] = {}
         self._config: Optional[Config] = None
         self._stored: dict[str, str] = {}
@@ -72,7 +72,8 @@ class Store:
     def close(self) -> None:
         """Let go of the index, and of what was replaced."""
         self.index.close()
-        self.freeing.close()
+        if self._freeing is not None:
+            self._freeing.close()
 
     def __enter__(self) -> Store:
         return self
@@ -84,6 +85,16 @@ class Store:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    @property
+    def freeing(self) -> Freeing:
+        """Keeps what records replace for a moment."""
+        if self._freeing is None:
+            # Lazily: who only looks replaces nothing.
+            from queuectl.system.freeing import Freeing
+
+            self._freeing = Freeing()
+        return self._freeing
 
     @property
     def config(self) -> Config:

@@ -36,6 +36,7 @@ _TRANSIENT = frozenset({errno.EBUSY, errno.ETXTBSY})
 _FULL: Optional[int] = getattr(fcntl, "F_FULLFSYNC", None)
 # Of fewer files each is synced by itself: that takes no longer (`benchmarks/run.py flushing`).
 MANY = 8
+# Four batches: more are not gained by (`benchmarks/run.py tasks --on DIR`).
 MOST_HELD = 256
 # What network shares, WSL mounts and FUSE answer when a folder cannot be synced at all.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
@@ -214,7 +215,7 @@ def _are_synced(descriptors: Sequence[int]) -> bool:
 def most_to_hold(path: str) -> int:
     """How many files on the file system of this one may be kept open by this process when they are replaced.
 
-    None where that leaves a file of another name behind (NFS, FUSE). Raises OSError.
+    0 where that leaves a file of another name behind (NFS, FUSE). Raises OSError.
     """
     if sys.platform != "linux":
         return 0

@@ -181,7 +181,7 @@ def seal_descriptors() -> bool:
 
 
 def most_to_hold(path: str) -> int:
-    """None: a file that is open cannot be replaced."""
+    """0: a file that is open cannot be replaced."""
     return 0
 
 
