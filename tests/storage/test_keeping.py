@@ -192,10 +192,11 @@ class TestByNumberAndSize:
     def test_one_that_comes_in_pushes_another_out(
         self, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # From the first count on: a slow one is followed by a longer rest, in real time.
+        monkeypatch.setattr(keeping, "SHARE", 0)
         keeper.set(keep_done_count="1")
         keeper.put("a", 1)
         keeper.steps()
-        monkeypatch.setattr(keeping, "SHARE", 0)
         keeper.put("b")
         keeper.steps()
         assert keeper.left["done"] == ["b.json"]
