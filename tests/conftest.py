@@ -36,6 +36,8 @@ if sys.dont_write_bytecode:
 _FIGURE = "figure"
 _LONG = ("e2e", "faults", "races", "docs")
 """The folders whose tests take seconds rather than milliseconds."""
+_SWEEP_LIMIT = 600
+"""Seconds for a slow test that states no limit of its own: that of the others it passes on a busy machine."""
 
 
 @pytest.fixture(autouse=os.name == "nt")
@@ -82,6 +84,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     xdist gives each of its processes a stretch of this list to begin with. That of the last has no long ones:
     they often wait, and the processor has something to do meanwhile.
     """
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SWEEP_LIMIT))
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.path.parent.name in _LONG]
     chosen, share, of_long = {*long}, -(-len(items) // count), max(1, count - 1)

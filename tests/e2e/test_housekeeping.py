@@ -43,7 +43,8 @@ def test_workers_delete_what_is_kept_no_longer_and_nothing_else(program: Program
         program.ok("config", "set", "keep_done", "30d")
         wait_until(lambda: len(program.names("done")) == 2, "the old ones are gone", PATIENCE)
         assert sorted(program.names("done")) == ["runs.json", "young.json"]
-        assert sorted(program.names("logs")) == ["dead.log", "runs.log", "young.log"]
+        kept = ["dead.log", "runs.log", "young.log"]
+        wait_until(lambda: sorted(program.names("logs")) == kept, "their logs, which go last", PATIENCE)
         assert {job["id"] for job in program.json("list")} == {"bad", "dead", "runs", "young"}
         program.ok("config", "set", "keep_dead_count", "0")
         wait_until(lambda: "dead.json" not in program.names("dead"), "the dead one is gone", PATIENCE)
