@@ -50,6 +50,11 @@ SHELLS = [
     ),
 ]
 both = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
+in_turn = pytest.mark.parametrize(
+    "shell",
+    [pytest.param(one, marks=[] if one.name == "bash" else pytest.mark.slow, id=one.name) for one in SHELLS],
+)
+"""Of the finer points the fast form tries one."""
 
 
 class Home:
@@ -126,7 +131,7 @@ def test_tab_completes_and_uninstall_takes_it_out_again(spool: Program, shell: S
     assert home.content() == before
 
 
-@both
+@in_turn
 def test_whatever_is_before_the_word_and_within_a_quote(spool: Program, shell: Shell) -> None:
     spool.put({"id": "a=b,", "command": ["x"]})
     home = Home(spool, shell)
@@ -140,7 +145,7 @@ def test_whatever_is_before_the_word_and_within_a_quote(spool: Program, shell: S
     home.typed("queuectl enqueue -- cat tol\t", "<enqueue><--><cat><told>")
 
 
-@both
+@in_turn
 def test_the_program_that_is_typed_is_the_one_that_is_asked(spool: Program, shell: Shell) -> None:
     home = Home(spool, shell)
     spool.ok("completion", "install", shell.name)

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
-JOBS = 120 if WINDOWS else 500
+JOBS = 120 if WINDOWS else 240
 
 
 def test_two_programs_of_four_workers_run_every_dropped_job_once(program: Program) -> None:
@@ -44,7 +44,7 @@ def test_killing_a_program_in_mid_run_loses_nothing_and_overlaps_nothing(
     program: Program, ledger: Ledger
 ) -> None:
     program.make(backoff_base="0.1")
-    count = 40 if WINDOWS else 72
+    count = 40 if WINDOWS else 48
     names = [f"job-{number:03}" for number in range(count)]
     with program.workers(4) as victim, program.workers(4) as witness:
         for name in names:

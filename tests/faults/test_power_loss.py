@@ -26,13 +26,11 @@ from tests.support.power.recorder import record, why_not
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 FEW = {
-    "first enqueue": 29,
     "enqueue many": 13,
     "take in drops": 23,
     "run to success": 29,
     "a batch": 151,
     "config set": 2,
-    "cancel": 9,
 }
 """In the fast form: the verbs, and of how many states one is tried."""
 STRIDE = 3

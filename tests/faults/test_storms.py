@@ -58,7 +58,8 @@ def test_a_shower(tmp_path: Path, figure: Figure) -> None:
 
 
 @pytest.mark.skipif(WINDOWS, reason="one of the slow tests on Windows")
-@pytest.mark.parametrize("tasks", [pytest.param(THREADS, marks=pytest.mark.slow), PROCESSES])
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [THREADS, PROCESSES])
 def test_a_shower_on_tasks(tmp_path: Path, figure: Figure, tasks: str) -> None:
     """Every other job is a Python function, which its worker calls, or a process beside it."""
     storm, faults = weather_it(tmp_path, SHOWER._replace(seconds=2.5, tasks=tasks))

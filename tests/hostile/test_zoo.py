@@ -137,11 +137,11 @@ class TestASpoolThatIsFullOfThem:
 
     def test_can_be_looked_at_and_nothing_changes(self, tmp_path: Path, folder: str, figure: Figure) -> None:
         zoo = self.zoo(tmp_path, folder)
-        _look_at_all(zoo, step=20)
+        _look_at_all(zoo, step=40)
         figure("zoo: animals x folders", len(zoo.animals))
 
     def test_can_be_acted_on_and_no_byte_is_lost(self, tmp_path: Path, folder: str) -> None:
-        _act_on_all(self.zoo(tmp_path, folder), step=5)
+        _act_on_all(self.zoo(tmp_path, folder), step=15)
 
     def test_is_worked_off_and_each_ends_where_it_belongs(self, tmp_path: Path, folder: str) -> None:
         _work_off(self.zoo(tmp_path, folder))

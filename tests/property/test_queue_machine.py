@@ -289,7 +289,7 @@ def test_no_job_is_lost_or_doubled_in_a_long_play(figure: Callable[[str, int], N
     "careless",
     [
         pytest.param("a retry keeps its time", marks=[SEARCH, pytest.mark.slow]),
-        pytest.param("one run too many", marks=SEARCH),
+        pytest.param("one run too many", marks=[SEARCH, pytest.mark.slow]),
         "a name is never taken",
     ],
 )

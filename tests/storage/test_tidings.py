@@ -435,12 +435,10 @@ class TestWhileItRuns:
         tmp.owner = "host-1-1-abc"
         note_run(note_of_runs(desk.store.spool, tmp.owner), ["a"], number=1)
         path = Path(tmp.tidings(1, "a")[1])
+        many = "".join(f"{n % 100} größer {n}\n" for n in range(4_000))
         for encoding in ("utf-8", "utf-16"):
             for more in range(300):
-                text = (
-                    "".join(f"{n % 100} größer {n}\n" for n in range(10_000)) + "x" * more + "\n41 größer\n4"
-                )
-                path.write_bytes(text.encode(encoding))
+                path.write_bytes(f"{many}{'x' * more}\n41 größer\n4".encode(encoding))
                 assert path.stat().st_size > 64 * 1024
                 found = progress_of(desk.store.spool, {tmp.owner: "a"})
                 assert found == {tmp.owner: Progress(41, "größer")}
