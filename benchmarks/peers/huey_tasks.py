@@ -5,6 +5,7 @@ KIND is `thread` or `process`: two workers of that. Runs in huey's own environme
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -40,5 +41,9 @@ else:
         # The last two may still be under way: huey is not told to be slower than it is.
         while queue.pending_count():
             time.sleep(0.002)
+    # They outlive this process and ignore a polite signal; waited for, their processor time counts as huey's.
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
     # What it tidies up at its end is not to count.
     os._exit(0)
