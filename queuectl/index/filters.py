@@ -31,6 +31,8 @@ class Filter(NamedTuple):
     """Whether a person keeps it."""
     kept: Optional[bool] = None
     """Whether a person keeps it, or it names others that are to end first."""
+    like: Optional[str] = None
+    """A text that occurs in its id, its command, its task, its error or a tag, as `command_like` does."""
 
 
 ALL = Filter()
@@ -43,7 +45,24 @@ class _Condition(NamedTuple):
     holds: Callable[[Entry, Any], bool]
 
 
+_PIECE = re.compile(r"[!#-\[\]-~]+")
+"""What stands in a row as it is shown, but for capitals."""
+
+
+def _maybe(name: str, *columns: str) -> str:
+    """What is true of all rows in one of whose columns the text of that field of a filter occurs, and of few
+    others.
+
+    SQLite tells it itself, in a fifth of the time that a function of ours takes. Where a text has more bytes
+    than letters, some are beyond ASCII, and may be written in other ways than they are shown.
+    """
+    each = [f"{one} LIKE :{name}_piece ESCAPE '\\'" for one in columns]
+    each += [f"length({one}) <> length(CAST({one} AS BLOB))" for one in columns]
+    return f"({' OR '.join(each)})"
+
+
 _CHANGED = "coalesce(updated_at, written(mtime_ns))"
+_ALL_TEXTS = ("id", "command", "task", "error", "tags")
 _CONDITIONS = {
     "group": _Condition("lane = :group", lambda row, group: row.lane == group),
     "tag": _Condition("instr(tags, char(10) || :tag || char(10))", lambda row, tag: f"\n{tag}\n" in row.tags),
@@ -51,15 +70,24 @@ _CONDITIONS = {
     "changed_before": _Condition(f"{_CHANGED} < :changed_before", lambda row, moment: _changed(row) < moment),
     "changed_since": _Condition(f"{_CHANGED} >= :changed_since", lambda row, moment: _changed(row) >= moment),
     "command_like": _Condition(
-        "instr(shown_command(command), :command_like)", lambda row, text: text in _shown_command(row.command)
+        f"{_maybe('command_like', 'command')} AND instr(shown_command(command), :command_like)",
+        lambda row, text: text in _shown_command(row.command),
     ),
-    "error_like": _Condition("instr(shown(error), :error_like)", lambda row, text: text in _shown(row.error)),
+    "error_like": _Condition(
+        f"{_maybe('error_like', 'error')} AND instr(shown(error), :error_like)",
+        lambda row, text: text in _shown(row.error),
+    ),
     "held": _Condition("hold = :held", lambda row, held: row.hold == held),
     "kept": _Condition(
         "(hold = 1 OR after IS NOT NULL) = :kept",
         lambda row, kept: (row.hold == 1 or row.after is not None) == kept,
     ),
+    "like": _Condition(
+        f"{_maybe('like', *_ALL_TEXTS)} AND occurs(:like, {', '.join(_ALL_TEXTS)})",
+        lambda row, text: _occurs(text, row.id, row.command, row.task, row.error, row.tags),
+    ),
 }
+_TEXTS = ("command_like", "error_like", "like")
 
 
 def checked(where: Filter) -> Filter:
@@ -76,7 +104,7 @@ def checked(where: Filter) -> Filter:
     found = tuple(state for state in states if state is not None)
     if len(found) != len(states):
         raise InvalidInput(f"the states of a filter are some states, not {given!r}")
-    for name in ("command_like", "error_like"):
+    for name in _TEXTS:
         text = getattr(where, name)
         if text is not None and not (isinstance(text, str) and text.strip()):
             raise InvalidInput(f"{name}: the text is empty, and so is in every one")
@@ -101,18 +129,26 @@ def values(where: Filter) -> dict[str, Any]:
     for name in ("changed_before", "changed_since"):
         if name in found:
             found[name] = format_moment(found[name])
-    for name in ("command_like", "error_like"):
+    for name in _TEXTS:
         if name in found:
             # A space at an end of it is meant.
             found[name] = _folded(re.sub(r"\s+", " ", found[name]))
+            found[f"{name}_piece"] = _pattern(found[name])
     return found
+
+
+def _pattern(text: str) -> str:
+    """For LIKE: what is longest in this text of that which rows have as it is."""
+    longest = max(_PIECE.findall(text), key=len, default="")
+    return "%" + re.sub(r"([%_])", r"\\\1", longest) + "%"
 
 
 def is_meant(where: Filter, row: Entry) -> bool:
     """Whether `condition` is true of this row."""
     if where.states and row.state not in where.states:
         return False
-    return all(_CONDITIONS[name].holds(row, value) for name, value in values(where).items())
+    given = values(where)
+    return all(one.holds(row, given[name]) for name, one in _CONDITIONS.items() if name in given)
 
 
 def prepare(connection: sqlite3.Connection, where: Filter) -> None:
@@ -121,6 +157,8 @@ def prepare(connection: sqlite3.Connection, where: Filter) -> None:
         connection.create_function("shown_command", 1, _shown_command)
     if where.error_like is not None:
         connection.create_function("shown", 1, _shown)
+    if where.like is not None:
+        connection.create_function("occurs", 6, _occurs)
     if where.changed_before is not None or where.changed_since is not None:
         connection.create_function("written", 1, _written)
 
@@ -141,6 +179,11 @@ def _folded(text: str) -> str:
     from unicodedata import normalize
 
     return normalize("NFC", normalize("NFC", text).casefold())
+
+
+def _occurs(text: str, job_id: Any, command: Any, *others: Any) -> bool:
+    """Whether this text, folded, is in one of these values of a row."""
+    return text in _shown_command(command) or any(text in _shown(value) for value in (job_id, *others))
 
 
 def _shown(text: Any) -> str:

@@ -14,6 +14,7 @@ from queuectl.state import WAITING, State
 
 if TYPE_CHECKING:
     from queuectl.index.lately import Lately
+    from queuectl.index.paging import Mark, Page
 
 _ANY = 2**62
 _FEW = 400
@@ -101,6 +102,17 @@ class Shown(Order):
                 rows = self._sql.execute(query, {**values(where), "most": left}).fetchall()
                 found += map(entry_from, rows)
         return found
+
+    def page(self, where: Filter, limit: int, behind: Optional[Mark] = None) -> Page:
+        """At most so many of `entries`, from the first on or `behind` a page; see `paging`.
+
+        Raises:
+            InvalidInput: there is no such page.
+        """
+        from queuectl.index.paging import Pages
+
+        with self._snapshot():
+            return Pages(self._sql, self.ready_tasks()).page(where, limit, behind)
 
     def matches(self, where: Filter) -> dict[str, Match]:
         """The jobs that it means, by their ids, the first to come in first."""
