@@ -15,6 +15,7 @@ import click
 import queuectl
 from queuectl import errors, testing
 from queuectl.group import Group
+from queuectl.index.paging import Mark
 from queuectl.layers import Held
 from queuectl.pytest_plugin import queuectl_stage
 from queuectl.queue.archiving import Archived
@@ -26,6 +27,7 @@ from queuectl.queue.hook_verbs import HookVerbs
 from queuectl.queue.house import House, Plan, Pruned
 from queuectl.queue.importing import Imported
 from queuectl.queue.many import Acted, Chosen
+from queuectl.queue.paging import JobsPage
 from queuectl.queue.report import Coming, Status, WorkerRow
 from queuectl.queue.schedules import Schedules
 from queuectl.queue.ties import Unique
@@ -132,7 +134,21 @@ _GROUPS = (
     _Group(
         "What is handed back",
         "The fields of a `Group` are those of [its file](order.md#groups).",
-        (Place, Status, WorkerRow, Coming, Chosen, Acted, Editable, Group, Held, Finding, *_KEPT),
+        (
+            Place,
+            Status,
+            WorkerRow,
+            Coming,
+            Chosen,
+            Acted,
+            JobsPage,
+            Mark,
+            Editable,
+            Group,
+            Held,
+            Finding,
+            *_KEPT,
+        ),
     ),
     _Group("Tests", "", (testing.rehearse, testing.Stage, testing.Clock, queuectl_stage)),
 )

@@ -20,6 +20,7 @@ _HOMES = {
     "show": "look",
     "logs": "logs",
     "open": "open",
+    "web": "web",
     "stats": "stats",
     "wait": "wait",
     "cancel": "act",

@@ -8,6 +8,7 @@ if sys.platform == "win32":
     from queuectl.system.windows_access import (
         called,
         is_ours,
+        is_private,
         is_visited_by_root,
         make_private,
         make_private_folder,
@@ -21,6 +22,7 @@ else:
     from queuectl.system.posix_access import (
         called,
         is_ours,
+        is_private,
         is_visited_by_root,
         make_private,
         make_private_folder,
@@ -34,6 +36,7 @@ else:
 __all__ = [
     "called",
     "is_ours",
+    "is_private",
     "is_visited_by_root",
     "make_private",
     "make_private_folder",

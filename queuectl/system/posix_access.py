@@ -73,6 +73,11 @@ def writers(path: str, found: os.stat_result) -> list[str]:
     return others
 
 
+def is_private(path: str, found: os.stat_result) -> bool:
+    """Whether this file is this user's, and nobody else may read it."""
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
 def may_enter(found: os.stat_result) -> bool:
     """Whether others than its owner may reach what lies in this folder."""
     return bool(found.st_mode & (stat.S_IXGRP | stat.S_IXOTH))

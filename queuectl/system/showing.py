@@ -1,4 +1,6 @@
-"""Showing a folder, or a file in it, in Explorer, Finder or the file manager: never opening the file itself.
+"""Showing a folder, or a file in it, in Explorer, Finder or the file manager, and a page in the browser.
+
+A file itself is never opened.
 
 Not click's `launch`: that waits for Explorer, gives what it starts our streams, does not hear of an xdg-open
 that fails, and lets it begin a browser in the terminal where there is no display.
@@ -31,6 +33,21 @@ def show_folder(path: str) -> Optional[str]:
     return _show_on_linux(path)
 
 
+def show_page(address: str) -> Optional[str]:
+    """Show a page in the browser; why that cannot be done, else None."""
+    if sys.platform == "win32":
+        try:
+            os.startfile(address)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+    if sys.platform == "darwin":
+        return _start(["/usr/bin/open", address])
+    if os.environ.get("WSL_DISTRO_NAME") and shutil.which("explorer.exe"):
+        return _start(["explorer.exe", address], tells=False)
+    return _start_on_display(["xdg-open", address])
+
+
 def show_file(path: str) -> Optional[str]:
     """Show a file in its folder, selected where the system can (Windows, macOS); why not, else None."""
     if sys.platform == "win32":
@@ -50,10 +67,14 @@ def _show_on_linux(folder: str) -> Optional[str]:
     seen = _as_windows_sees(folder)
     if seen is not None:
         return _start(["explorer.exe", seen], tells=False)
+    return _start_on_display(["xdg-open", folder])
+
+
+def _start_on_display(command: list[str]) -> Optional[str]:
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         # It would look for a browser that runs in the terminal.
         return "there is no display"
-    return _start(["xdg-open", folder])
+    return _start(command)
 
 
 def _as_windows_sees(folder: str) -> Optional[str]:

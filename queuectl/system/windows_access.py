@@ -117,6 +117,11 @@ def writers(path: str, found: os.stat_result) -> list[str]:
     return list(others)
 
 
+def is_private(path: str, found: os.stat_result) -> bool:
+    """Always: whoever may read its folder reads it, and one that we have made is this user's alone."""
+    return True
+
+
 def may_enter(found: os.stat_result) -> bool:
     """Whether others than its owner may reach what lies in this folder: Windows asks only the file itself."""
     return True

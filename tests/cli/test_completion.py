@@ -51,6 +51,7 @@ FREE = {
         "value",
         "task",
     ),
+    *("port", "host"),
     *("args", "kwargs", "task_args", "with_"),
 }
 """Values that nobody can know before they are typed."""

@@ -1,0 +1,188 @@
+"""What somebody does on a page: each is one verb of `Queue`, then a page that says what was done."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import wraps
+from typing import Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, QueryParams
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from queuectl.config import show_value
+from queuectl.errors import InvalidInput, QueueError
+from queuectl.index.filters import Filter
+from queuectl.moment import read_moment
+from queuectl.queue import Queue
+from queuectl.state import State
+from queuectl.web.forms import FORM_FIELD, fields_of, text_of
+from queuectl.web.keys import is_same
+from queuectl.web.lists import asked
+from queuectl.web.rendering import segment
+from queuectl.web.site import Site, site_of
+
+Act = Callable[[Site, Request, FormData], Response]
+_DONE = {
+    "retry": "is run again",
+    "cancel": "is cancelled",
+    "hold": "is held",
+    "release": "is released",
+    "purge": "is deleted",
+}
+
+
+def action(act: Act) -> Callable[[Request], object]:
+    """A handler of a form of one of our pages; what goes wrong is said on the page that it came from."""
+
+    @wraps(act)
+    async def handle(request: Request) -> Response:
+        site = site_of(request)
+        form = await fields_of(request)
+        if not is_same(text_of(form, FORM_FIELD), site.rules.keys.form):
+            return PlainTextResponse("This form is not from a page of this server; load it again.\n", 403)
+        return await run_in_threadpool(_carried_out, act, site, request, form)
+
+    return handle
+
+
+def _carried_out(act: Act, site: Site, request: Request, form: FormData) -> Response:
+    try:
+        response = act(site, request, form)
+    except QueueError as error:
+        response = site.go_to(back(form), str(error), kind="error")
+    # Who is led to a page is to see there what was done; it is done, whatever becomes of the look.
+    with suppress(QueueError):
+        site.watcher.look_again()
+    return response
+
+
+def back(form: FormData) -> str:
+    """The page of ours that a form was on."""
+    path = str(form.get("back", "/"))
+    # Neither "//elsewhere" nor "/\\elsewhere", which browsers take for the same.
+    return path if path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable() else "/"
+
+
+def verb(site: Site, request: Request, form: FormData) -> Response:
+    """Retry, cancel, hold, release or purge one job."""
+    job_id, name = request.path_params["job_id"], request.path_params["verb"]
+    if name not in _DONE:
+        raise InvalidInput(f"no verb {name!r}")
+    if name == "purge" and not form.get("sure"):
+        return _ask(site, request, form, f"Delete {job_id} for good, with its log?", "Delete it")
+    acts: dict[str, Callable[[Queue, str], object]] = {
+        "retry": Queue.retry,
+        "cancel": Queue.cancel,
+        "hold": Queue.hold,
+        "release": Queue.release,
+        "purge": lambda queue, one: queue.purge([one]),
+    }
+    acts[name](site.queue, job_id)
+    return site.go_to("/dead" if name == "purge" else back(form), f"{job_id} {_DONE[name]}")
+
+
+def _ask(site: Site, request: Request, form: FormData, question: str, answer: str) -> Response:
+    """Whether somebody is sure: the same form again, with that."""
+    fields = [
+        (name, value) for name, value in form.multi_items() if name != FORM_FIELD and isinstance(value, str)
+    ]
+    values = {"question": question, "answer": answer, "fields": fields, "back": back(form)}
+    return site.page(request, "sure.html", values, look=site.watcher.latest())
+
+
+def priority(site: Site, request: Request, form: FormData) -> Response:
+    """Give a job that waits another priority."""
+    job_id, text = request.path_params["job_id"], text_of(form, "priority").strip()
+    try:
+        wanted = int(text)
+    except ValueError:
+        raise InvalidInput(f"a priority is a whole number, not {text!r}") from None
+    site.queue.edit(job_id, {"priority": wanted})
+    return site.go_to(f"/jobs/{segment(job_id)}", f"{job_id} has priority {wanted}")
+
+
+def dead_letters(site: Site, request: Request, form: FormData) -> Response:
+    """Retry or delete those dead letters that are ticked, or all that the list means."""
+    name = text_of(form, "verb")
+    if name not in ("retry", "purge"):
+        raise InvalidInput(f"no verb {name!r}")
+    ids = [str(one) for one in form.getlist("id")]
+    is_all = bool(form.get("all"))
+    if not ids and not is_all:
+        raise InvalidInput("no dead letter is ticked")
+    chosen = site.queue.choose(
+        name, _meant(form, site.queue.moment()) if is_all else Filter(states=(State.DEAD,))
+    )
+    if not is_all:
+        chosen = chosen._replace(jobs={one: chosen.jobs[one] for one in ids if one in chosen.jobs})
+    if name == "purge" and not form.get("sure"):
+        count = f"{len(chosen.jobs):,} dead letter{'s' if len(chosen.jobs) != 1 else ''}"
+        waiting = f" {chosen.waiting:,} others wait for one of them." if is_all and chosen.waiting else ""
+        return _ask(site, request, form, f"Delete {count} for good, with their logs?{waiting}", "Delete them")
+    acted = site.queue.act(chosen)
+    text = f"{len(acted.done):,} {'deleted' if name == 'purge' else 'to be run again'}"
+    left = len(ids) - len(acted.done) if not is_all else len(acted.skipped)
+    text += f", {left:,} had moved on or could not be" if left > 0 else ""
+    reasons = "; ".join(str(error) for error in list(acted.reasons.values())[:3])
+    return site.go_to(back(form), f"{text}; {reasons}" if reasons else text)
+
+
+def _meant(form: FormData, now: float) -> Filter:
+    given = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    wanted = asked(QueryParams(given))._replace(states=(State.DEAD,))
+    # Those that were there when the page was made: what has died since nobody has seen.
+    before = read_moment(text_of(form, "seen_at"))
+    where = wanted.where(now)
+    return where if before is None else where._replace(changed_before=before)
+
+
+def pause(site: Site, request: Request, form: FormData) -> Response:
+    """Start no new jobs."""
+    site.queue.pause()
+    return site.go_to(back(form), "Paused: no new job is started; what runs is finished")
+
+
+def resume(site: Site, request: Request, form: FormData) -> Response:
+    """Let jobs start again."""
+    site.queue.resume()
+    return site.go_to(back(form), "Jobs start again")
+
+
+def group(site: Site, request: Request, form: FormData) -> Response:
+    """Pause or resume a group."""
+    name, wanted = request.path_params["name"], request.path_params["verb"]
+    if wanted == "pause":
+        site.queue.groups.pause([name])
+    elif wanted == "resume":
+        site.queue.groups.resume([name])
+    else:
+        raise InvalidInput(f"no verb {wanted!r}")
+    return site.go_to("/groups", f"group {name}: {wanted}d")
+
+
+def schedule(site: Site, request: Request, form: FormData) -> Response:
+    """Pause, resume or fire a schedule."""
+    name, wanted = request.path_params["name"], request.path_params["verb"]
+    if wanted == "pause":
+        site.queue.schedules.pause([name])
+    elif wanted == "resume":
+        site.queue.schedules.resume([name])
+    elif wanted == "run":
+        return site.go_to("/schedules", f"added {site.queue.schedules.run_now(name)}")
+    else:
+        raise InvalidInput(f"no verb {wanted!r}")
+    return site.go_to("/schedules", f"schedule {name}: {wanted}d")
+
+
+def setting(site: Site, request: Request, form: FormData) -> Response:
+    """Set a setting of the spool, or go back to the default."""
+    name = request.path_params["name"]
+    if form.get("unset"):
+        value = site.queue.unset_config(name)
+    else:
+        value = site.queue.set_config(name, text_of(form, "value").strip())
+    held = site.queue.config_origins()[name]
+    hidden = f", but {held.told} hides that here" if held.origin not in ("spool", "default") else ""
+    return site.go_to("/settings", f"{name} = {show_value(value)}{hidden}")

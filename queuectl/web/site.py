@@ -1,0 +1,84 @@
+"""What all pages share: the queue, who watches it, and how an answer is made."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from jinja2 import Environment
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from queuectl.queue import Queue
+from queuectl.web.door import Keeper
+from queuectl.web.watching import Look, Watcher
+
+_MOST_SAID = 1500
+"""Characters: browsers keep cookies of 4 KiB."""
+_SAID_SECONDS = 60
+
+
+class Site:
+    """One a server."""
+
+    def __init__(self, queue: Queue, keeper: Keeper, environment: Environment) -> None:
+        self.queue, self.keeper, self.rules = queue, keeper, keeper.rules
+        self.watcher = Watcher(queue)
+        self._environment = environment
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any],
+        *,
+        look: Optional[Look] = None,
+        status_code: int = 200,
+    ) -> Response:
+        """A page, with what was to be said on the next one."""
+        said = _said(request, self._said_name)
+        text = self._environment.get_template(template).render(
+            values,
+            look=look,
+            status=None if look is None else look.status,
+            path=request.url.path,
+            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            form_token=self.rules.keys.form,
+            read_only=self.rules.read_only,
+            said=said,
+        )
+        response = HTMLResponse(text, status_code)
+        if said is not None:
+            response.delete_cookie(self._said_name)
+        return response
+
+    def go_to(self, path: str, text: Optional[str] = None, *, kind: str = "done") -> Response:
+        """To another page, that says this once; `kind` is done or error."""
+        response = RedirectResponse(path, 303)
+        if text is not None:
+            shown = text if len(text) <= _MOST_SAID else text[: _MOST_SAID - 1] + "…"
+            value = urlsafe_b64encode(json.dumps([kind, shown]).encode()).decode()
+            response.set_cookie(
+                self._said_name, value[:4000], max_age=_SAID_SECONDS, httponly=True, samesite="strict"
+            )
+        return response
+
+    @property
+    def _said_name(self) -> str:
+        return f"{self.rules.keys.cookie_name}-said"
+
+
+def site_of(request: Request) -> Site:
+    """That of the application which answers."""
+    site: Site = request.app.state.site
+    return site
+
+
+def _said(request: Request, name: str) -> Optional[tuple[str, str]]:
+    try:
+        kind, text = json.loads(urlsafe_b64decode(request.cookies[name]))
+    except (KeyError, ValueError, TypeError):
+        return None
+    return ("error" if kind == "error" else "done", str(text))
