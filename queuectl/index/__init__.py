@@ -6,6 +6,8 @@ expects it to be behind (see `reconcile`), and deleting it loses no job.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Optional
+
 from queuectl.index.ended import OLDEST, Ended, latest_at
 from queuectl.index.filters import ALL, Filter, checked, is_meant
 from queuectl.index.lanes import Lanes
@@ -26,6 +28,9 @@ from queuectl.index.settings import Settings
 from queuectl.index.shown import Shown
 from queuectl.index.trouble import is_damage, trouble, usable_error
 from queuectl.index.whereabouts import Whereabouts
+
+if TYPE_CHECKING:
+    from queuectl.index.runs import Runs
 
 __all__ = [
     "ALL",
@@ -53,6 +58,18 @@ __all__ = [
 
 class Index(Whereabouts, Lanes, Notes, Shown, Ended, Settings):
     """A connection to the index; one a thread."""
+
+    _runs: Optional[Runs] = None
+
+    @property
+    def runs(self) -> Runs:
+        """The numbers of runs that have ended."""
+        # Lazily: `status` does not ask.
+        from queuectl.index.runs import Runs
+
+        if self._runs is None or self._runs.connection is not self._sql:
+            self._runs = Runs(self._sql, self.transaction)
+        return self._runs
 
     def clear(self) -> None:
         """Forget every job, but no setting.

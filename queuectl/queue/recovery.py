@@ -18,6 +18,7 @@ import msgspec
 from queuectl import locks, system
 from queuectl.errors import Conflict, InvalidInput
 from queuectl.job import Job, Run, cancelled, crashed, next_attempt
+from queuectl.measures import Measured, measured
 from queuectl.moment import format_moment
 from queuectl.names import (
     CANCEL_SUFFIX,
@@ -244,15 +245,27 @@ def _take_out_job(
     if read.job.state in FINISHED:
         version = read.version if read.faithful else None
         # One that another worker has run somebody has put here, perhaps long after.
-        if fires and read.job.history and read.job.history[-1].worker == worker:
+        its_own = fires and read.job.history and read.job.history[-1].worker == worker
+        if its_own:
             fire(store, place, read.job, now)
         target = store.transfer(place, read.job, now, read=read.version, version=version)
+        if its_own:
+            # Its worker counts a run when it has moved the file.
+            store.count([_measured(read.job, len(read.job.history) > 1)], now)
         return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
     job, reason, delay = unrecorded(place, read)
     ran = job.history[-1:] != read.job.history[-1:]
     hook = partial(fire, store, place, now=now) if ran else lambda job: None
     target = store.transfer(place, job, now, read=read.version, stamped=hook)
+    if ran:
+        store.count([_measured(job, bool(read.job.history))], now)
     return Recovered(target.job_id, worker, job.state, reason, delay)
+
+
+def _measured(job: Job, again: bool) -> Measured:
+    """What is counted of the last run of this record; since when a further one was due it does not say."""
+    since = msgspec.structs.replace(job, run_at=None, created_at=None if again else job.created_at)
+    return measured(since, job.history[-1], dead=job.state is State.DEAD)._replace(again=again)
 
 
 def _put_back(place: Place, read: Read, reason: str) -> tuple[Job, str, float]:

@@ -16,6 +16,7 @@ import msgspec
 from queuectl.errors import Conflict, InvalidInput, QueueError
 from queuectl.index import Entry, Stamp
 from queuectl.job import Job, Run, dated, finished
+from queuectl.measures import Measured, measured
 from queuectl.names import next_free
 from queuectl.queue.claims import Claim
 from queuectl.queue.entries import created_of, entry_of
@@ -55,7 +56,7 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
     """
     jobs = [_as_ended(end, end.claim.job, now) for end in ends]
     settled: set[str] = set()
-    rows, befores = list[Entry](), list[Stamp]()
+    rows, befores, runs = list[Entry](), list[Stamp](), list[Measured]()
     try:
         prepared = store.spool.prepare(jobs)
     except OSError:
@@ -76,9 +77,15 @@ def settle_together(store: Store, ends: Sequence[End], now: float) -> set[str]:
         settled.add(place.job_id)
         rows.append(entry_of(end.target, job, version, now))
         befores.append(_stamp_of(end.claim))
+        runs.append(_measured(end))
     store.freeing.let_go()
-    store.record_changed(rows, befores)
+    store.record_changed(rows, befores, runs, now)
     return settled
+
+
+def _measured(end: End) -> Measured:
+    job, dead = end.claim.job, end.decision.state is State.DEAD
+    return measured(job, end.run, dead=dead, created=created_of(job, end.claim.version))
 
 
 def _stamp_of(claim: Claim) -> Stamp:
@@ -109,13 +116,15 @@ def settle(store: Store, end: End, now: float, *, patience: float = SETTLE_PATIE
             _keep_aside(store, place, version, now)
         job = _as_ended(end, edited or claim.job, now)
         hook = partial(fire, store, place, now=now)
-        return store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
+        target = store.transfer(place, job, now, read=version, patience=patience, stamped=hook)
     except OSError:
         if store.spool.is_plain(place):
             raise
         store.let_go(place)
         store.forget(place.job_id)
         return None
+    store.count([_measured(end)], now)
+    return target
 
 
 def give_back(

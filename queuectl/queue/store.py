@@ -19,6 +19,7 @@ from queuectl.spool import SETTLE_PATIENCE, Place, Spool, layout
 
 if TYPE_CHECKING:
     from queuectl.job import Job
+    from queuectl.measures import Measured
     from queuectl.system.freeing import Freeing
 
 CLAIM_LOCK = "claim.lock"
@@ -254,12 +255,28 @@ class Store:
         with suppress(sqlite3.Error):
             self.index.put(rows)
 
-    def record_changed(self, rows: Sequence[Entry], befores: Sequence[Stamp]) -> None:
-        """The same of jobs that were claimed, or whose runs have ended; `befores` is what it knew of them."""
+    def record_changed(
+        self,
+        rows: Sequence[Entry],
+        befores: Sequence[Stamp],
+        runs: Sequence[Measured] = (),
+        now: float = 0.0,
+    ) -> None:
+        """The same of jobs that were claimed, or whose runs have ended; `befores` is what it knew of them.
+
+        `runs` are counted with them, as having ended `now`.
+        """
         if not rows:
             return
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), self.index.transaction():
             self.index.change(rows, befores)
+            self.count(runs, now)
+
+    def count(self, runs: Sequence[Measured], now: float) -> None:
+        """Count runs that have ended `now`; those that cannot be counted are not."""
+        if runs:
+            with suppress(sqlite3.Error):
+                self.index.runs.count(runs, now)
 
     def forget(self, *job_ids: str) -> None:
         """Drop these rows; like `record`, no error if that cannot be done now."""

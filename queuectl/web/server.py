@@ -119,3 +119,6 @@ def _listening(wish: Wish) -> socket.socket:
             f"cannot listen on {wish.host}, port {wish.port}: {error.strerror or error}",
             hint="--port 0 takes any that is free",
         ) from error
+    except ValueError:
+        # A name that no network could have, or a null character in it.
+        raise InvalidInput(f"{wish.host!r} is no address to listen on") from None

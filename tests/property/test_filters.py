@@ -55,6 +55,7 @@ fields: dict[str, Any] = {
     "error_like": texts,
     "held": st.booleans(),
     "kept": st.booleans(),
+    "like": texts,
 }
 wheres = st.fixed_dictionaries({}, optional=fields).map(lambda given: Filter(**given))
 one_field = st.sampled_from(sorted(fields)).flatmap(

@@ -2,7 +2,7 @@
 
 Commands are not run but succeed at once, workers end when nothing is left to do and find that by looking, not
 by events (whose thread takes half a second to end), `--watch` and `--follow` end at their first pause as if
-somebody had pressed Ctrl+C.
+somebody had pressed Ctrl+C, and `web` serves nobody.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from queuectl.errors import QueueError
 from queuectl.pool import Pool
 from queuectl.runner import COMPLETED, Conditions, Outcome, Runner
 from queuectl.system import shells, showing
+from queuectl.web.server import Served
 
 
 def _exit_codes() -> set[int]:
@@ -113,10 +114,11 @@ def tame() -> Iterator[list[Any]]:
         # What outlives a power cut is not what these calls are about.
         patches.enter_context(mock.patch.object(os, "fsync", return_value=None))
         # No window opens, and no profile of whoever runs the tests is another afterwards.
-        for show in ("show_folder", "show_file"):
+        for show in ("show_folder", "show_file", "show_page"):
             patches.enter_context(mock.patch.object(showing, show, return_value="nobody looks"))
         patches.enter_context(mock.patch.object(shells, "powershells", return_value=[]))
         patches.enter_context(mock.patch.object(shells, "startup_files", _startup_files))
+        patches.enter_context(mock.patch.object(Served, "run", lambda made: made.listener.close()))
         for module in (logs, look):
             patches.enter_context(mock.patch.object(module, "system", _Impatient()))
         yield ran
