@@ -15,7 +15,9 @@ import click
 import queuectl
 from queuectl import errors, testing
 from queuectl.group import Group
+from queuectl.index.gauges import Count
 from queuectl.index.paging import Mark
+from queuectl.index.runs import Part, Total
 from queuectl.layers import Held
 from queuectl.pytest_plugin import queuectl_stage
 from queuectl.queue.archiving import Archived
@@ -27,6 +29,7 @@ from queuectl.queue.hook_verbs import HookVerbs
 from queuectl.queue.house import House, Plan, Pruned
 from queuectl.queue.importing import Imported
 from queuectl.queue.many import Acted, Chosen
+from queuectl.queue.numbers import Numbers, Waits
 from queuectl.queue.paging import JobsPage
 from queuectl.queue.report import Coming, Status, WorkerRow
 from queuectl.queue.schedules import Schedules
@@ -41,7 +44,7 @@ _SPECIAL = ("__call__", "__await__", "__contains__", "__iter__", "__len__")
 _INTERNAL = {
     "Queue": frozenset({"add", "hindered", "look", "moved", "run_here", "store", "watch"}),
     "Current": frozenset({"end"}),
-    **dict.fromkeys(("Schedules", "GroupVerbs", "HookVerbs", "House"), frozenset({"store"})),
+    **dict.fromkeys(("Schedules", "GroupVerbs", "HookVerbs", "House", "Numbers"), frozenset({"store"})),
 }
 """What these have for other modules of ours alone."""
 
@@ -116,8 +119,8 @@ _GROUPS = (
     _Group("The queue", "What the commands do are methods of it.", (queuectl.Queue,)),
     _Group(
         "What belongs to a queue",
-        "`queue.schedules`, `queue.groups`, `queue.hooks` and `queue.house`.",
-        (Schedules, GroupVerbs, HookVerbs, House),
+        "`queue.schedules`, `queue.groups`, `queue.hooks`, `queue.house` and `queue.numbers`.",
+        (Schedules, GroupVerbs, HookVerbs, House, Numbers),
     ),
     _Group(
         "Functions as jobs",
@@ -143,6 +146,10 @@ _GROUPS = (
             Acted,
             JobsPage,
             Mark,
+            Count,
+            Waits,
+            Total,
+            Part,
             Editable,
             Group,
             Held,

@@ -156,6 +156,7 @@ _SOURCES: dict[str, Source] = {
     "to": _folder,
     "file": _file,
     "log_file": _file,
+    "textfile": _file,
     "password_file": _file,
     "files": _file,
     "paths": _file,

@@ -21,6 +21,7 @@ _HOMES = {
     "logs": "logs",
     "open": "open",
     "web": "web",
+    "metrics": "metrics",
     "stats": "stats",
     "wait": "wait",
     "cancel": "act",

@@ -30,6 +30,7 @@ from queuectl.index.trouble import is_damage, trouble, usable_error
 from queuectl.index.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
+    from queuectl.index.gauges import Gauges
     from queuectl.index.runs import Runs
 
 __all__ = [
@@ -70,6 +71,13 @@ class Index(Whereabouts, Lanes, Notes, Shown, Ended, Settings):
         if self._runs is None or self._runs.connection is not self._sql:
             self._runs = Runs(self._sql, self.transaction)
         return self._runs
+
+    @property
+    def gauges(self) -> Gauges:
+        """What is measured now and then."""
+        from queuectl.index.gauges import Gauges
+
+        return Gauges(self._sql)
 
     def clear(self) -> None:
         """Forget every job, but no setting.

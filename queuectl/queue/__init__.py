@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from queuectl.queue.groups import GroupVerbs
     from queuectl.queue.hook_verbs import HookVerbs
     from queuectl.queue.house import House
+    from queuectl.queue.numbers import Numbers
     from queuectl.queue.paging import JobsPage
     from queuectl.queue.schedules import Schedules
 
@@ -126,6 +127,13 @@ class Queue(Configuring, Programs):
         from queuectl.queue.schedules import Schedules
 
         return Schedules(self.store, self._now)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What is measured of it."""
+        from queuectl.queue.numbers import Numbers
+
+        return Numbers(self.store, self._now)
 
     @property
     def house(self) -> House:

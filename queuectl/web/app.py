@@ -20,7 +20,7 @@ from starlette.status import HTTP_404_NOT_FOUND
 
 from queuectl.errors import InvalidInput, NoSuchGroup, NoSuchJob, NoSuchSchedule, QueueError, SpoolUnusable
 from queuectl.queue import Queue
-from queuectl.web import acting, enqueuing, pages, streams
+from queuectl.web import acting, enqueuing, health, pages, streams
 from queuectl.web.acting import action
 from queuectl.web.door import Door, Keeper
 from queuectl.web.forms import fields_of, text_of
@@ -83,6 +83,8 @@ def _routes() -> list[Any]:
         Route("/pause", action(acting.pause), methods=["POST"]),
         Route("/resume", action(acting.resume), methods=["POST"]),
         Route("/events", streams.changes),
+        Route("/metrics", health.metrics),
+        Route("/healthz", health.health),
         Route("/login", _login_form),
         Route("/login", _login, methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),

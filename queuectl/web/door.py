@@ -56,6 +56,8 @@ class Rules(NamedTuple):
     read_only: bool = False
     measured_openly: bool = True
     """Whether /metrics and /healthz need no key."""
+    longest_wait: float = 300.0
+    """Seconds for which a job that may run can wait while all is well."""
 
 
 class Keeper:
@@ -64,7 +66,7 @@ class Keeper:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self._tickets: set[str] = set()
-        self._guessing = asyncio.Lock()
+        self._guessing: Optional[asyncio.Lock] = None
 
     def ticket(self) -> str:
         """A key that lets one browser in, once: others on this machine see what that is started with."""
@@ -91,6 +93,9 @@ class Keeper:
         if given in self._tickets:
             self._tickets.discard(given or "")
             return True
+        if self._guessing is None:
+            # In the loop: until Python 3.10 it belongs to the one that it is made in.
+            self._guessing = asyncio.Lock()
         async with self._guessing:
             await asyncio.sleep(_PAUSE)
         return False

@@ -32,6 +32,8 @@ class Wish(NamedTuple):
     """Others by which this machine is called."""
     password: Optional[str] = None
     read_only: bool = False
+    longest_wait: float = 300.0
+    """Seconds for which a job that may run can wait while all is well."""
 
     @property
     def is_local(self) -> bool:
@@ -68,7 +70,8 @@ def served(queue: Queue, wish: Wish) -> Served:
     """
     _refuse_openness(wish)
     keys = keys_of(secret_in(os.path.join(queue.root, layout.LOCKS)), queue.root, wish.password)
-    keeper = Keeper(Rules(keys, _names(wish), wish.password, wish.read_only, measured_openly=wish.is_local))
+    rules = Rules(keys, _names(wish), wish.password, wish.read_only, wish.is_local, wish.longest_wait)
+    keeper = Keeper(rules)
     listener = _listening(wish)
     settings = uvicorn.Config(
         make_app(queue, keeper),

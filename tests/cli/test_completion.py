@@ -51,7 +51,7 @@ FREE = {
         "value",
         "task",
     ),
-    *("port", "host"),
+    *("port", "host", "longest_wait"),
     *("args", "kwargs", "task_args", "with_"),
 }
 """Values that nobody can know before they are typed."""

@@ -98,6 +98,7 @@ COMMANDS = {
     "config get",
     "config set",
     "config unset",
+    "metrics",
     "web",
     "prune",
     "archive",

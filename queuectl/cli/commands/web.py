@@ -10,6 +10,7 @@ import click
 
 from queuectl import system
 from queuectl.cli.common import command, open_queue, say
+from queuectl.cli.job_options import seconds
 from queuectl.cli.terminal import echo
 from queuectl.errors import InvalidInput, QueueError
 
@@ -27,6 +28,14 @@ _LONGEST = 1024
 @click.option("--allow-host", "names", multiple=True, metavar="NAME", help="A name that it may be called by.")
 @click.option("--password-file", metavar="FILE", help="Whoever knows what it holds is let in, too.")
 @click.option("--read-only", is_flag=True, help="Show only; nothing can be changed.")
+@click.option(
+    "--longest-wait",
+    callback=seconds,
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="A job that may run and waits longer makes /healthz say that all is not well.",
+)
 def web_command(
     port: int,
     opens: bool,
@@ -34,6 +43,7 @@ def web_command(
     names: tuple[str, ...],
     password_file: Optional[str],
     read_only: bool,
+    longest_wait: float,
 ) -> None:
     """Show the queue in the browser, until Ctrl+C.
 
@@ -48,7 +58,7 @@ def web_command(
             hint='pip install "queuectl-spool[web]"',
         ) from error
 
-    wish = Wish(host, port, names, _password(password_file), read_only)
+    wish = Wish(host, port, names, _password(password_file), read_only, longest_wait)
     with open_queue() as queue:
         made = served(queue, wish)
         echo(made.address)
