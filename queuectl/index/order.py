@@ -101,7 +101,8 @@ class Order(Base):
     def coming(self, limit: int) -> list[Entry]:
         """The waiting jobs that are to run at a later moment, the soonest first."""
         rows = self._sql.execute(
-            f"SELECT {FIELDS} FROM jobs INDEXED BY jobs_due WHERE due IS NOT NULL AND {WAITS} "
+            # Those of whose time nobody knows anything come behind.
+            f"SELECT {FIELDS} FROM jobs INDEXED BY jobs_due WHERE due < {PARKED} AND {WAITS} "
             "ORDER BY due, id LIMIT ?",
             (limit,),
         )

@@ -48,7 +48,7 @@ class Chart(NamedTuple):
     """The value that a bar of full height stands for."""
     bars: list[Bar]
     begin: str
-    end: str
+    """When its first bar begins."""
 
 
 def span_of(name: Optional[str]) -> Span:
@@ -67,11 +67,10 @@ class Charts(NamedTuple):
 def of_queue(queue: Queue, span: Span) -> Charts:
     """Throughput and waiting time over this time."""
     parts = queue.numbers.lately(span.seconds, span.step)
-    ends = format_moment(parts[0].at)[11:16], "now"
-    return Charts([_throughput(parts, span, ends), _waiting(parts, ends)])
+    return Charts([_throughput(parts, span), _waiting(parts)])
 
 
-def _throughput(parts: Sequence[Part], span: Span, ends: tuple[str, str]) -> Chart:
+def _throughput(parts: Sequence[Part], span: Span) -> Chart:
     runs, failed = sum(part.runs for part in parts), sum(part.failed for part in parts)
     most = max([1, *(part.runs for part in parts)])
     bars = [
@@ -84,10 +83,12 @@ def _throughput(parts: Sequence[Part], span: Span, ends: tuple[str, str]) -> Cha
         for number, part in enumerate(parts)
     ]
     summary = f"{runs:,} ended, {failed:,} failed; {runs / span.seconds * 60:.3g} a minute"
-    return Chart("Runs", summary, f"{most:,} in {format_duration(span.step)}", bars, *ends)
+    return Chart(
+        "Runs", summary, f"{most:,} in {format_duration(span.step)}", bars, format_moment(parts[0].at)
+    )
 
 
-def _waiting(parts: Sequence[Part], ends: tuple[str, str]) -> Chart:
+def _waiting(parts: Sequence[Part]) -> Chart:
     half = [percentile(part.waited, 0.5) for part in parts]
     most_of = [percentile(part.waited, 0.95) for part in parts]
     most = max((one for one in most_of if one is not None), default=0.0) or 1.0
@@ -101,7 +102,7 @@ def _waiting(parts: Sequence[Part], ends: tuple[str, str]) -> Chart:
         )
         shapes = [("wait", middle / most), ("slow", max(slow - middle, 0.0) / most)]
         bars.append(_bar(number, len(parts), shapes, text))
-    return Chart("Time from due to begin", _summary(parts), _took(most), bars, *ends)
+    return Chart("Time from due to begin", _summary(parts), _took(most), bars, format_moment(parts[0].at))
 
 
 def _summary(parts: Sequence[Part]) -> str:

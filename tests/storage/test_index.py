@@ -117,6 +117,8 @@ class TestTheOrderOfClaims:
         index.put([entry("over", state="completed")])
         assert [row.id for row in index.coming(9)] == ["a", "c", "b"]
         assert [row.id for row in index.coming(2)] == ["a", "c"]
+        index.put([entry("held", due=HELD), entry("parked", due=index_base.PARKED)])
+        assert [row.id for row in index.coming(9)] == ["a", "c", "b"], "of these nobody knows when"
 
     @pytest.mark.parametrize(
         "asked", ["ready", "promote", "has_ready", "has_lanes", "stuck", "runs_crashed", "coming"]

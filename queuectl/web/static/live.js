@@ -20,7 +20,9 @@
     for (const time of document.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
       if (isNaN(moment)) continue;
-      const text = words((Date.now() - moment) / 1000);
+      const text = "clock" in time.dataset
+        ? moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+        : words((Date.now() - moment) / 1000);
       if (time.textContent !== text) time.textContent = text;
       if (!time.title) time.title = moment.toLocaleString();
     }
