@@ -28,6 +28,7 @@ from benchmarks import (
     startup,
     tasks,
     throughput,
+    web,
 )
 from benchmarks.measure import Table, cost_of_a_file
 
@@ -58,6 +59,7 @@ ALL: dict[str, tuple[Callable[[], Table], Callable[[], Table]]] = {
     "moved": (lambda: moved.run([1000, 10_000, 100_000]), lambda: moved.run([20])),
     "latency": (lambda: latency.run(300), lambda: latency.run(5)),
     "idle": (lambda: idle.run(60), lambda: idle.run(2)),
+    "web": (lambda: web.run(1_000_000, 6000, 50, 3), lambda: web.run(50, 20, 3, 1)),
 }
 CHARTS: dict[str, Callable[[Table], str]] = {
     "throughput": lambda table: charts.bars(table, 1, "jobs/s"),

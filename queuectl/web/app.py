@@ -25,6 +25,7 @@ from queuectl.web.acting import action
 from queuectl.web.door import Door, Keeper
 from queuectl.web.forms import fields_of, text_of
 from queuectl.web.rendering import STATIC, make_environment
+from queuectl.web.sharing import Shared, shared
 from queuectl.web.site import Site, site_of
 
 _THREADS = 8
@@ -56,26 +57,26 @@ def make_app(queue: Queue, keeper: Keeper) -> Starlette:
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.site = site
+    app.state.site, app.state.shared = site, Shared()
     return app
 
 
 def _routes() -> list[Any]:
     return [
-        Route("/", pages.overview),
-        Route("/jobs", pages.jobs),
+        Route("/", shared(pages.overview)),
+        Route("/jobs", shared(pages.jobs)),
         Route("/jobs/{job_id}", pages.job),
         Route("/jobs/{job_id}/log", pages.job_log),
         Route("/jobs/{job_id}/events", streams.job),
         Route("/jobs/{job_id}/priority", action(acting.priority), methods=["POST"]),
         Route("/jobs/{job_id}/{verb}", action(acting.verb), methods=["POST"]),
-        Route("/dead", pages.dead),
+        Route("/dead", shared(pages.dead)),
         Route("/dead", action(acting.dead_letters), methods=["POST"]),
-        Route("/schedules", pages.schedules),
+        Route("/schedules", shared(pages.schedules)),
         Route("/schedules/{name}/{verb}", action(acting.schedule), methods=["POST"]),
-        Route("/groups", pages.groups),
+        Route("/groups", shared(pages.groups)),
         Route("/groups/{name}/{verb}", action(acting.group), methods=["POST"]),
-        Route("/settings", pages.settings),
+        Route("/settings", shared(pages.settings)),
         Route("/settings/{name}", action(acting.setting), methods=["POST"]),
         Route("/enqueue", enqueuing.form),
         Route("/enqueue", action(enqueuing.add), methods=["POST"]),

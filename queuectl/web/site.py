@@ -65,6 +65,10 @@ class Site:
             )
         return response
 
+    def has_said(self, request: Request) -> bool:
+        """Whether something is to be said on the next page."""
+        return self._said_name in request.cookies
+
     @property
     def _said_name(self) -> str:
         return f"{self.rules.keys.cookie_name}-said"

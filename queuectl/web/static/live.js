@@ -4,8 +4,9 @@
 "use strict";
 (() => {
   const LEAST_MS = 300; // between two looks
+  const TIMES = 4; // as long as a look takes it rests, if that is longer: a search among a million takes a while
   const root = document.documentElement;
-  let stream = null, logStream = null, busy = false, again = false, last = 0;
+  let stream = null, logStream = null, busy = false, again = false, next = 0;
 
   // Times
 
@@ -49,10 +50,11 @@
     if (busy) { again = true; return; }
     busy = true;
     try {
-      await new Promise((done) => setTimeout(done, Math.max(0, last + LEAST_MS - Date.now())));
-      last = Date.now();
+      await new Promise((done) => setTimeout(done, Math.max(0, next - Date.now())));
+      const began = Date.now();
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
+      next = Date.now() + Math.max(LEAST_MS, TIMES * (Date.now() - began));
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch { /* The stream tells when the server is back. */ } finally {
       busy = false;

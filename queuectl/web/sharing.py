@@ -1,0 +1,69 @@
+"""A page that several browsers show is made once for each change, however many they are."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from functools import wraps
+from typing import Callable, Optional
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from queuectl.web.site import Site, site_of
+
+_MOST = 64
+"""Pages that are kept."""
+
+Handler = Callable[[Request], Response]
+
+
+class _Kept:
+    """A page as it was made last, and of which version of the queue."""
+
+    def __init__(self) -> None:
+        self.making = threading.Lock()
+        self.version: Optional[int] = None
+        self.body = b""
+
+
+class Shared:
+    """The pages of one server."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def of(self, address: str) -> _Kept:
+        """What is kept of this page."""
+        with self._guard:
+            kept = self._kept.pop(address, None) or _Kept()
+            self._kept[address] = kept
+            while len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+            return kept
+
+
+def shared(handler: Handler) -> Handler:
+    """Hand out the same page until something changes; whoever comes while it is made waits for that."""
+
+    @wraps(handler)
+    def handle(request: Request) -> Response:
+        site: Site = site_of(request)
+        if site.has_said(request):
+            # Somebody is told there what they have done.
+            return handler(request)
+        kept = request.app.state.shared.of(f"{request.url.path}?{request.url.query}")
+        version = site.watcher.latest().version
+        with kept.making:
+            if kept.version == version:
+                return HTMLResponse(kept.body)
+            response = handler(request)
+            if response.status_code == _WELL:
+                kept.version, kept.body = version, bytes(response.body)
+            return response
+
+    return handle
+
+
+_WELL = 200
