@@ -10,7 +10,7 @@ from queuectl.index import Entry, command_of
 from queuectl.index.base import HELD
 from queuectl.index.links import BATCH, parents_in
 from queuectl.moment import format_moment
-from queuectl.names import LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
+from queuectl.names import EVENTS, LIFE_SUFFIX, RUN_SUFFIX, read_worker_name
 from queuectl.queue.liveness import is_alive, noted_number, noted_runs
 from queuectl.queue.store import Store
 from queuectl.spool import Spool
@@ -18,6 +18,10 @@ from queuectl.spool.scan import Found
 
 if TYPE_CHECKING:
     from queuectl.tidings import Progress
+
+
+HIDDEN = "***"
+"""Shown in place of what may be a secret."""
 
 
 class WorkerRow(NamedTuple):
@@ -195,3 +199,10 @@ def job_of(store: Store, worker: str) -> Optional[str]:
     if len(there) > 1 and (noted := noted_runs(store.spool, worker)) and noted[0] in there:
         return noted[0]
     return there[0] if there else None
+
+
+def hidden_env(job: dict[str, Any]) -> dict[str, Any]:
+    """The job without the values of its `env`, and of that of its hooks."""
+    hooks = {event: hidden_env(job[event]) for event in EVENTS if isinstance(job.get(event), dict)}
+    env = job.get("env")
+    return {**job, **hooks, **({"env": dict.fromkeys(env, HIDDEN)} if env else {})}

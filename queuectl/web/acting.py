@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Callable
@@ -24,6 +25,7 @@ from queuectl.web.rendering import segment
 from queuectl.web.site import Site, site_of
 
 Act = Callable[[Site, Request, FormData], Response]
+_MOST_REASONS = 3
 _DONE = {
     "retry": "is run again",
     "cancel": "is cancelled",
@@ -108,25 +110,48 @@ def dead_letters(site: Site, request: Request, form: FormData) -> Response:
     name = text_of(form, "verb")
     if name not in ("retry", "purge"):
         raise InvalidInput(f"no verb {name!r}")
-    ids = [str(one) for one in form.getlist("id")]
-    is_all = bool(form.get("all"))
-    if not ids and not is_all:
+    ids = list(dict.fromkeys(str(one) for one in form.getlist("id")))
+    if form.get("all"):
+        return _all_dead(site, request, form, name)
+    if not ids:
         raise InvalidInput("no dead letter is ticked")
-    chosen = site.queue.choose(
-        name, _meant(form, site.queue.moment()) if is_all else Filter(states=(State.DEAD,))
-    )
-    if not is_all:
-        chosen = chosen._replace(jobs={one: chosen.jobs[one] for one in ids if one in chosen.jobs})
     if name == "purge" and not form.get("sure"):
-        count = f"{len(chosen.jobs):,} dead letter{'s' if len(chosen.jobs) != 1 else ''}"
-        waiting = f" {chosen.waiting:,} others wait for one of them." if is_all and chosen.waiting else ""
-        return _ask(site, request, form, f"Delete {count} for good, with their logs?{waiting}", "Delete them")
+        return _ask(site, request, form, f"Delete {_letters(len(ids))} for good?", "Delete them")
+    done, reasons = 0, list[str]()
+    for job_id in ids:
+        try:
+            if name == "retry":
+                site.queue.retry(job_id, only=State.DEAD)
+            else:
+                site.queue.purge([job_id])
+            done += 1
+        except QueueError as error:
+            reasons.append(str(error))
+    return site.go_to(back(form), _told(name, done, reasons), kind="done" if done else "error")
+
+
+def _all_dead(site: Site, request: Request, form: FormData, name: str) -> Response:
+    chosen = site.queue.choose(name, _meant(form, site.queue.moment()))
+    if name == "purge" and not form.get("sure"):
+        waiting = f" {chosen.waiting:,} others wait for one of them." if chosen.waiting else ""
+        question = f"Delete {_letters(len(chosen.jobs))} for good?{waiting}"
+        return _ask(site, request, form, question, "Delete them")
     acted = site.queue.act(chosen)
-    text = f"{len(acted.done):,} {'deleted' if name == 'purge' else 'to be run again'}"
-    left = len(ids) - len(acted.done) if not is_all else len(acted.skipped)
-    text += f", {left:,} had moved on or could not be" if left > 0 else ""
-    reasons = "; ".join(str(error) for error in list(acted.reasons.values())[:3])
-    return site.go_to(back(form), f"{text}; {reasons}" if reasons else text)
+    reasons = [str(error) for error in acted.reasons.values()]
+    reasons += [f"{one} had moved on" for one in acted.skipped if one not in acted.reasons]
+    return site.go_to(back(form), _told(name, len(acted.done), reasons))
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter, with its log," if count == 1 else f"{count:,} dead letters, with their logs,"
+
+
+def _told(name: str, done: int, reasons: Sequence[str]) -> str:
+    text = f"{done:,} {'deleted' if name == 'purge' else 'to be run again'}"
+    if not reasons:
+        return text
+    more = f"; and {len(reasons) - _MOST_REASONS:,} more" if len(reasons) > _MOST_REASONS else ""
+    return f"{text}, {len(reasons):,} not: {'; '.join(reasons[:_MOST_REASONS])}{more}"
 
 
 def _meant(form: FormData, now: float) -> Filter:

@@ -18,7 +18,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.status import HTTP_404_NOT_FOUND
 
-from queuectl.errors import InvalidInput, NoSuchGroup, NoSuchJob, NoSuchSchedule, QueueError, SpoolUnusable
+from queuectl.errors import (
+    Busy,
+    InvalidInput,
+    NoSuchGroup,
+    NoSuchJob,
+    NoSuchSchedule,
+    QueueError,
+    SpoolUnusable,
+)
 from queuectl.queue import Queue
 from queuectl.web import acting, enqueuing, health, pages, streams
 from queuectl.web.acting import action
@@ -36,6 +44,7 @@ _CODES: tuple[tuple[type[QueueError], int], ...] = (
     (NoSuchSchedule, 404),
     (InvalidInput, 400),
     (SpoolUnusable, 503),
+    (Busy, 503),
 )
 
 

@@ -13,7 +13,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 from secrets import token_urlsafe
 from typing import NamedTuple, Optional
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
@@ -193,7 +193,8 @@ def _is_from_here(request: Request) -> bool:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         return False
-    return origin is None or origin == f"{request.url.scheme}://{request.headers.get('host')}"
+    # Not by http or https: a proxy that speaks the one to browsers may speak the other to us.
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 def given_key(headers: Headers) -> Optional[str]:

@@ -24,8 +24,10 @@ _LONGEST = MOST_BYTES // 4
 
 
 def form(request: Request) -> Response:
-    """The empty form; or filled as another job, to add one like it."""
+    """The empty form; or filled as another job, to add one like it, with all that its file says."""
     site, like = site_of(request), request.query_params.get("like")
+    if site.rules.read_only:
+        raise InvalidInput("this is queuectl web --read-only: nothing can be added")
     filled: dict[str, Any] = {}
     if like:
         from queuectl.job import USER_FIELDS

@@ -36,10 +36,11 @@ def keys_of(secret: bytes, root: str, password: Optional[str] = None) -> Keys:
         secret = scrypt(password.encode(), salt=secret, n=2**14, r=8, p=1)
     # Browsers tell hosts apart, not ports: two spools that are shown at once need two names.
     name = f"queuectl-{sha256(root.encode()).hexdigest()[:12]}"
-    return Keys(_derived(secret, "token"), _derived(secret, "cookie"), _derived(secret, "form"), name)
+    return Keys(derived(secret, "token"), derived(secret, "cookie"), derived(secret, "form"), name)
 
 
-def _derived(secret: bytes, use: str) -> str:
+def derived(secret: bytes, use: str) -> str:
+    """What is derived from a secret for one use; it tells nothing of the secret."""
     return hmac.new(secret, use.encode(), sha256).hexdigest()[:_LENGTH]
 
 

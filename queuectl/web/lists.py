@@ -17,6 +17,7 @@ from queuectl.state import State
 FIELDS = ("q", "group", "tag", "batch", "since")
 PAGE = 50
 """Jobs on a page."""
+_MOST = 2**63
 
 
 class Asked(NamedTuple):
@@ -83,6 +84,13 @@ def read(text: str) -> Mark:
         part, *key = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
         raise InvalidInput("there is no such page of this list") from None
-    if not isinstance(part, str) or not all(type(value) in (str, int, float) for value in key):
+    if not isinstance(part, str) or not all(map(_is_value, key)):
         raise InvalidInput("there is no such page of this list")
     return Mark(part, tuple(key))
+
+
+def _is_value(value: object) -> bool:
+    """Whether SQLite takes it."""
+    if isinstance(value, str):
+        return value.isprintable() or value.encode("utf-8", "ignore").decode() == value
+    return isinstance(value, float) or (type(value) is int and abs(value) < _MOST)

@@ -12,6 +12,7 @@ from queuectl.config import show_value
 from queuectl.index.filters import Filter
 from queuectl.job import USER_FIELDS, Run
 from queuectl.moment import format_moment, read_moment
+from queuectl.queue.report import hidden_env
 from queuectl.state import FINISHED, TO_BE_DONE, WAITING, State
 from queuectl.web import charts, tail
 from queuectl.web.lists import PAGE, Asked, asked
@@ -19,8 +20,6 @@ from queuectl.web.site import Site, site_of
 
 _COMING = 10
 _LATELY = 10
-_HIDDEN = "***"
-"""In place of what may be a secret."""
 
 
 def overview(request: Request) -> Response:
@@ -82,8 +81,8 @@ def job(request: Request) -> Response:
 
 
 def _fields(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What its file says, but for what has its own place on the page; values of `env` may be secrets."""
-    shown = {**record, "env": dict.fromkeys(record.get("env") or {}, _HIDDEN)}
+    """What its file says, but for what has its own place on the page, and for what may be a secret."""
+    shown = hidden_env(record)
     return [
         (name, shown[name])
         for name in (*USER_FIELDS, "created_at", "updated_at", "schedule", "scheduled_at", "hook_of", "file")

@@ -13,10 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from queuectl.queue import Queue
 from queuectl.web.door import Keeper
+from queuectl.web.keys import derived, is_same
 from queuectl.web.watching import Look, Watcher
 
-_MOST_SAID = 1500
-"""Characters: browsers keep cookies of 4 KiB."""
+_MOST_SAID = 400
+"""Characters, each of up to six bytes: browsers keep cookies of 4 KiB."""
 _SAID_SECONDS = 60
 
 
@@ -38,7 +39,7 @@ class Site:
         status_code: int = 200,
     ) -> Response:
         """A page, with what was to be said on the next one."""
-        said = _said(request, self._said_name)
+        said = self._said(request)
         text = self._environment.get_template(template).render(
             values,
             look=look,
@@ -60,8 +61,9 @@ class Site:
         if text is not None:
             shown = text if len(text) <= _MOST_SAID else text[: _MOST_SAID - 1] + "…"
             value = urlsafe_b64encode(json.dumps([kind, shown]).encode()).decode()
+            signed = f"{value}.{self._signature(value)}"
             response.set_cookie(
-                self._said_name, value[:4000], max_age=_SAID_SECONDS, httponly=True, samesite="strict"
+                self._said_name, signed, max_age=_SAID_SECONDS, httponly=True, samesite="strict"
             )
         return response
 
@@ -73,16 +75,19 @@ class Site:
     def _said_name(self) -> str:
         return f"{self.rules.keys.cookie_name}-said"
 
+    def _signature(self, value: str) -> str:
+        # Pages on other ports of this machine can write cookies, too.
+        return derived(self.rules.keys.form.encode(), value)
+
+    def _said(self, request: Request) -> Optional[tuple[str, str]]:
+        value, _, signature = request.cookies.get(self._said_name, "").rpartition(".")
+        if not value or not is_same(signature, self._signature(value)):
+            return None
+        kind, text = json.loads(urlsafe_b64decode(value))
+        return ("error" if kind == "error" else "done", str(text))
+
 
 def site_of(request: Request) -> Site:
     """That of the application which answers."""
     site: Site = request.app.state.site
     return site
-
-
-def _said(request: Request, name: str) -> Optional[tuple[str, str]]:
-    try:
-        kind, text = json.loads(urlsafe_b64decode(request.cookies[name]))
-    except (KeyError, ValueError, TypeError):
-        return None
-    return ("error" if kind == "error" else "done", str(text))

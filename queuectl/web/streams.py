@@ -46,17 +46,16 @@ async def _changes(site: Site, shown: str) -> AsyncIterator[str]:
     bell = watcher.subscribe()
     try:
         yield f"retry: {_RETRY_MS}\n\n"
-        version = str((await run_in_threadpool(watcher.latest)).version)
         while not watcher.has_ended:
-            if version != shown:
-                shown = version
+            version = watcher.version
+            if version not in (None, shown):
+                shown = version or ""
                 yield _event("changed", shown)
             try:
                 await asyncio.wait_for(bell.wait(), _PING)
             except asyncio.TimeoutError:
                 yield ": still here\n\n"
             bell.clear()
-            version = str((await run_in_threadpool(watcher.latest)).version)
     finally:
         watcher.unsubscribe(bell)
 

@@ -90,6 +90,12 @@ class Watcher:
         """Wake this one no more. Called in the loop."""
         self._bells.discard(bell)
 
+    @property
+    def version(self) -> Optional[str]:
+        """That of the last look; None before the first."""
+        look = self._look
+        return None if look is None else str(look.version)
+
     def latest(self) -> Look:
         """The queue as it was a moment ago. Raises as `look_again`."""
         look = self._look

@@ -132,7 +132,7 @@ def test_dead_letters_are_retried_and_deleted(tab: Tab, site: Serving) -> None:
     expect(row(page, "a")).to_have_count(0)
     page.get_by_label("Tick all on this page").check()
     page.get_by_role("button", name="Delete ticked").click()
-    expect(page.get_by_text("Delete 2 dead letters for good")).to_be_visible()
+    expect(page.get_by_text("Delete 2 dead letters, with their logs, for good")).to_be_visible()
     page.get_by_role("link", name="Leave it").click()
     expect(row(page, "c")).to_be_visible()
     page.get_by_label("not only the ticked").check()

@@ -84,7 +84,9 @@ def test_dead_letters_that_are_ticked(site: Serving) -> None:
         "done: 2 to be run again"
     )
     assert [site.queue.state_of(one).value for one in "abc"] == ["pending", "pending", "dead"]
-    assert "1 had moved on" in site.said("/dead", ("verb", "retry"), ("id", "a"), ("id", "c"))
+    said = site.said("/dead", ("verb", "retry"), ("id", "a"), ("id", "c"))
+    assert said.startswith("done: 1 to be run again, 1 not: ") and "pending" in said
+    assert site.said("/dead", ("verb", "retry"), ("id", "a")).startswith("error: 0 to be run again, 1 not")
 
 
 def test_all_dead_letters_that_are_found_and_none_that_has_died_since(site: Serving) -> None:
@@ -98,7 +100,7 @@ def test_all_dead_letters_that_are_found_and_none_that_has_died_since(site: Serv
     kill(site, "x-3")
     fields = (("verb", "purge"), ("all", "yes"), ("q", "x-"), ("seen_at", seen_at))
     asked = site.post("/dead", *fields)
-    assert "Delete 2 dead letters for good" in asked.text and len(site.queue) == 4
+    assert "Delete 2 dead letters, with their logs, for good" in asked.text and len(site.queue) == 4
     assert site.said("/dead", *fields, ("sure", "yes")).startswith("done: 2 deleted")
     assert sorted(job.name for job in site.queue) == ["x-3", "y-1"]
 

@@ -252,6 +252,8 @@ def test_read_only_changes_nothing(tmp_path: Path) -> None:
         for path in ("/", "/jobs/a", "/dead", "/settings", "/groups", "/schedules"):
             assert 'method="post"' not in site.get(path).text
         assert 'href="/enqueue"' not in site.get("/").text
+        refused = site.get("/enqueue?like=a")
+        assert refused.code == 400 and "read-only" in refused.text
 
 
 # Elsewhere
@@ -273,6 +275,25 @@ def test_a_password_lets_in_and_changes_all_keys(tmp_path: Path) -> None:
         assert site.get("/", key=False, headers={"Authorization": f"Basic {wrong}"}).code == 401
         assert site.token != open_one.token
         assert site.get("/", key=False, headers={"Cookie": cookie_of(open_one)}).code == 401
+
+
+def test_behind_a_proxy_that_speaks_tls(tmp_path: Path) -> None:
+    with Serving(tmp_path / "spool", names=["queue.example"]) as site:
+        headers = {
+            "Host": "queue.example",
+            "Origin": "https://queue.example",
+            "Sec-Fetch-Site": "same-origin",
+        }
+        assert site.post("/pause", headers=headers).code == 303
+        assert site.queue.paused
+
+
+def test_what_is_said_is_our_own(site: Serving) -> None:
+    """Whoever serves another port of this machine can write cookies for ours."""
+    name = site.made.server.config.app.state.site.rules.keys.cookie_name  # type: ignore[union-attr]
+    said = base64.urlsafe_b64encode(b'["error", "call 555"]').decode()
+    for value in (said, f"{said}.", f"{said}." + "0" * 32, ".", "x.y"):
+        assert "call 555" not in site.get("/", headers={"Cookie": f"{name}-said={value}"}).text
 
 
 def test_headers_that_are_nonsense(site: Serving) -> None:

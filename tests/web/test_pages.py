@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import re
 import sys
 from urllib.parse import quote
@@ -23,6 +25,10 @@ def shown(site: Serving, path: str) -> str:
     answer = site.get(path)
     assert answer.code == 200, answer
     return answer.text
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
 def ids_on(page: str) -> list[str]:
@@ -78,6 +84,7 @@ def test_nothing_that_a_job_says_becomes_html(site: Serving) -> None:
         group=None,
         meta={EVIL: EVIL},
         env={"A": "top secret"},
+        on_dead={"command": "x", "env": {"B": "top secret"}},
         cwd=EVIL,
         stdin=EVIL,
     )
@@ -121,6 +128,8 @@ def test_what_is_not_there_is_said_so(site: Serving, path: str) -> None:
         "behind=W10",
         "behind=WyJyZWFkeSIsMV0",
         "behind=WyJyZWFkeSIsW11d",
+        "behind=" + encoded(["due", 2**70, "x"]),
+        "behind=" + encoded(["due", 1, "\ud800"]),
     ],
 )
 def test_a_list_that_makes_no_sense_is_refused(site: Serving, query: str) -> None:

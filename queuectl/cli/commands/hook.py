@@ -6,11 +6,12 @@ from typing import Optional
 
 import click
 
-from queuectl.cli.commands.look import hidden_env, secrets_option, shown_value
+from queuectl.cli.commands.look import secrets_option, shown_value
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, unnamed, with_options
 from queuectl.cli.terminal import echo
 from queuectl.names import EVENTS
+from queuectl.queue.report import hidden_env
 
 event_argument = click.argument("event", type=click.Choice(EVENTS))
 

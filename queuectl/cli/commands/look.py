@@ -12,12 +12,8 @@ from queuectl.cli.common import command, json_option, open_queue, print_json, sa
 from queuectl.cli.filter_options import filter_options, held_option, state_option, taken_filter
 from queuectl.cli.terminal import can_draw, cell, echo, how_far
 from queuectl.index import Filter
-from queuectl.names import EVENTS
 from queuectl.queue import Queue
-from queuectl.queue.report import Status, WorkerRow
-
-HIDDEN = "***"
-"""Shown in place of what may be a secret."""
+from queuectl.queue.report import Status, WorkerRow, hidden_env
 
 secrets_option = click.option("--secrets", is_flag=True, help="Show the values in env, too.")
 
@@ -141,13 +137,6 @@ def _as_json(value: object) -> str:
     from json import dumps
 
     return cell(dumps(value, ensure_ascii=False))
-
-
-def hidden_env(job: dict[str, Any]) -> dict[str, Any]:
-    """The job without the values of its `env`, and of that of its hooks."""
-    hooks = {event: hidden_env(job[event]) for event in EVENTS if isinstance(job.get(event), dict)}
-    env = job.get("env")
-    return {**job, **hooks, **({"env": dict.fromkeys(env, HIDDEN)} if env else {})}
 
 
 def print_job(job: dict[str, Any], *, as_json: bool, secrets: bool) -> None:

@@ -6,13 +6,14 @@ from typing import Any, Optional
 
 import click
 
-from queuectl.cli.commands.look import hidden_env, secrets_option, shown_value
+from queuectl.cli.commands.look import secrets_option, shown_value
 from queuectl.cli.common import SuggestingGroup, command, json_option, open_queue, print_json, say
 from queuectl.cli.job_options import ProgramCommand, given_jobs, job_options, unnamed, with_options
 from queuectl.cli.terminal import echo
 from queuectl.cli.tie_options import hook_options
 from queuectl.cli.times import moment_option, shown_moment, until_moment
 from queuectl.names import CATCH_UP, OVERLAP
+from queuectl.queue.report import hidden_env
 
 _TIMES = ("start_at", "end_at", "next_at", "last_due")
 

@@ -90,8 +90,8 @@
     stream.addEventListener("open", () => isOffline(false));
     stream.addEventListener("error", () => {
       isOffline(true);
-      // A refusal is final for a browser; what has changed meanwhile is seen by a look.
-      if (stream && stream.readyState === EventSource.CLOSED) { close(); setTimeout(openIfSeen, 2000); }
+      // A refusal is final for a browser: it tries no more. Perhaps it has to be let in again.
+      if (stream && stream.readyState === EventSource.CLOSED) { close(); refresh(); setTimeout(openIfSeen, 2000); }
     });
     const log = document.getElementById("log");
     if (!log) return;
