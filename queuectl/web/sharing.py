@@ -15,6 +15,8 @@ from queuectl.web.site import Site, site_of
 _MOST = 64
 """Pages that are kept."""
 
+_WELL = 200
+
 Handler = Callable[[Request], Response]
 
 
@@ -45,7 +47,7 @@ class Shared:
 
 
 def shared(handler: Handler) -> Handler:
-    """Hand out the same page until something changes; whoever comes while it is made waits for that."""
+    """Hand out the same page until something changes, and the one before while it is made."""
 
     @wraps(handler)
     def handle(request: Request) -> Response:
@@ -55,15 +57,17 @@ def shared(handler: Handler) -> Handler:
             return handler(request)
         kept = request.app.state.shared.of(f"{request.url.path}?{request.url.query}")
         version = site.watcher.latest().version
-        with kept.making:
+        # Whoever has got an older one comes again, until it is that of the last change: see live.js.
+        if not kept.making.acquire(blocking=not kept.body):
+            return HTMLResponse(kept.body)
+        try:
             if kept.version == version:
                 return HTMLResponse(kept.body)
             response = handler(request)
             if response.status_code == _WELL:
                 kept.version, kept.body = version, bytes(response.body)
             return response
+        finally:
+            kept.making.release()
 
     return handle
-
-
-_WELL = 200

@@ -1,6 +1,8 @@
 """One look at the queue for all pages that are open, again and again while there are any.
 
-A page is told that something has changed, and fetches what it shows. Nobody looks where nobody watches.
+A page is told that something has changed, and fetches what it shows. Nobody looks where nobody watches. What
+workers and commands do is in the index at once, and seen by a glance at that; what hands do in the folders is
+seen when these have been looked into, which of a million files may take a while.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import os
 import threading
 from contextlib import suppress
 from secrets import randbits
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from queuectl import system
 from queuectl.errors import Busy
 from queuectl.queue import Queue
+from queuectl.queue.glance import Glances
 from queuectl.queue.report import Status
 from queuectl.spool import layout
 
@@ -22,12 +25,12 @@ PAUSE = 0.3
 """Seconds between two looks, at least."""
 _TIMES_A_LOOK = 5
 """Times as long as a look takes it rests, if that is longer: of a million jobs one takes a while."""
-_LONGEST_PAUSE = 0.7
-"""Seconds; a change is to be seen within one."""
 _FRESH = 1.0
 """Seconds for which a look is good enough for a page that is asked for."""
-_DEADLINE = 120.0
-"""Seconds that whoever asks waits for a look: the first one at a million files takes a minute."""
+_DEADLINE = 30.0
+"""Seconds that whoever asks waits for a look."""
+_FIRST_LOOK = 1.0
+"""Seconds that whoever asks where nobody watches waits for the folders to be looked into."""
 _BITS = 48
 """Of the first version: a page that an earlier server has made shows another one."""
 _MINUTE = 60.0
@@ -44,34 +47,31 @@ class Look(NamedTuple):
 
 
 class Watcher:
-    """Looks, in a thread of its own, and wakes whoever waits for a change."""
+    """Looks, in threads of its own, and wakes whoever waits for a change."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self._folders = _Pacer("folders", self._look_into_folders)
+        self._glances = _Pacer("glances", self._glance)
         self._look: Optional[Look] = None
-        self._error: Optional[Exception] = None
         self._seen: Any = None
         self._first = randbits(_BITS)
-        self._looks = 0
-        """How many have begun."""
-        self._done = 0
-        """How many have ended."""
-        self._news = threading.Condition()
-        self._poke = threading.Event()
-        self._ended = False
+        self._eyes: Optional[Glances] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._bells: set[asyncio.Event] = set()
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._ended = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin, for those who wait in this loop."""
         self._loop = loop
-        self._thread.start()
+        for pacer in (self._folders, self._glances):
+            pacer.start()
 
     def end(self) -> None:
         """Wake everybody for the last time."""
         self._ended = True
-        self._poke.set()
+        for pacer in (self._folders, self._glances):
+            pacer.end()
         self._ring()
 
     @property
@@ -83,12 +83,17 @@ class Watcher:
         """What is set after each change, until `unsubscribe`. Called in the loop."""
         bell = asyncio.Event()
         self._bells.add(bell)
-        self._poke.set()
+        self._go_on()
         return bell
 
     def unsubscribe(self, bell: asyncio.Event) -> None:
         """Wake this one no more. Called in the loop."""
         self._bells.discard(bell)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        for pacer in (self._folders, self._glances):
+            pacer.go_on(bool(self._bells))
 
     @property
     def version(self) -> Optional[str]:
@@ -99,7 +104,12 @@ class Watcher:
     def latest(self) -> Look:
         """The queue as it was a moment ago. Raises as `look_again`."""
         look = self._look
-        return look if look is not None and system.monotonic() - look.at < _FRESH else self.look_again()
+        if look is not None and system.monotonic() - look.at < _FRESH:
+            return look
+        # Nobody watches, so nobody has looked into the folders for a while.
+        with suppress(Busy):
+            self._folders.once_more(_FIRST_LOOK)
+        return self.look_again()
 
     def look_again(self) -> Look:
         """The queue as it is now, at least: after somebody has changed it here.
@@ -108,61 +118,34 @@ class Watcher:
             QueueError, Exception: what the look has met.
             Busy: it takes too long.
         """
-        with self._news:
-            wanted = self._looks + 1
-            self._poke.set()
-            if not self._news.wait_for(lambda: self._done >= wanted or self._ended, _DEADLINE):
-                raise Busy("the queue is being looked at, which takes long", hint="try again in a minute")
-            if self._error is not None:
-                raise self._error
-            assert self._look is not None
-            return self._look
+        self._glances.once_more(_DEADLINE)
+        assert self._look is not None
+        return self._look
 
-    def _run(self) -> None:
-        pause: Optional[float] = None
-        while not self._ended:
-            self._poke.wait(pause)
-            self._poke.clear()
-            if self._ended:
-                return
-            began = system.monotonic()
-            self._take_look()
-            took = system.monotonic() - began
-            pause = min(max(PAUSE, _TIMES_A_LOOK * took), max(_LONGEST_PAUSE, took)) if self._bells else None
+    def _look_into_folders(self) -> None:
+        self._queue.refresh()
 
-    def _take_look(self) -> None:
-        with self._news:
-            self._looks += 1
-        error: Optional[Exception] = None
-        changed = False
-        try:
-            # Somebody may have deleted the index; pages follow it, too.
-            self._queue.store.index.follow()
-            status = self._queue.status()
-            seen = self._fingerprint(status)
-            changed, self._seen = seen != self._seen, seen
-            version = self._first if self._look is None else self._look.version
-            self._look = Look(version + changed, status, system.monotonic())
-        except Exception as met:  # noqa: BLE001 - told to whoever asks for a page, and the next look goes on
-            error = met
-        with self._news:
-            self._done, self._error = self._looks, error
-            self._news.notify_all()
+    def _glance(self) -> None:
+        if self._eyes is None:
+            self._eyes = Glances(self._queue.store)
+        status, changes = self._eyes.look()
+        seen = (status, changes, self._times(), int(self._queue.moment() // _MINUTE))
+        changed, self._seen = seen != self._seen, seen
+        version = self._first if self._look is None else self._look.version
+        self._look = Look(version + changed, status, system.monotonic())
         if changed:
             self._ring()
 
-    def _fingerprint(self, status: Status) -> Any:
-        """Another one after each change that a page may show."""
-        root = self._queue.root
+    def _times(self) -> list[Optional[int]]:
+        """When what the index does not have was changed."""
         times: list[Optional[int]] = []
         for folder in (layout.SCHEDULES, layout.GROUPS, layout.HOOKS):
             for path in (folder, os.path.join(folder, layout.RECORDS)):
                 try:
-                    times.append(os.stat(os.path.join(root, path)).st_mtime_ns)
+                    times.append(os.stat(os.path.join(self._queue.root, path)).st_mtime_ns)
                 except OSError:
                     times.append(None)
-        # What the index tells of changes, it tells of this thread's connection.
-        return status, times, self._queue.store.index.changes(), int(self._queue.moment() // _MINUTE)
+        return times
 
     def _ring(self) -> None:
         if self._loop is not None:
@@ -173,3 +156,67 @@ class Watcher:
     def _ring_all(self) -> None:
         for bell in self._bells:
             bell.set()
+
+
+class _Pacer:
+    """A thread that does one thing again and again while it is to go on, and once more for whoever asks."""
+
+    def __init__(self, name: str, action: Callable[[], None]) -> None:
+        self._action = action
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._poke = threading.Event()
+        self._news = threading.Condition()
+        self._begun = self._done = 0
+        self._error: Optional[Exception] = None
+        self._goes_on = self._ended = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Do it no more."""
+        self._ended = True
+        self._poke.set()
+        with self._news:
+            self._news.notify_all()
+
+    def go_on(self, wanted: bool) -> None:
+        """Whether it is to be done again and again."""
+        self._goes_on = wanted
+        self._poke.set()
+
+    def once_more(self, deadline: float) -> None:
+        """Have it done, from now on, and wait for that so many seconds.
+
+        Raises:
+            Busy: it takes longer.
+            Exception: what it has raised.
+        """
+        with self._news:
+            wanted = self._begun + 1
+            self._poke.set()
+            if not self._news.wait_for(lambda: self._done >= wanted or self._ended, deadline):
+                raise Busy("the queue is being looked at, which takes long", hint="try again in a minute")
+            if self._error is not None:
+                raise self._error
+
+    def _run(self) -> None:
+        pause: Optional[float] = None
+        while True:
+            self._poke.wait(pause)
+            self._poke.clear()
+            if self._ended:
+                return
+            with self._news:
+                self._begun += 1
+            began, error = system.monotonic(), None
+            try:
+                self._action()
+            except Exception as met:  # noqa: BLE001 - told to whoever asks for a page; the next time may do
+                error = met
+            with self._news:
+                self._done, self._error = self._begun, error
+                self._news.notify_all()
+            took = system.monotonic() - began
+            pause = max(PAUSE, _TIMES_A_LOOK * took) if self._goes_on else None

@@ -6,7 +6,7 @@
   const LEAST_MS = 300; // between two looks
   const TIMES = 4; // as long as a look takes it rests, if that is longer: a search among a million takes a while
   const root = document.documentElement;
-  let stream = null, logStream = null, busy = false, again = false, next = 0;
+  let stream = null, logStream = null, busy = false, again = false, next = 0, heard = null;
 
   // Times
 
@@ -58,7 +58,8 @@
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch { /* The stream tells when the server is back. */ } finally {
       busy = false;
-      if (again) { again = false; refresh(); }
+      // Where it takes long to make the page for others, the one before is handed out meanwhile.
+      if (again || (heard && heard > root.dataset.version)) { again = false; refresh(); }
     }
   };
 
@@ -86,7 +87,7 @@
     const address = document.body.dataset.live;
     if (!address || stream) return;
     stream = new EventSource(`${address}?version=${encodeURIComponent(root.dataset.version)}`);
-    stream.addEventListener("changed", refresh);
+    stream.addEventListener("changed", (event) => { heard = JSON.parse(event.data); refresh(); });
     stream.addEventListener("open", () => isOffline(false));
     stream.addEventListener("error", () => {
       isOffline(true);
