@@ -128,6 +128,8 @@ def _environment(own: Mapping[str, str], job: Job, conditions: Conditions) -> di
     if conditions.tidings is not None:
         ours["QUEUECTL_RESULT"] = conditions.tidings.result
         ours["QUEUECTL_PROGRESS"] = conditions.tidings.progress
+    if conditions.traceparent is not None:
+        ours["TRACEPARENT"] = conditions.traceparent
     return processes.environment(own, {**job.env, **ours})
 
 

@@ -10,6 +10,7 @@ from queuectl.names import SHELLS
 
 Value = Union[int, float, str, None]
 
+ON, OFF = "on", "off"
 _SIZE = r"(?a)(\d{1,15}(?:\.\d{1,9})?)\s*(k|m|g)?(i?b)?\Z"
 
 
@@ -74,6 +75,12 @@ def _shell(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> str:
+    if text.strip().lower() not in (ON, OFF):
+        raise ValueError(f"{ON} or {OFF}")
+    return text.strip().lower()
+
+
 def _tidy(number: float) -> float:
     return int(number) if number == int(number) else number
 
@@ -122,6 +129,7 @@ _ALL = (
     Setting("max_job_bytes", 2**20, _size(64), "the largest job file that is read, in bytes"),
     Setting("log_max_bytes", 10 * 2**20, _size(1024), "the largest log kept of one job, in bytes"),
     *_KEEPING,
+    Setting("traces", OFF, _switch, "whether workers send a trace of each job to OpenTelemetry: on or off"),
 )
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}
 
@@ -147,6 +155,7 @@ class Config(NamedTuple):
     keep_dead_count: Optional[int]
     keep_dead_bytes: Optional[int]
     keep_logs: Optional[float]
+    traces: str
 
 
 def setting(name: str) -> Setting:

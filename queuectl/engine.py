@@ -26,6 +26,8 @@ class Conditions(NamedTuple):
     """To be the log of a command that prints nothing."""
     tidings: Optional[Tidings] = None
     """Where the run may tell of itself."""
+    traceparent: Optional[str] = None
+    """What it is told of the span that it is (W3C Trace Context)."""
     patience: float = 0.0
     lasts: Optional[Callable[[], bool]] = None
     """Called when the run has taken `patience` seconds, and again while it returns true. It must not take

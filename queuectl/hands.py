@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from queuectl import events, system
 from queuectl.events import Listener
+
+if TYPE_CHECKING:
+    from queuectl.tracing import Tracer
 
 
 class Hands(NamedTuple):
@@ -23,5 +26,7 @@ class Hands(NamedTuple):
     """Called when jobs that waited here were put back for others."""
     unblocked: Callable[[], object] = lambda: None
     """Called when a job has ended for which others may have waited."""
+    tracer: Optional[Tracer] = None
+    """Who is told of each run that has ended and was recorded, and of the job as it was before."""
     index_trouble: Callable[[], Optional[str]] = lambda: None
     """Why the index on disk is not to be trusted, if it is not: who looks for us has found it damaged."""

@@ -13,6 +13,7 @@ import queuectl.complaints
 import queuectl.index.making  # noqa: F401
 from queuectl import events, system
 from queuectl.batch import MOST
+from queuectl.config import ON
 from queuectl.errors import QueueError
 from queuectl.events import Event, Listener
 from queuectl.fellows import Fellows
@@ -74,13 +75,22 @@ class Pool:
             making.make_spool(shift.root)
             lock = self._take_lock(store)
             try:
+                self._trace(store)
                 self._learn(store)
                 self._work_and_mind(store, Minder(shift, store) if helps else Supervisor(shift, store))
             finally:
                 lock.release()
                 clear_away(store, self._own_name)
+                if shift.tracer is not None:
+                    shift.tracer.close()
         if shift.error is not None:
             raise shift.error
+
+    def _trace(self, store: Store) -> None:
+        if store.config.traces == ON:
+            from queuectl import tracing
+
+            self.shift.tracer = tracing.started(self.shift.root, self.shift.troubles.notice)
 
     def _learn(self, store: Store) -> None:
         plan = self.shift.plan
@@ -156,6 +166,7 @@ class Pool:
         hands = Hands(
             emit=shift.emit,
             luck=shift.luck,
+            tracer=shift.tracer,
             stops=lambda: shift.stops > 0,
             freed=shift.turns.wake,
             unblocked=shift.unblocked,

@@ -21,6 +21,7 @@ from queuectl.locks import HeldLock
 from queuectl.moment import format_moment
 from queuectl.names import CANCEL_SUFFIX
 from queuectl.queue.claims import Claim, policy_of
+from queuectl.queue.entries import created_of
 from queuectl.queue.liveness import NONE_RAN, note_of_runs, note_run
 from queuectl.queue.requests import asked, withdraw
 from queuectl.queue.settling import (
@@ -261,6 +262,9 @@ class Recorder:
                 tries += 1
 
     def _report(self, end: End) -> None:
+        if self.hands.tracer is not None:
+            job = end.claim.job
+            self.hands.tracer.ended(job, end.run, end.decision.state, created_of(job, end.claim.version))
         self.tell(
             events.JOB_CANCELLED if end.run.outcome == CANCELLED else _KINDS[end.decision.state],
             end.claim,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from queuectl import events, system
 from queuectl.crew import Crew
@@ -18,6 +18,9 @@ from queuectl.queue.store import Store
 from queuectl.tasks.skills import Skills
 from queuectl.troubles import Troubles
 from queuectl.turns import Turns
+
+if TYPE_CHECKING:
+    from queuectl.tracing import Tracer
 
 
 class Plan(NamedTuple):
@@ -63,6 +66,7 @@ class Shift:
         self.plan = plan if plan.salt else plan._replace(salt=new_salt())
         self.fellows = fellows or Fellows()
         self.skills = Skills()
+        self.tracer: Optional[Tracer] = None
         self.bell = Doorbell(self.root)
         self.crew = Crew()
         self.turns = Turns(over=lambda: self.stops > 0, told=self.fellows.we_rest)

@@ -23,7 +23,7 @@ class Supervisor(Minder):
 
     def __init__(self, shift: Shift, store: Store) -> None:
         super().__init__(shift, store)
-        self.sweep = Sweep(store, shift.emit)
+        self.sweep = Sweep(store, shift.emit, shift.tracer)
         self._next_mind = 0.0
         self._woken_in: object = None
         """What the index was like when workers were woken last."""

@@ -10,7 +10,7 @@ import random
 import sqlite3
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from queuectl import events, system
 from queuectl.doorbell import watched_folders
@@ -27,6 +27,9 @@ from queuectl.queue.store import Store
 from queuectl.spool import layout, making
 from queuectl.state import State
 
+if TYPE_CHECKING:
+    from queuectl.tracing import Tracer
+
 SLICE = 500
 """Names of which events told that are looked at in one go."""
 FLOOD, SHARE = 2000, 5
@@ -42,8 +45,8 @@ FIRST_INTERVAL = 0.5
 class Sweep:
     """Looks at one spool for the workers of this process."""
 
-    def __init__(self, store: Store, emit: Listener) -> None:
-        self.store, self.emit = store, emit
+    def __init__(self, store: Store, emit: Listener, tracer: Optional[Tracer] = None) -> None:
+        self.store, self.emit, self.tracer = store, emit, tracer
         self.next_due: Optional[float] = None
         """When the next waiting job is due, in seconds since the epoch."""
         self.next_ripe: Optional[float] = None
@@ -187,6 +190,8 @@ class Sweep:
         for job in recover(self.store, now, self._random.random(), living=living):
             text = f"{job.reason}: {job.state.value}"
             self.emit(Event(events.JOB_RECOVERED, job.worker, job.job_id, text, delay=job.delay))
+            if self.tracer is not None and job.job is not None:
+                self.tracer.recovered(job.job, job.created)
         for text in self.store.taken_troubles():
             self.emit(Event(events.NOTICE, text=text))
         ownerless_locks(self.store, clear=True)

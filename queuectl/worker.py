@@ -22,6 +22,7 @@ from queuectl.joblog import BlankLog
 from queuectl.life import Life
 from queuectl.names import RUN_SUFFIX
 from queuectl.queue.claims import Claim, claim_some
+from queuectl.queue.entries import created_of
 from queuectl.queue.liveness import note_tasks
 from queuectl.queue.recovery import clear_away, free_strays
 from queuectl.queue.requests import is_paused
@@ -258,7 +259,7 @@ class Worker:
                 self.store.forget(got.place.job_id)
                 return None
             self.recorder.tell(events.JOB_STARTED, got, attempt=next_attempt(got.job))
-            return self.runner.run(got.job, self._conditions(got.job, run_lock))
+            return self.runner.run(got.job, self._conditions(got, run_lock))
 
     def _clear_batch(self) -> None:
         """Put back those that wait, and record what has ended, however long that takes."""
@@ -279,13 +280,15 @@ class Worker:
         # A daemon that an earlier command left behind must not own this job.
         return locks.take_over(self.store.spool.lock_path(self.name + RUN_SUFFIX))
 
-    def _conditions(self, job: Job, run_lock: Optional[locks.HeldLock]) -> Conditions:
+    def _conditions(self, got: Claim, run_lock: Optional[locks.HeldLock]) -> Conditions:
+        job = got.job
         config = self._config or self.store.config
         return Conditions(
             root=self.store.spool.root,
             log_path=self.store.spool.log_path(job.name),
             blank=self._blank,
             tidings=self._tidings(job),
+            traceparent=self._traceparent(got),
             shell=config.shell,
             timeout=config.timeout if job.timeout is None else job.timeout,
             log_max_bytes=config.log_max_bytes,
@@ -293,6 +296,13 @@ class Worker:
             patience=PATIENCE,
             lasts=self._thin_out if self.batch.waits or self.batch.ended else None,
         )
+
+    def _traceparent(self, got: Claim) -> Optional[str]:
+        if self.hands.tracer is None:
+            return None
+        from queuectl.tracing import traceparent
+
+        return traceparent(got.job, created_of(got.job, got.version))
 
     def _tidings(self, job: Job) -> Tidings:
         spool = self.store.spool

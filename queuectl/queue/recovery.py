@@ -31,6 +31,7 @@ from queuectl.names import (
     read_worker_name,
 )
 from queuectl.queue.claims import policy_of
+from queuectl.queue.entries import created_of
 from queuectl.queue.hooks import fire
 from queuectl.queue.intake import set_aside
 from queuectl.queue.liveness import NONE_RAN, is_alive, is_lost, mark_lost, noted_runs, outlived_by_command
@@ -57,6 +58,9 @@ class Recovered(NamedTuple):
     state: State
     reason: str
     delay: float = 0.0
+    job: Optional[Job] = None
+    """Its record, where that tells of a run that nobody has told of."""
+    created: float = 0.0
 
 
 def recover(store: Store, now: float, luck: float, *, living: Collection[str] = ()) -> list[Recovered]:
@@ -243,23 +247,34 @@ def _take_out_job(
         target = store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
         return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
     if read.job.state in FINISHED:
-        version = read.version if read.faithful else None
-        # One that another worker has run somebody has put here, perhaps long after.
-        its_own = fires and read.job.history and read.job.history[-1].worker == worker
-        if its_own:
-            fire(store, place, read.job, now)
-        target = store.transfer(place, read.job, now, read=read.version, version=version)
-        if its_own:
-            # Its worker counts a run when it has moved the file.
-            store.count([_measured(read.job, len(read.job.history) > 1)], now)
-        return Recovered(target.job_id, worker, read.job.state, "its run had been recorded")
+        return _finished(store, place, read, now, fires=fires)
     job, reason, delay = unrecorded(place, read)
     ran = job.history[-1:] != read.job.history[-1:]
     hook = partial(fire, store, place, now=now) if ran else lambda job: None
     target = store.transfer(place, job, now, read=read.version, stamped=hook)
-    if ran:
-        store.count([_measured(job, bool(read.job.history))], now)
-    return Recovered(target.job_id, worker, job.state, reason, delay)
+    found = Recovered(target.job_id, worker, job.state, reason, delay)
+    return _counted(store, found, job, read, now) if ran else found
+
+
+def _finished(store: Store, place: Place, read: Read, now: float, *, fires: bool) -> Recovered:
+    """Finish the move of a run that is recorded."""
+    job, worker = read.job, place.worker or ""
+    # One that another worker has run somebody has put here, perhaps long after.
+    is_its_own = fires and bool(job.history) and job.history[-1].worker == worker
+    if is_its_own:
+        fire(store, place, job, now)
+    target = store.transfer(
+        place, job, now, read=read.version, version=read.version if read.faithful else None
+    )
+    found = Recovered(target.job_id, worker, job.state, "its run had been recorded")
+    # Its worker counts a run, and tells of it, when it has moved the file.
+    return _counted(store, found, job, read, now) if is_its_own else found
+
+
+def _counted(store: Store, found: Recovered, job: Job, read: Read, now: float) -> Recovered:
+    """Count the last run of this record, which nobody has lived to do, and have it told of."""
+    store.count([_measured(job, len(job.history) > 1)], now)
+    return found._replace(job=job, created=created_of(read.job, read.version))
 
 
 def _measured(job: Job, again: bool) -> Measured:

@@ -19,6 +19,7 @@ from queuectl.tasks.current import Current, be
 from queuectl.tasks.output import TaskLog, print_to, reinstall
 from queuectl.tasks.task import GiveUp, Task
 from queuectl.tidings import Tidings, keep
+from queuectl.tracing import enter
 
 _LONGEST_ERROR = 1000
 """Characters of an error that are kept in the record; the log has all."""
@@ -39,6 +40,7 @@ class Call(NamedTuple):
     log_path: str
     tidings: Optional[Tidings]
     now: float
+    traceparent: Optional[str] = None
 
 
 Stoppable = Callable[[Optional[Callable[[], object]]], object]
@@ -68,6 +70,8 @@ def _call(
     # Never taken back: this context is this call's alone.
     print_to(log)
     be(here)
+    if one.traceparent is not None:
+        enter(one.traceparent)
     try:
         with _ending_copies(log):
             value = tasks[job.task or ""].function(*job.args, **job.kwargs)

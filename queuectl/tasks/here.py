@@ -26,7 +26,9 @@ class Here:
 
     def start(self, job: Job, conditions: Conditions) -> HereRun:
         """As `Engine.start`."""
-        one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
+        one = Call(
+            job, conditions.root, conditions.log_path, conditions.tidings, now(), conditions.traceparent
+        )
         # Each time: a test's own capture replaces the streams again and again.
         with output.installed():
             return HereRun(_beside_a_loop(partial(call, self._tasks, one, raised=self._note)))

@@ -37,6 +37,7 @@ class Request(msgspec.Struct):
     log_path: str
     tidings: Optional[tuple[str, str, list[str]]]
     now: float
+    traceparent: Optional[str] = None
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -126,7 +127,8 @@ def _say(replies: IO[bytes], reply: Reply) -> bool:
 
 def _serve(tasks: Any, request: Request) -> Reply:
     job, (result, progress, refused) = request.job, request.tidings or ("", "", [])
-    one = Call(job, request.spool, request.log_path, Tidings(result, progress, refused), request.now)
+    told = Tidings(result, progress, refused)
+    one = Call(job, request.spool, request.log_path, told, request.now, request.traceparent)
     _print_to(request.log_path)
     try:
         end = call(tasks, one)

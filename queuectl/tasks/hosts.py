@@ -214,6 +214,7 @@ class Hosts:
             conditions.log_path,
             None if conditions.tidings is None else _told(conditions),
             system.now(),
+            conditions.traceparent,
         )
         for last in (False, True):
             if self._host is not None and not self._host.serves:

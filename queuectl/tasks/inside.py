@@ -56,7 +56,9 @@ class Inside:
 
     def start(self, job: Job, conditions: Conditions) -> CallRun:
         """As `Engine.start`: it is called by whoever waits for it."""
-        one = Call(job, conditions.root, conditions.log_path, conditions.tidings, now())
+        one = Call(
+            job, conditions.root, conditions.log_path, conditions.tidings, now(), conditions.traceparent
+        )
         return CallRun(self._tasks, one, self._now)
 
     def start_error(self, job: Job, conditions: Conditions, error: OSError) -> str:
