@@ -207,6 +207,7 @@ def test_config(cli: CommandLine) -> None:
         "keep_dead_count": None,
         "keep_dead_bytes": None,
         "keep_logs": None,
+        "traces": "off",
     }
     cli.ok("config", "set", "timeout", "1.5m")
     assert cli.json("config", "get", "timeout") == {"timeout": 90}

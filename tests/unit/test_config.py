@@ -29,6 +29,7 @@ def test_the_defaults_are_those_that_are_promised() -> None:
         "keep_dead_count": None,
         "keep_dead_bytes": None,
         "keep_logs": None,
+        "traces": "off",
     }
     assert config_from({})._asdict() == defaults
 
@@ -72,6 +73,7 @@ def test_each_setting_says_what_it_means() -> None:
         ("keep_done_bytes", "5 GiB", 5 * 2**30),
         ("keep_dead_bytes", "none", None),
         ("keep_logs", "12h", 43200),
+        ("traces", " On ", "on"),
     ],
 )
 def test_a_value_is_read(name: str, text: str, value: Any) -> None:
