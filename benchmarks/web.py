@@ -40,11 +40,7 @@ def run(size: int, jobs: int, pages: int, rounds: int) -> Table:
         _fill(spool, size)
         with Queue.open(str(spool)) as queue:
             queue.refresh()
-        kinds: dict[str, int] = {
-            "no queuectl web": -1,
-            "queuectl web, no page": 0,
-            f"{pages} pages open": pages,
-        }
+        kinds = {"no queuectl web": -1, "queuectl web, no page": 0, "5 pages": 5, f"{pages} pages": pages}
         rates: dict[str, list[float]] = {kind: [] for kind in kinds}
         rows: dict[str, list[Union[str, float]]] = {}
         workers = queuectl(spool, "worker", "start", "--count", "2", "--quiet")

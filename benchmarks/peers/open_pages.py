@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-LEAST, TIMES = 0.3, 4
+LEAST, TIMES = 0.7, 4
 """Seconds between two fetches of a page, and how many times as long as one takes, if that is longer."""
 
 port, key, paths = int(sys.argv[1]), sys.argv[2], sys.argv[3:]

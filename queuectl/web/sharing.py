@@ -10,11 +10,14 @@ from typing import Callable, Optional
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from queuectl import system
 from queuectl.web.site import Site, site_of
 
 _MOST = 64
 """Pages that are kept."""
 
+_TIMES = 10
+"""As long as a page takes to be made it is left as it is: a search among a million jobs would take a core."""
 _WELL = 200
 
 Handler = Callable[[Request], Response]
@@ -27,6 +30,8 @@ class _Kept:
         self.making = threading.Lock()
         self.version: Optional[int] = None
         self.body = b""
+        self.lasts = 0.0
+        """Until when, by the monotonic clock, it is left as it is."""
 
 
 class Shared:
@@ -61,11 +66,13 @@ def shared(handler: Handler) -> Handler:
         if not kept.making.acquire(blocking=not kept.body):
             return HTMLResponse(kept.body)
         try:
-            if kept.version == version:
+            began = system.monotonic()
+            if kept.version == version or (kept.body and began < kept.lasts):
                 return HTMLResponse(kept.body)
             response = handler(request)
             if response.status_code == _WELL:
                 kept.version, kept.body = version, bytes(response.body)
+                kept.lasts = system.monotonic() + _TIMES * (system.monotonic() - began)
             return response
         finally:
             kept.making.release()

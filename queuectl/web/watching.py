@@ -21,7 +21,7 @@ from queuectl.queue.glance import Glances
 from queuectl.queue.report import Status
 from queuectl.spool import layout
 
-PAUSE = 0.3
+PAUSE = 0.25
 """Seconds between two looks, at least."""
 _TIMES_A_LOOK = 5
 """Times as long as a look takes it rests, if that is longer: of a million jobs one takes a while."""

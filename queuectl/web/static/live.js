@@ -3,7 +3,7 @@
 // browsers open six to a server, and each stream takes one.
 "use strict";
 (() => {
-  const LEAST_MS = 300; // between two looks
+  const LEAST_MS = 700; // between two looks: with that of the server a change is seen within a second
   const TIMES = 4; // as long as a look takes it rests, if that is longer: a search among a million takes a while
   const root = document.documentElement;
   let stream = null, logStream = null, busy = false, again = false, next = 0, heard = null;
