@@ -1,4 +1,4 @@
-"""The pictures of docs/web.md: `python docs/screenshots.py` makes them, with Chromium and the extra `browser`."""
+"""The pictures of docs/web.md: `python docs/screenshots.py` makes them, by Chromium and the extra browser."""
 
 from __future__ import annotations
 
