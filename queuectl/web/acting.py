@@ -57,6 +57,7 @@ def _carried_out(act: Act, site: Site, request: Request, form: FormData) -> Resp
     # Who is led to a page is to see there what was done; it is done, whatever becomes of the look.
     with suppress(QueueError):
         site.watcher.look_again()
+    request.app.state.shared.forget()
     return response
 
 

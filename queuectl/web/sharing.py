@@ -41,6 +41,11 @@ class Shared:
         self._guard = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
+    def forget(self) -> None:
+        """Make all of them anew: somebody has done something here, and is to see it."""
+        with self._guard:
+            self._kept.clear()
+
     def of(self, address: str) -> _Kept:
         """What is kept of this page."""
         with self._guard:

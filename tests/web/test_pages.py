@@ -7,14 +7,18 @@ import html
 import json
 import re
 import sys
+import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from queuectl import Queue
 from queuectl.job import Job, Run
 from queuectl.schedule import Schedule
 from queuectl.spool import Place
 from queuectl.state import State
+from queuectl.web import sharing
 from tests.support.waiting import wait_until
 from tests.support.web import Serving
 
@@ -216,3 +220,41 @@ def test_pages_go_on_without_an_index(site: Serving) -> None:
     for name in ("index.sqlite3", "index.sqlite3-wal", "index.sqlite3-shm"):
         (site.made_root / name).unlink(missing_ok=True)
     wait_until(lambda: ids_on(shown(site, "/dead")) == ["a"], "the dead letter is shown")
+
+
+def test_a_page_that_takes_long_is_left_as_it_is_for_a_while_but_not_for_who_acts(
+    site: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = Queue.page
+
+    def slow(queue: Queue, *args: Any, **options: Any) -> Any:
+        made.append("page")
+        time.sleep(0.05)
+        return real(queue, *args, **options)
+
+    monkeypatch.setattr(Queue, "page", slow)
+    monkeypatch.setattr(sharing, "_TIMES", 10_000)
+    assert ids_on(shown(site, "/jobs")) == []
+    put(site, State.PENDING, id="a")
+    watcher = site.made.server.config.app.state.site.watcher  # type: ignore[union-attr]
+    assert watcher.look_again().status.counts["pending"] == 1
+    assert ids_on(shown(site, "/jobs")) == []
+    site.post("/pause")
+    assert ids_on(shown(site, "/jobs")) == ["a"]
+
+
+def test_many_who_see_one_page_have_it_made_once(site: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    real = Queue.page
+
+    def counted(queue: Queue, *args: Any, **options: Any) -> Any:
+        made.append(1)
+        return real(queue, *args, **options)
+
+    monkeypatch.setattr(Queue, "page", counted)
+    shown(site, "/jobs")
+    before = len(made)
+    for _ in range(5):
+        shown(site, "/jobs")
+    assert len(made) - before <= 1, "the minute may have changed"
