@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Callable
@@ -178,28 +178,27 @@ def resume(site: Site, request: Request, form: FormData) -> Response:
 
 def group(site: Site, request: Request, form: FormData) -> Response:
     """Pause or resume a group."""
-    name, wanted = request.path_params["name"], request.path_params["verb"]
-    if wanted == "pause":
-        site.queue.groups.pause([name])
-    elif wanted == "resume":
-        site.queue.groups.resume([name])
-    else:
-        raise InvalidInput(f"no verb {wanted!r}")
-    return site.go_to("/groups", f"group {name}: {wanted}d")
+    groups = site.queue.groups
+    return _told_to(site, request, "group", {"pause": groups.pause, "resume": groups.resume})
 
 
 def schedule(site: Site, request: Request, form: FormData) -> Response:
     """Pause, resume or fire a schedule."""
+    schedules, name = site.queue.schedules, request.path_params["name"]
+    if request.path_params["verb"] == "run":
+        return site.go_to("/schedules", f"added {schedules.run_now(name)}")
+    return _told_to(site, request, "schedule", {"pause": schedules.pause, "resume": schedules.resume})
+
+
+def _told_to(
+    site: Site, request: Request, kind: str, acts: Mapping[str, Callable[[list[str]], object]]
+) -> Response:
+    """Do one of these to what the address names."""
     name, wanted = request.path_params["name"], request.path_params["verb"]
-    if wanted == "pause":
-        site.queue.schedules.pause([name])
-    elif wanted == "resume":
-        site.queue.schedules.resume([name])
-    elif wanted == "run":
-        return site.go_to("/schedules", f"added {site.queue.schedules.run_now(name)}")
-    else:
+    if wanted not in acts:
         raise InvalidInput(f"no verb {wanted!r}")
-    return site.go_to("/schedules", f"schedule {name}: {wanted}d")
+    acts[wanted]([name])
+    return site.go_to(f"/{kind}s", f"{kind} {name}: {wanted}d")
 
 
 def setting(site: Site, request: Request, form: FormData) -> Response:

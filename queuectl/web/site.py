@@ -19,6 +19,10 @@ from queuectl.web.watching import Look, Watcher
 _MOST_SAID = 400
 """Characters, each of up to six bytes: browsers keep cookies of 4 KiB."""
 _SAID_SECONDS = 60
+_LIVE = "x-queuectl-live"
+"""Sent with what a page fetches to follow the queue. It may do so while its browser is already on its way to the
+next page: what is to be said is for that one.
+"""
 
 
 class Site:
@@ -69,7 +73,7 @@ class Site:
 
     def has_said(self, request: Request) -> bool:
         """Whether something is to be said on the next page."""
-        return self._said_name in request.cookies
+        return self._said_name in request.cookies and _LIVE not in request.headers
 
     @property
     def _said_name(self) -> str:
@@ -80,6 +84,8 @@ class Site:
         return derived(self.rules.keys.form.encode(), value)
 
     def _said(self, request: Request) -> Optional[tuple[str, str]]:
+        if not self.has_said(request):
+            return None
         value, _, signature = request.cookies.get(self._said_name, "").rpartition(".")
         if not value or not is_same(signature, self._signature(value)):
             return None

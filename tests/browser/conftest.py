@@ -22,6 +22,8 @@ if find_spec("playwright") is None or find_spec("axe_playwright_python") is None
     assert not os.environ.get(REQUIRED), 'they need pip install ".[browser]"'
     collect_ignore_glob = ["test_*.py"]
 _LEFT_OPEN = "ignore:.*_SelectorTransport.__del__:pytest.PytestUnraisableExceptionWarning"
+_PATIENCE = 30_000
+"""Milliseconds; far more than it takes."""
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -56,8 +58,9 @@ def site(program: Program) -> Iterator[Serving]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE)
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         assert not os.environ.get(REQUIRED), "there is no Chromium here"
@@ -74,7 +77,7 @@ class Tab:
     def __init__(self, page: Page, site: Serving) -> None:
         self.page, self._site = page, site
         self.errors: list[str] = []
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(_PATIENCE)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", lambda dialog: self.errors.append(f"a dialog: {dialog.message}"))
         page.on(

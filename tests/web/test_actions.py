@@ -41,6 +41,14 @@ def test_what_is_said_is_said_once(site: Serving) -> None:
     assert 'id="said"' not in site.get("/").text
 
 
+def test_what_is_said_is_not_for_a_page_that_follows_the_queue(site: Serving) -> None:
+    """It fetches itself while its browser is already on its way to the next one."""
+    cookie = site.post("/pause").headers["set-cookie"].partition(";")[0]
+    live = site.get("/", headers={"Cookie": cookie, "X-Queuectl-Live": "1"})
+    assert 'id="said"' not in live.text and "set-cookie" not in live.headers
+    assert 'id="said"' in site.get("/", headers={"Cookie": cookie}).text
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "why"),
     [

@@ -52,7 +52,7 @@
     try {
       await new Promise((done) => setTimeout(done, Math.max(0, next - Date.now())));
       const began = Date.now();
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Queuectl-Live": "1" } });
       if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
       next = Date.now() + Math.max(LEAST_MS, TIMES * (Date.now() - began));
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
