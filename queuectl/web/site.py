@@ -20,8 +20,8 @@ _MOST_SAID = 400
 """Characters, each of up to six bytes: browsers keep cookies of 4 KiB."""
 _SAID_SECONDS = 60
 _LIVE = "x-queuectl-live"
-"""Sent with what a page fetches to follow the queue. It may do so while its browser is already on its way to the
-next page: what is to be said is for that one.
+"""Sent with what a page fetches to follow the queue. It may do so while its browser is already on its way to
+the next page: what is to be said is for that one.
 """
 
 
