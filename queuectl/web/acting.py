@@ -44,7 +44,7 @@ def action(act: Act) -> Callable[[Request], object]:
         form = await fields_of(request)
         if not is_same(text_of(form, FORM_FIELD), site.rules.keys.form):
             return PlainTextResponse("This form is not from a page of this server; load it again.\n", 403)
-        return await run_in_threadpool(_carried_out, act, site, request, form)
+        return await run_in_threadpool(site.call, _carried_out, act, site, request, form)
 
     return handle
 

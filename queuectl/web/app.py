@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Callable
 
 from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
@@ -34,7 +34,7 @@ from queuectl.web.door import Door, Keeper
 from queuectl.web.forms import fields_of, text_of
 from queuectl.web.rendering import STATIC, make_environment
 from queuectl.web.sharing import Shared, shared
-from queuectl.web.site import Site, site_of
+from queuectl.web.site import Site, counted, site_of
 
 _THREADS = 8
 """That use the queue at once: each has a connection to the index."""
@@ -72,33 +72,37 @@ def make_app(queue: Queue, keeper: Keeper) -> Starlette:
 
 def _routes() -> list[Any]:
     return [
-        Route("/", shared(pages.overview)),
-        Route("/jobs", shared(pages.jobs)),
-        Route("/jobs/{job_id}", pages.job),
-        Route("/jobs/{job_id}/log", pages.job_log),
+        Route("/", _page(pages.overview)),
+        Route("/jobs", _page(pages.jobs)),
+        Route("/jobs/{job_id}", counted(pages.job)),
+        Route("/jobs/{job_id}/log", counted(pages.job_log)),
         Route("/jobs/{job_id}/events", streams.job),
         Route("/jobs/{job_id}/priority", action(acting.priority), methods=["POST"]),
         Route("/jobs/{job_id}/{verb}", action(acting.verb), methods=["POST"]),
-        Route("/dead", shared(pages.dead)),
+        Route("/dead", _page(pages.dead)),
         Route("/dead", action(acting.dead_letters), methods=["POST"]),
-        Route("/schedules", shared(pages.schedules)),
+        Route("/schedules", _page(pages.schedules)),
         Route("/schedules/{name}/{verb}", action(acting.schedule), methods=["POST"]),
-        Route("/groups", shared(pages.groups)),
+        Route("/groups", _page(pages.groups)),
         Route("/groups/{name}/{verb}", action(acting.group), methods=["POST"]),
-        Route("/settings", shared(pages.settings)),
+        Route("/settings", _page(pages.settings)),
         Route("/settings/{name}", action(acting.setting), methods=["POST"]),
-        Route("/enqueue", enqueuing.form),
+        Route("/enqueue", counted(enqueuing.form)),
         Route("/enqueue", action(enqueuing.add), methods=["POST"]),
         Route("/enqueue/check", enqueuing.check, methods=["POST"]),
         Route("/pause", action(acting.pause), methods=["POST"]),
         Route("/resume", action(acting.resume), methods=["POST"]),
         Route("/events", streams.changes),
-        Route("/metrics", health.metrics),
-        Route("/healthz", health.health),
+        Route("/metrics", counted(health.metrics)),
+        Route("/healthz", counted(health.health)),
         Route("/login", _login_form),
         Route("/login", _login, methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
+
+
+def _page(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    return counted(shared(handler))
 
 
 def _login_form(request: Request) -> Response:

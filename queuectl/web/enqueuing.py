@@ -44,9 +44,9 @@ def form(request: Request) -> Response:
 
 async def check(request: Request) -> Response:
     """What is wrong with what was typed so far; adds nothing."""
-    given = await fields_of(request)
+    site, given = site_of(request), await fields_of(request)
     try:
-        await run_in_threadpool(job_of, given, site_of(request).queue.moment())
+        await run_in_threadpool(site.call, job_of, given, site.queue.moment())
     except QueueError as error:
         return JSONResponse({"error": str(error)})
     return JSONResponse({"error": None})

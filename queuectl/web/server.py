@@ -23,6 +23,10 @@ _ENDING = 2
 """Seconds for which requests that are under way are waited for."""
 
 
+_RESTING = 15.0
+"""Seconds for which what threads still do with the queue is waited for after that."""
+
+
 class Wish(NamedTuple):
     """What somebody wants to be served."""
 
@@ -55,6 +59,8 @@ class Served(NamedTuple):
         """Serve until Ctrl+C, or until `end` is called."""
         with self.listener:
             self.server.run(sockets=[self.listener])
+        app: Any = self.server.config.app
+        app.state.site.rest(_RESTING)
 
     def end(self) -> None:
         """Have `run` return soon, in another thread."""

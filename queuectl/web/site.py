@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from typing import Any, Optional
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from jinja2 import Environment
 from starlette.requests import Request
@@ -16,6 +18,11 @@ from queuectl.web.door import Keeper
 from queuectl.web.keys import derived, is_same
 from queuectl.web.watching import Look, Watcher
 
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+T = TypeVar("T")
 _MOST_SAID = 400
 """Characters, each of up to six bytes: browsers keep cookies of 4 KiB."""
 _SAID_SECONDS = 60
@@ -32,6 +39,25 @@ class Site:
         self.queue, self.keeper, self.rules = queue, keeper, keeper.rules
         self.watcher = Watcher(queue)
         self._environment = environment
+        self._using = 0
+        self._idle = threading.Condition()
+
+    def call(self, action: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Do something with the queue, in a thread; `rest` waits for it."""
+        with self._idle:
+            self._using += 1
+        try:
+            return action(*args, **options)
+        finally:
+            with self._idle:
+                self._using -= 1
+                self._idle.notify_all()
+
+    def rest(self, seconds: float) -> None:
+        """Wait until nobody uses the queue: to close what another thread is using brings Python down."""
+        self.watcher.join(seconds)
+        with self._idle:
+            self._idle.wait_for(lambda: not self._using, seconds)
 
     def page(
         self,
@@ -97,3 +123,13 @@ def site_of(request: Request) -> Site:
     """That of the application which answers."""
     site: Site = request.app.state.site
     return site
+
+
+def counted(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """A handler that is called in a thread, as one that uses the queue."""
+
+    @wraps(handler)
+    def handle(request: Request) -> Response:
+        return site_of(request).call(handler, request)
+
+    return handle

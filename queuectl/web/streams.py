@@ -29,7 +29,7 @@ def changes(request: Request) -> Response:
 async def job(request: Request) -> Response:
     """Tells what a job prints."""
     site, job_id = site_of(request), request.path_params["job_id"]
-    place = await run_in_threadpool(site.queue.locate, job_id)
+    place = await run_in_threadpool(site.call, site.queue.locate, job_id)
     return _stream(_log(site, place.job_id))
 
 
@@ -64,7 +64,7 @@ async def _log(site: Site, job_id: str) -> AsyncIterator[str]:
     tail, silent = Tail(site.queue, job_id), 0.0
     yield f"retry: {_RETRY_MS}\n\n"
     while not site.watcher.has_ended:
-        news = await run_in_threadpool(tail.news)
+        news = await run_in_threadpool(site.call, tail.news)
         if news is not None:
             silent = 0.0
             yield _event("log", news)

@@ -74,6 +74,11 @@ class Watcher:
             pacer.end()
         self._ring()
 
+    def join(self, seconds: float) -> None:
+        """Wait, once it is to end, until nobody looks any more."""
+        for pacer in (self._folders, self._glances):
+            pacer.join(seconds)
+
     @property
     def has_ended(self) -> bool:
         """Whether nobody looks any more."""
@@ -180,6 +185,11 @@ class _Pacer:
         self._poke.set()
         with self._news:
             self._news.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def go_on(self, wanted: bool) -> None:
         """Whether it is to be done again and again."""
