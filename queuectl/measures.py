@@ -51,7 +51,9 @@ def measured(job: Job, run: Run, *, dead: bool, created: Optional[float] = None)
     waited, and it took no time.
     """
     began, ended = read_moment(run.started_at), read_moment(run.finished_at)
-    came = read_moment(job.created_at)
+    # One that was retried by hand was due then; its record was changed for nothing else since.
+    by_hand = bool(job.history) and not job.attempts and not job.crashes
+    came = read_moment(job.updated_at if by_hand else job.created_at)
     ready = max(
         (one for one in (created if came is None else came, job.due) if one is not None), default=None
     )
@@ -59,7 +61,7 @@ def measured(job: Job, run: Run, *, dead: bool, created: Optional[float] = None)
         job.group,
         run.outcome,
         dead,
-        bool(job.attempts or job.crashes),
+        bool(job.attempts or job.crashes or job.history),
         None if began is None or ready is None else max(began - ready, 0.0),
         None if began is None or ended is None else max(ended - began, 0.0),
     )

@@ -55,7 +55,11 @@ def exposition(queue: Queue, accept: Optional[str] = None) -> Exposition:
     registry.register(_Found(list(_families(queue))))
     if accept is None:
         return Exposition(generate_latest(registry), CONTENT_TYPE_LATEST)
-    encoder, content_type = choose_encoder(accept)
+    try:
+        encoder, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        # A version that is none: some releases of the library fail at it.
+        return exposition(queue)
     return Exposition(encoder(registry), content_type)
 
 

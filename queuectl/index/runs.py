@@ -27,7 +27,11 @@ CREATE TABLE IF NOT EXISTS runs (
 ) WITHOUT ROWID
 """
 """`part` is the minute since the epoch with which a part of time begins; 0 is all time before."""
-_ADD = "ON CONFLICT DO UPDATE SET count = count + excluded.count, seconds = seconds + excluded.seconds"
+_ADD = (
+    # With its columns: SQLite before 3.35 wants them.
+    "ON CONFLICT (part, lane, what, bound) "
+    "DO UPDATE SET count = count + excluded.count, seconds = seconds + excluded.seconds"
+)
 _LONG = 30
 """Minutes of a longer part."""
 _BY_MINUTE, _BY_LONG = 120, 25 * 60

@@ -44,6 +44,10 @@ class Numbers:
         due: Optional[float] = None
         if first and first[0].due is None:
             due = max(first[0].created, read_moment(first[0].run_at) or 0.0)
+        # Where no worker lives nobody has noted that these may run.
+        ripe = [one.due for one in index.coming(1) if one.due is not None and one.due <= now]
+        due = min([*ripe, *([] if due is None else [due])], default=None)
+        oldest = due if oldest is None else oldest
         return Waits(*(0.0 if one is None else max(now - one, 0.0) for one in (oldest, due)))
 
     @guarded

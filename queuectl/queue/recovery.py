@@ -244,8 +244,11 @@ def _take_out_job(
         target = set_aside(store, place, place.job_id, str(error), now)
         return Recovered(target.job_id, worker, State.DEAD, f"its file was no job: {error}")
     if read.job.state is State.FAILED and _is_unwanted(store, place):
-        target = store.transfer(place, cancelled(read.job, now=now), now, read=read.version)
-        return Recovered(target.job_id, worker, State.DEAD, "its run had been recorded, and it was cancelled")
+        unwanted = cancelled(read.job, now=now)
+        target = store.transfer(place, unwanted, now, read=read.version)
+        why = "its run had been recorded, and it was cancelled"
+        found = Recovered(target.job_id, worker, State.DEAD, why)
+        return _counted(store, found, unwanted, read, now) if fires and read.job.history else found
     if read.job.state in FINISHED:
         return _finished(store, place, read, now, fires=fires)
     job, reason, delay = unrecorded(place, read)

@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from queuectl.metrics import MOST_GROUPS, TOGETHER, exposition
+from queuectl.moment import format_moment
 from queuectl.queue import Queue
 from tests.support.commandline import CommandLine
 from tests.support.program import ROOT
@@ -67,6 +68,14 @@ def test_how_long_what_may_run_has_waited(desk: Desk) -> None:
     found = samples(desk.queue)
     assert found["queuectl_oldest_pending_age_seconds",] == pytest.approx(40)
     assert found["queuectl_queue_latency_seconds",] == pytest.approx(10)
+
+
+def test_what_has_become_due_while_no_worker_lives(desk: Desk) -> None:
+    desk.add("a", run_at=format_moment(desk.clock() + 100))
+    desk.clock.advance(700)
+    found = samples(desk.queue)
+    assert found["queuectl_queue_latency_seconds",] == pytest.approx(600)
+    assert found["queuectl_oldest_pending_age_seconds",] == pytest.approx(600)
 
 
 def test_a_living_worker(desk: Desk) -> None:
@@ -153,6 +162,7 @@ def test_in_the_format_that_is_asked_for(desk: Desk) -> None:
     assert asked.content_type.startswith("application/openmetrics-text")
     names = {family.name for family in parse_open(asked.data.decode())}
     assert {"queuectl_runs", "queuectl_jobs", "queuectl_build"} <= names
+    assert exposition(desk.queue, "application/openmetrics-text;version=x").data
     assert exposition(desk.queue, "*/*").content_type.startswith("text/plain")
 
 
@@ -180,13 +190,21 @@ def test_it_is_printed(cli: CommandLine) -> None:
 def test_it_is_written_into_a_file_at_once(cli: CommandLine, tmp_path: Path) -> None:
     cli.ok("init")
     file = tmp_path / "queuectl.prom"
-    file.write_text("old")
+    file.write_text("")
     assert cli.ok("metrics", "--textfile", str(file)).out == ""
     assert list(parse(file.read_text()))
     cli.ok("enqueue", "--", "x")
     cli.ok("metrics", "--textfile", str(file))
     assert 'queuectl_jobs{group="",state="pending"} 1.0' in file.read_text()
     assert [path.name for path in tmp_path.iterdir() if "prom" in path.name] == ["queuectl.prom"]
+
+
+def test_a_file_that_holds_something_else_is_left(cli: CommandLine, tmp_path: Path) -> None:
+    cli.ok("init")
+    file = tmp_path / "notes.prom"
+    file.write_text("my notes")
+    assert "something else" in cli.fails(4, "metrics", "--textfile", str(file))
+    assert file.read_text() == "my notes"
 
 
 def test_a_file_of_another_name_is_told_of(cli: CommandLine, tmp_path: Path) -> None:

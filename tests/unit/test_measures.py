@@ -49,6 +49,14 @@ def test_a_further_run_is_counted_as_such() -> None:
         assert [what for what, _, _ in found.counted()] == ["time:failed", WAIT_AGAIN, DEAD]
 
 
+def test_one_that_was_retried_by_hand_has_waited_since_then() -> None:
+    late = job(
+        created_at=format_moment(T - 9e5), updated_at=format_moment(T - 4), history=[run(outcome="failed")]
+    )
+    found = measured(late, run(), dead=False)
+    assert (found.waited, found.again) == (4.0, True)
+
+
 def test_what_is_not_known_is_counted_as_unknown() -> None:
     crash = measured(job(), run(began=None, outcome="crashed"), dead=False)
     assert crash.counted() == [("time:crashed", UNKNOWN, 0.0), (WAIT, UNKNOWN, 0.0)]

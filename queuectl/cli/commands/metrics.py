@@ -10,9 +10,10 @@ import click
 from queuectl import system
 from queuectl.cli.common import command, open_queue, say
 from queuectl.cli.terminal import put
-from queuectl.errors import InvalidInput, QueueError
+from queuectl.errors import Conflict, InvalidInput, QueueError
 
 _PART = ".queuectl-part"
+_OURS, _BEGIN = b"# HELP queuectl_", 64
 
 
 @command("metrics", "queuectl metrics\nqueuectl metrics --textfile /var/lib/node_exporter/queuectl.prom")
@@ -35,7 +36,7 @@ def metrics_command(textfile: Optional[str]) -> None:
     if textfile is None:
         put(data)
     else:
-        _replace(os.path.abspath(textfile), data)
+        _replace(os.path.realpath(textfile), data)
         if not textfile.endswith(".prom"):
             say(f"{textfile}: node_exporter reads files only whose names end in .prom")
 
@@ -45,9 +46,14 @@ def _replace(path: str, data: bytes) -> None:
 
     Raises:
         InvalidInput: it is none, or its folder is not there or cannot be written.
+        Conflict: it holds something else.
     """
     if os.path.lexists(path) and not os.path.isfile(path):
         raise InvalidInput(f"{path} is no file")
+    if not _is_ours(path):
+        raise Conflict(
+            f"{path} holds something else than metrics of queuectl", hint="name another file, or delete it"
+        )
     # Another name than .prom: nobody reads it before it is whole.
     part = f"{path}.{system.process_id()}{_PART}"
     try:
@@ -57,3 +63,14 @@ def _replace(path: str, data: bytes) -> None:
     except OSError as error:
         system.remove(part)
         raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file of this name may be replaced: there is none, it is empty, or we have written it."""
+    try:
+        begin = system.read_file(path, _BEGIN)[0]
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+    return not begin.strip() or begin.startswith(_OURS)
